@@ -1,0 +1,185 @@
+"""Progress and verdicts in words: what people read in the Temporal UI, in `rollout status` and in failure texts.
+
+Pure functions from values to text. Nothing here decides anything.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from rollout.progress import RolloutProgress, RolloutStatus, StageProgress
+from rollout.soak import SoakState
+from rollout.verdict import Judgement, Verdict, worst
+
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+NOTHING = "–"  # noqa: RUF001  (the dash for "no value", as typography has it)
+
+_STATUS = {
+    RolloutStatus.STARTING: "starting",
+    RolloutStatus.AWAITING_APPROVAL: "waiting for approval of",
+    RolloutStatus.ENTERING: "entering",
+    RolloutStatus.SOAKING: "soaking in",
+    RolloutStatus.HOLDING: "holding in",
+    RolloutStatus.PAUSED: "paused in",
+    RolloutStatus.ROLLING_BACK: "rolling back from",
+    RolloutStatus.ROLLED_BACK: "rolled back from",
+    RolloutStatus.COMPLETED: "completed",
+    RolloutStatus.REFUSED: "refused",
+}
+_WITHOUT_A_STAGE = (RolloutStatus.STARTING, RolloutStatus.COMPLETED, RolloutStatus.REFUSED)
+# Verdicts are declared in the order of how much they matter.
+_MATTERS = {verdict: position for position, verdict in enumerate(Verdict)}
+_STAGE_MARKS = {"pending": "", "entering": "▶ ", "soaking": "▶ ", "passed": "✓ ", "failed": "✗ ", "skipped": ""}
+
+
+def duration_in_words(duration: timedelta) -> str:
+    """At most two units, cut off below the second one: `46 h 12 min`, `12 min 5 s`, `42 s`, `3.2 s`, `350 ms`."""
+    if duration < timedelta():
+        return f"-{duration_in_words(-duration)}"
+    if duration >= HOUR:
+        hours, rest = divmod(duration, HOUR)
+        return _two(hours, "h", rest // MINUTE, "min")
+    if duration >= MINUTE:
+        minutes, rest = divmod(duration, MINUTE)
+        return _two(minutes, "min", rest // timedelta(seconds=1), "s")
+    seconds = duration.total_seconds()
+    if seconds >= 10:  # noqa: PLR2004  (below ten seconds the tenths matter)
+        return f"{int(seconds)} s"
+    if seconds >= 1 or not duration:
+        return f"{int(seconds * 10) / 10:g} s"
+    return f"{seconds * 1000:.0f} ms"
+
+
+def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
+    return f"{large} {large_unit} {small} {small_unit}" if small else f"{large} {large_unit}"
+
+
+def moment_in_words(moment: datetime) -> str:
+    """In the zone the moment carries, to the second."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname() or ''}".rstrip()
+
+
+def standing_in_words(progress: RolloutProgress) -> str:
+    """`soaking in canary`, `completed`: what the rollout does, and where."""
+    words = _STATUS[progress.status]
+    return words if progress.status in _WITHOUT_A_STAGE else f"{words} {progress.current.name}"
+
+
+def status_line(progress: RolloutProgress) -> str:
+    """The whole rollout in one line."""
+    parts = [f"{progress.plan}: {standing_in_words(progress)}"]
+    if not progress.status.is_final:
+        parts.append(f"stage {progress.stage + 1} of {len(progress.stages)}")
+    parts.append(f"exposed to {progress.exposed_to}")
+    if progress.current.soak_state is not None and not progress.status.is_final:
+        parts.append(credit_in_words(progress.current))
+    if progress.rollback is not None and progress.rollback.verified_at is not None:
+        took = progress.rollback.verified_at - progress.rollback.began_at
+        parts.append(f"verified in {duration_in_words(took)}")
+    return ", ".join(parts)
+
+
+def credit_in_words(stage: StageProgress) -> str:
+    """`12 h of 48 h of soak credit`."""
+    return f"{duration_in_words(stage.credit)} of {duration_in_words(stage.soak)} of soak credit"
+
+
+def stage_verdict(stage: StageProgress) -> str:
+    """How a stage ended, or what its gates say now."""
+    if stage.state in ("passed", "failed", "skipped"):
+        return stage.state
+    if stage.state == "soaking" and stage.judgements:
+        return worst(stage.judgements).value
+    return NOTHING if stage.state == "pending" else stage.state
+
+
+def judgement_in_words(judgement: Judgement) -> str:
+    """`error_rate FAIL +1.42 points (limit ≤ +1 points)`."""
+    if judgement.value == NOTHING:
+        return f"{judgement.gate} {judgement.verdict}"
+    return f"{judgement.gate} {judgement.verdict} {judgement.value} (limit {judgement.limit})"
+
+
+def worst_first(judgements: Iterable[Judgement]) -> list[Judgement]:
+    return sorted(judgements, key=lambda judgement: (-_MATTERS[judgement.verdict], judgement.gate))
+
+
+def judgements_in_a_line(soak: SoakState, target: timedelta, judgements: Sequence[Judgement]) -> str:
+    """A look at a soak in one line: the credit, what stands in its way, and every gate's answer, worst first.
+
+    Where a gate does not pass, its reason is told; passing gates are named with their values.
+    """
+    credit = f"{duration_in_words(soak.credit)} of {duration_in_words(target)} credit"
+    if not judgements:
+        return f"{credit}, {soak.standing}: no interval is closed yet"
+    told = [
+        judgement_in_words(judgement)
+        if judgement.verdict in (Verdict.PASS, Verdict.IDLE)
+        else f"{judgement.gate} {judgement.verdict}: {judgement.reason}"
+        for judgement in worst_first(judgements)
+    ]
+    return f"{credit}, {soak.standing} · {' · '.join(told)}"
+
+
+def as_of(progress: RolloutProgress) -> datetime:
+    """When the newest thing in the record happened or was measured."""
+    moments = [progress.started_at]
+    moments.extend(event.at for event in progress.timeline[-1:])
+    moments.extend(judgement.as_of for judgement in progress.current.judgements)
+    return max(moments)
+
+
+def current_details_markdown(progress: RolloutProgress) -> str:
+    """The rollout as Markdown for the Temporal UI: where it stands and why, its stages, its gates, what comes next."""
+    blocks = [f"### {_capital(standing_in_words(progress))}: exposed to {_inline(progress.exposed_to)}"]
+    if progress.why:
+        blocks.append(_inline(progress.why))
+    blocks.append(
+        _table(
+            ("stage", "exposed to", "soak credit", "verdict"),
+            [
+                (
+                    f"{_STAGE_MARKS[stage.state]}{stage.name}",
+                    stage.exposure,
+                    f"{duration_in_words(stage.credit)} of {duration_in_words(stage.soak)}",
+                    stage_verdict(stage),
+                )
+                for stage in progress.stages
+            ],
+        )
+    )
+    if progress.current.judgements:
+        blocks.append(
+            _table(
+                (f"gate in {progress.current.name}", "value", "limit", "verdict"),
+                [
+                    (judgement.gate, judgement.value, judgement.limit, judgement.verdict.value)
+                    for judgement in worst_first(progress.current.judgements)
+                ],
+            )
+        )
+    if progress.traffic:
+        splits = "; ".join(f"{service} {split.in_words()}" for service, split in sorted(progress.traffic.items()))
+        blocks.append(f"**Traffic:** {_inline(splits)}")
+    if progress.rollback is not None and progress.rollback.steps:
+        steps = "; ".join(f"{step.name} after {step.seconds:.1f} s" for step in progress.rollback.steps)
+        blocks.append(f"**Rollback:** {_inline(steps)}")
+    if progress.next:
+        blocks.append(f"**Next:** {_inline(progress.next)}")
+    blocks.append(f"As of {moment_in_words(as_of(progress))}; `rollout status {progress.plan}` has newer numbers.")
+    return "\n\n".join(blocks)
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
+def _inline(text: str) -> str:
+    """Text that stays text: one line, and no HTML, whatever a reason or an image name holds."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(text.split()))
+
+
+def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join(f"| {' | '.join(_inline(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
