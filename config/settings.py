@@ -1,0 +1,137 @@
+"""What the product takes from the environment, and the only place that reads it.
+
+Temporal's own variables (`TEMPORAL_ADDRESS`, `TEMPORAL_NAMESPACE`, `TEMPORAL_API_KEY`, TLS, profiles) are read by
+the SDK, in `config/temporal.py`. A misspelt variable is an error: a `ROLLOUT_GOOGLE_ENDPONT` that nobody noticed
+would send a rehearsal to the real Google.
+"""
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from ipaddress import ip_address
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+PREFIX = "ROLLOUT_"
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+# Written by `rollout local` for people and scripts; nothing of the product reads them.
+PROCESS_VARIABLES = ("ROLLOUT_REDIS_PID", "ROLLOUT_SANDBOX_PID", "ROLLOUT_TEMPORAL_PID", "ROLLOUT_WORKER_PID")
+
+
+class SettingsError(ValueError):
+    """A variable is missing, misspelt or wrong. The text names it and says what is allowed; no secret is in it."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only mean this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _loopback_endpoint(value: str) -> str:
+    parts = urlsplit(f"//{value}")
+    try:
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or not port or parts.netloc != value:
+        raise ValueError("expected host:port, for example 127.0.0.1:9010")
+    if not is_loopback(host):
+        raise ValueError(
+            "the endpoint is spoken to without TLS, so it must be on this machine (127.0.0.1, ::1, localhost); "
+            "leave the variable out to use Google itself"
+        )
+    return value
+
+
+def _redis_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in REDIS_SCHEMES or not (parts.hostname or parts.scheme == "unix"):
+        raise ValueError("expected an address such as redis://127.0.0.1:6379/0, rediss://… or unix:///path")
+    return value
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected an address such as http://127.0.0.1:8080")
+    return value.rstrip("/")
+
+
+class Settings(BaseModel):
+    """The environment, validated. What a program needs and did not get is said by `needed_…`, at the moment of need."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+        default=None, alias="ROLLOUT_REDIS_URL", repr=False, description="the flag store; may hold a password"
+    )
+    google_endpoint: Annotated[str, AfterValidator(_loopback_endpoint)] | None = Field(
+        default=None, alias="ROLLOUT_GOOGLE_ENDPOINT", description="host:port of a sandbox; without it, Google itself"
+    )
+    sandbox_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        default=None, alias="ROLLOUT_SANDBOX_URL", description="where the sandbox is controlled"
+    )
+    temporal_ui_url: Annotated[str, AfterValidator(_http_url)] | None = Field(
+        default=None, alias="TEMPORAL_UI_URL", description="the Web UI of Temporal, for links that people follow"
+    )
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read the process's environment, or the one given.
+
+        Raises:
+            SettingsError: naming every variable that is unknown or wrong.
+        """
+        given = os.environ if environment is None else environment
+        known = {str(field.alias) for field in cls.model_fields.values()}
+        problems = [
+            _unknown(name, known)
+            for name in sorted(given)
+            if name.startswith(PREFIX) and name not in known and name not in PROCESS_VARIABLES
+        ]
+        try:
+            settings = cls.model_validate({name: given[name] for name in known if given.get(name)})
+        except ValidationError as refused:
+            # The value may hold a password: the text names the variable and what is allowed, never what it held.
+            problems.extend(f"{error['loc'][0]}: {error['ctx']['error']}" for error in refused.errors())
+            raise SettingsError("\n".join(problems)) from None
+        if problems:
+            raise SettingsError("\n".join(problems))
+        return settings
+
+    @property
+    def needed_redis_url(self) -> str:
+        """The flag store's address.
+
+        Raises:
+            SettingsError: it is not set.
+        """
+        if self.redis_url is None:
+            raise SettingsError(
+                "ROLLOUT_REDIS_URL is not set: the address of the flag store, for example redis://127.0.0.1:6379/0. "
+                "`rollout local` starts one and writes its address to .rollout/local.env"
+            )
+        return self.redis_url
+
+    @property
+    def redis_address(self) -> str:
+        """The flag store's address without user and password, for people."""
+        parts = urlsplit(self.needed_redis_url)
+        return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+
+    @property
+    def on_a_sandbox(self) -> bool:
+        return self.google_endpoint is not None
+
+
+def _unknown(name: str, known: set[str]) -> str:
+    close = get_close_matches(name, known, n=1)
+    meant = f"; did you mean {close[0]}?" if close else ""
+    return f"{name}: not a variable of this product{meant} Known are: {', '.join(sorted(known))}"

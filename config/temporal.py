@@ -1,0 +1,51 @@
+"""The one way to Temporal: the SDK's environment configuration, one data converter, one time limit."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfigProfile
+
+from config.settings import SettingsError
+
+CONNECT_TIMEOUT = timedelta(seconds=5)
+DEFAULT_ADDRESS = "localhost:7233"
+
+
+class TemporalUnreachable(ConnectionError):  # noqa: N818  (named as what is the case)
+    """No Temporal server answered. The text says where it was looked for and what can be done."""
+
+
+async def connect(environment: Mapping[str, str] | None = None) -> Client:
+    """A client as the environment (or the one given) configures it: address, namespace, API key, TLS, profile.
+
+    Raises:
+        SettingsError: the configuration cannot be read, for example an unknown profile.
+        TemporalUnreachable: nothing answers as Temporal within `CONNECT_TIMEOUT`.
+    """
+    try:
+        profile = ClientConfigProfile.load(override_env_vars=environment)
+        options = profile.to_client_connect_config()
+    except (RuntimeError, OSError) as failure:
+        raise SettingsError(f"Temporal's configuration (TEMPORAL_…, TEMPORAL_PROFILE): {failure}") from failure
+    address = options.setdefault("target_host", DEFAULT_ADDRESS)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT.total_seconds()):
+            return await Client.connect(
+                **options, data_converter=pydantic_data_converter, connect_timeout=CONNECT_TIMEOUT
+            )
+    except TimeoutError:
+        raise TemporalUnreachable(
+            _nothing_answers(address, f"no answer within {CONNECT_TIMEOUT.total_seconds():g} s")
+        ) from None
+    except RuntimeError as failure:
+        raise TemporalUnreachable(_nothing_answers(address, str(failure))) from failure
+
+
+def _nothing_answers(address: str, why: str) -> str:
+    return (
+        f"no Temporal server answers at {address} (TEMPORAL_ADDRESS): {why}. "
+        "`rollout local` starts one on this machine; then source .rollout/local.env"
+    )

@@ -1,0 +1,31 @@
+import socket
+import time
+
+import pytest
+
+from config import temporal
+from config.settings import SettingsError
+from config.temporal import TemporalUnreachable, connect
+
+
+async def test_a_refused_connection_says_where_and_what_can_be_done(free_port: int) -> None:
+    with pytest.raises(TemporalUnreachable) as refused:
+        await connect({"TEMPORAL_ADDRESS": f"127.0.0.1:{free_port}"})
+    assert f"no Temporal server answers at 127.0.0.1:{free_port} (TEMPORAL_ADDRESS)" in str(refused.value)
+    assert "`rollout local` starts one" in str(refused.value)
+
+
+async def test_a_server_that_accepts_and_stays_silent_is_given_up_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(temporal, "CONNECT_TIMEOUT", temporal.CONNECT_TIMEOUT / 10)
+
+    began = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(TemporalUnreachable, match=r"no answer within 0\.5 s"):
+            await connect({"TEMPORAL_ADDRESS": f"127.0.0.1:{port}"})
+    assert time.monotonic() - began < 3
+
+
+async def test_an_unknown_profile_is_a_setting_that_is_wrong() -> None:
+    with pytest.raises(SettingsError, match="Profile 'nowhere' not found"):
+        await connect({"TEMPORAL_PROFILE": "nowhere"})
