@@ -1,0 +1,83 @@
+"""From a plan to what one running rollout asks: queries with their project and group values, gates with their data."""
+
+from collections.abc import Mapping
+
+from rollout import exposure as exposures
+from rollout.flags import Audience, Exposure
+from rollout.gates import ProbeGate, VersusBaselineGate, metrics_of
+from rollout.measurement import GroupsByLabel, GroupsByRevision, Sample, TimeSeriesQuery
+from rollout.plan import RolloutPlan
+from rollout.plan_parts import Stage
+from rollout.traffic import Candidate, ServiceAnchor
+from rollout.watch import BoundGate
+
+
+def query_for(
+    plan: RolloutPlan,
+    metric_name: str,
+    anchors: Mapping[str, ServiceAnchor],
+    candidates: Mapping[str, Candidate],
+) -> TimeSeriesQuery:
+    """A plan's metric bound to a rollout. Before the deployment there is no candidate, and so no treated revision."""
+    metric = plan.metrics[metric_name]
+    project = metric.project or next(iter(plan.services.values())).project
+    match metric.groups:
+        case None:
+            return TimeSeriesQuery(project=project, metric=metric)
+        case GroupsByLabel(treated=treated, control=control):
+            return TimeSeriesQuery(project=project, metric=metric, treated=treated, control=control)
+        case GroupsByRevision(service=service):
+            return TimeSeriesQuery(
+                project=project,
+                metric=metric,
+                treated=candidates[service].revision if service in candidates else None,
+                control=anchors[service].stable if service in anchors else None,
+            )
+
+
+def baseline_queries(plan: RolloutPlan) -> dict[str, TimeSeriesQuery]:
+    """The metrics that some gate of some stage compares with the time before the first change."""
+    used = {name for stage in plan.stages for name in stage.gates}
+    gates = [plan.gates[name] for name in sorted(used)]
+    names = sorted({gate.metric for gate in gates if isinstance(gate, VersusBaselineGate)})
+    return {name: query_for(plan, name, {}, {}) for name in names}
+
+
+def bind_gates(
+    plan: RolloutPlan,
+    stage: Stage,
+    baseline: Mapping[str, Sample],
+    anchors: Mapping[str, ServiceAnchor],
+    candidates: Mapping[str, Candidate],
+) -> dict[str, BoundGate]:
+    """The gates of a stage with all they need to be asked."""
+    bound: dict[str, BoundGate] = {}
+    for name in stage.gates:
+        gate = plan.gates[name]
+        bound[name] = BoundGate(
+            gate=gate,
+            queries={metric: query_for(plan, metric, anchors, candidates) for metric in metrics_of(gate)},
+            baseline=baseline.get(gate.metric) if isinstance(gate, VersusBaselineGate) else None,
+            base_url=candidates[gate.service].url if isinstance(gate, ProbeGate) else None,
+        )
+    return bound
+
+
+def ladder_of(plan: RolloutPlan) -> tuple[Exposure, ...]:
+    """Every exposure that a stage asks for, from off upwards: the steps that the flag store lets a flag climb."""
+    documents = {exposures.order_of({}, ""): exposures.document_of(exposures.OFF, "off")}
+    for stage in plan.stages:
+        for flag in plan.flags:
+            value = exposures.exposure_of(stage.exposure, flag)
+            order = exposures.order_of(stage.exposure, flag)
+            documents.setdefault(order, exposures.document_of(value, stage.name))
+    return tuple(documents[order] for order in sorted(documents))
+
+
+def audience_of(plan: RolloutPlan) -> Audience:
+    """The people that an audience exposure of this plan means; nobody where no stage names one."""
+    named = {value for stage in plan.stages for value in stage.exposure.values() if isinstance(value, str)}
+    for name, spec in plan.audiences.items():
+        if name in named:
+            return Audience(domains=spec.email_domains, users=spec.user_ids)
+    return Audience(domains=(), users=())

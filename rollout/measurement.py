@@ -1,0 +1,197 @@
+"""What is asked of a monitoring system, and what it answers: counts, histograms and levels, never judgements.
+
+Measurements arrive per closed interval. Counts and histograms of intervals add up, so that a window is the sum
+of its intervals and an overlapping window costs no further query.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from itertools import pairwise
+from math import isfinite
+from typing import Annotated, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rollout.quantity import Duration
+
+ValueKind = Literal["count", "distribution", "level"]
+Group = Literal["treated", "control", "all"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BadLabel(_Frozen):
+    """Which series of a count are the bad ones, for example `metric.labels.outcome` in `[error]`."""
+
+    label: str
+    values: tuple[str, ...] = Field(min_length=1)
+
+
+class GroupsByLabel(_Frozen):
+    """Treated and control told apart by a label that the application sets (its users' cohort)."""
+
+    by: Literal["label"] = "label"
+    label: str
+    treated: str
+    control: str
+
+
+class GroupsByRevision(_Frozen):
+    """Treated and control told apart by the Cloud Run revision that served: candidate against stable."""
+
+    by: Literal["revision"] = "revision"
+    service: str
+    label: str = "resource.labels.revision_name"
+
+
+class Metric(_Frozen):
+    """A named Cloud Monitoring query of a plan.
+
+    `filter` is a Monitoring filter without the metric type. `value` says what the points are: `count` (DELTA or
+    CUMULATIVE integers), `distribution` (DELTA or CUMULATIVE distributions in the metric's own unit) or `level`
+    (GAUGE numbers). `ingest_delay` overrides what the metric's descriptor says about when points become visible.
+    """
+
+    type: str = Field(min_length=3, examples=["run.googleapis.com/request_count"])
+    project: str | None = Field(default=None, description="where it is stored, if not in the services' own project")
+    filter: str = ""
+    value: ValueKind
+    bad: BadLabel | None = None
+    groups: Annotated[GroupsByLabel | GroupsByRevision, Field(discriminator="by")] | None = None
+    ingest_delay: Duration | None = None
+
+    @model_validator(mode="after")
+    def _bad_only_splits_counts(self) -> "Metric":
+        if self.bad is not None and self.value != "count":
+            raise ValueError(f"`bad` splits counts; this metric's value is {self.value!r}")
+        return self
+
+
+class TimeSeriesQuery(_Frozen):
+    """A metric bound to one rollout: project known, group values known. What the monitoring activity sends."""
+
+    project: str
+    metric: Metric
+    treated: str | None = None
+    control: str | None = None
+
+
+class Counts(_Frozen):
+    kind: Literal["counts"] = "counts"
+    total: int = 0
+    bad: int = 0
+
+
+class Histogram(_Frozen):
+    """Counts per bucket. `bounds` are the finite edges, ascending; `counts` has one entry more than `bounds`.
+
+    `sum` is the exact sum of the observations where the source gives one (Cloud Monitoring's mean times count).
+    """
+
+    kind: Literal["histogram"] = "histogram"
+    bounds: tuple[float, ...] = Field(min_length=1)
+    counts: tuple[int, ...]
+    sum: float = 0.0
+
+    @model_validator(mode="after")
+    def _one_bucket_more_than_bounds(self) -> "Histogram":
+        if len(self.counts) != len(self.bounds) + 1:
+            raise ValueError(f"{len(self.bounds)} bounds need {len(self.bounds) + 1} counts, got {len(self.counts)}")
+        return self
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts)
+
+    def at_or_above(self, edge_index: int) -> int:
+        """How many observations lie at or above `bounds[edge_index]`: exact, whatever the bucket width."""
+        return sum(self.counts[edge_index + 1 :])
+
+    def quantile(self, share: float) -> float:
+        """The value below which `share` of the observations lie, linear inside the bucket as Cloud Monitoring does.
+
+        The bucket's width is the error. The open last bucket answers with its lower edge.
+        """
+        rank, seen = share * self.total, 0
+        edges = (0.0, *self.bounds)
+        for (low, high), count in zip(pairwise(edges), self.counts[:-1], strict=True):
+            if count and seen + count >= rank:
+                return low + (high - low) * max(0.0, rank - seen) / count
+            seen += count
+        return self.bounds[-1]
+
+
+class Level(_Frozen):
+    """A number that is read, not counted. `samples` says how many points its mean stands for."""
+
+    kind: Literal["level"] = "level"
+    value: float
+    samples: int = 1
+
+
+Sample = Annotated[Counts | Histogram | Level, Field(discriminator="kind")]
+
+
+class IntervalMeasurement(_Frozen):
+    """What one closed interval `(end - length, end]` held, per group. A group without points is absent."""
+
+    end: datetime
+    groups: dict[Group, Sample]
+
+
+class SourceFailure(Exception):  # noqa: N818  (an outcome of the source, named as the verdicts name it)
+    """The monitoring system failed or refused; the text says which, for people. Nothing is known about the service."""
+
+
+class MeasurementSource(Protocol):
+    """Answers queries; implemented by the Cloud Monitoring activity and, in process, by tests."""
+
+    async def measure(
+        self, query: TimeSeriesQuery, *, start: datetime, end: datetime, interval: timedelta
+    ) -> list[IntervalMeasurement]:
+        """Closed intervals within `(start, end]`, ascending by end; intervals without any point are left out.
+
+        Raises:
+            SourceFailure: the source could not be read.
+        """
+        ...
+
+    async def ingest_delay(self, query: TimeSeriesQuery) -> timedelta:
+        """How long after the end of an interval its points may still be invisible.
+
+        Raises:
+            SourceFailure: the source could not be read.
+        """
+        ...
+
+
+def merge(samples: Iterable[Sample]) -> Sample | None:
+    """The sum of samples of one kind: counts and buckets add up, levels average by their sample counts.
+
+    Raises:
+        SourceFailure: kinds or bucket edges differ, or a number is not finite; such data cannot be judged.
+    """
+    merged: Sample | None = None
+    for sample in samples:
+        merged = sample if merged is None else _add(merged, sample)
+    if isinstance(merged, Level) and not isfinite(merged.value):
+        raise SourceFailure(f"the source answered {merged.value}, which is not a finite number")
+    return merged
+
+
+def _add(left: Sample, right: Sample) -> Sample:
+    match left, right:
+        case Counts(), Counts():
+            return Counts(total=left.total + right.total, bad=left.bad + right.bad)
+        case Histogram(), Histogram():
+            if left.bounds != right.bounds:
+                raise SourceFailure("the bucket edges of the distribution changed inside the window")
+            counts = tuple(a + b for a, b in zip(left.counts, right.counts, strict=True))
+            return Histogram(bounds=left.bounds, counts=counts, sum=left.sum + right.sum)
+        case Level(), Level():
+            samples = left.samples + right.samples
+            return Level(value=(left.value * left.samples + right.value * right.samples) / samples, samples=samples)
+        case _:
+            raise SourceFailure(f"a {left.kind} and a {right.kind} cannot be added: the metric changed its type")

@@ -1,0 +1,78 @@
+"""What is sent to a rollout and by which names: the contract between the starter and the workflow.
+
+Names are plain strings here so that a command line can talk to a rollout without importing the workflow, and with it
+every client library of the worker.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rollout.plan import RolloutPlan
+from rollout.progress import RolloutProgress
+
+WORKFLOW = "CanaryRollout"
+TASK_QUEUE = "rollout"
+EMERGENCY_TASK_QUEUE = "rollout-emergency"
+
+QUERY_PROGRESS = "progress"
+SIGNAL_EMERGENCY = "emergency_rollback"
+UPDATE_PAUSE = "pause"
+UPDATE_RESUME = "resume"
+UPDATE_APPROVE = "approve"
+
+# What a signal's name becomes when case, hyphens and spaces are ignored; each of these starts a rollback.
+EMERGENCY_SPELLINGS = frozenset({"emergency_rollback", "emergencyrollback", "rollback"})
+
+SEARCH_PLAN = "RolloutPlan"
+SEARCH_STAGE = "RolloutStage"
+SEARCH_STATUS = "RolloutStatus"
+SEARCH_EXPOSURE = "RolloutExposure"
+SEARCH_ATTRIBUTES = (SEARCH_PLAN, SEARCH_STAGE, SEARCH_STATUS, SEARCH_EXPOSURE)
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class RolloutRequest(_Message):
+    """What starts a rollout. `images` holds one image per service of the plan.
+
+    `again` is the reason to try a candidate that was rolled back before; without it such a candidate is refused.
+    `search_attributes` says whether the namespace knows ours: a rollout runs without them where it does not.
+    `carried` is the record of the run before this one, when a long history was continued as new.
+    """
+
+    plan: RolloutPlan
+    images: dict[str, str]
+    by: str
+    reason: str = ""
+    again: str | None = None
+    search_attributes: bool = False
+    carried: RolloutProgress | None = None
+
+
+class Command(_Message):
+    """Who asks for something, and why. Every command carries both."""
+
+    by: str = Field(min_length=1)
+    reason: str = ""
+
+
+class Answer(_Message):
+    """What a command did and what comes next, in words."""
+
+    happened: str
+    next: str
+    status: str
+
+
+class Notice(_Message):
+    """One message about one transition. `key` is the same for every attempt to send it, so that it arrives once."""
+
+    key: str
+    severity: Literal["info", "warning", "page"]
+    title: str
+    text: str
+    workflow_id: str
+    channels: tuple[str, ...]

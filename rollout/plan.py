@@ -1,0 +1,60 @@
+"""The plan: what to roll out, to whom, for how long, under which gates. Data, no code.
+
+A plan that breaks a rule cannot be built, so a wrong plan is refused before anything is touched. Rules between its
+parts are in `plan_rules`; all that are broken are reported at once.
+"""
+
+from datetime import timedelta
+from typing import Self
+
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from rollout.gates import Gate
+from rollout.measurement import Metric
+from rollout.plan_parts import AudienceSpec, Baseline, FlagName, Name, Notifications, Part, Service, Stage
+from rollout.plan_rules import broken_rules
+from rollout.quantity import Duration
+from rollout.traffic import ServiceRef
+
+PLAN_RULE = "plan_rule"
+"""The type of the validation error for rules between parts; its context holds `broken`: pairs of place and problem."""
+
+
+class RolloutPlan(Part):
+    """A rollout plan as its YAML file says it."""
+
+    name: Name
+    description: str = Field(min_length=1)
+    environment: Name
+    services: dict[str, Service] = Field(min_length=1)
+    flags: tuple[FlagName, ...] = ()
+    cohort: FlagName | None = Field(default=None, description="the hash key of all flags; each flag's own without it")
+    audiences: dict[str, AudienceSpec] = Field(default_factory=dict)
+    metrics: dict[str, Metric] = Field(default_factory=dict)
+    gates: dict[str, Gate] = Field(min_length=1)
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    baseline: Baseline
+    check_interval: Duration
+    guard: Duration = Field(description="how long flags and traffic are watched after a rollback for late writes")
+    notifications: Notifications
+
+    @property
+    def workflow_id(self) -> str:
+        return f"rollout/{self.name}"
+
+    @property
+    def soak(self) -> timedelta:
+        return sum((stage.soak for stage in self.stages), timedelta())
+
+    def service_ref(self, key: str) -> ServiceRef:
+        spec = self.services[key]
+        return ServiceRef(key=key, project=spec.project, region=spec.region, service=spec.service)
+
+    @model_validator(mode="after")
+    def _keeps_the_rules_between_its_parts(self) -> Self:
+        broken = list(broken_rules(self))
+        if broken:
+            problems = "; ".join(f"{'.'.join(map(str, place))}: {problem}" for place, problem in broken)
+            raise PydanticCustomError(PLAN_RULE, "{problems}", {"problems": problems, "broken": broken})
+        return self

@@ -1,0 +1,149 @@
+"""The parts a plan is made of. Rules that concern one field stand at the field."""
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from rollout.exposure import StageExposure, parse_stage_exposure
+from rollout.quantity import Duration, Share
+
+NAME_PATTERN = r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$"
+FLAG_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+CHANNELS = ("log",)
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+FlagName = Annotated[str, Field(pattern=FLAG_PATTERN)]
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Service(Part):
+    """A Cloud Run service. `image` may be given at the start instead (`--image backend=…`)."""
+
+    project: str = Field(min_length=6, max_length=30)
+    region: str = Field(min_length=1)
+    service: str = Field(pattern=r"^[a-z][a-z0-9-]{0,47}[a-z0-9]$", description="the name in Cloud Run")
+    image: str | None = None
+
+
+class AudienceSpec(Part):
+    """People by exact e-mail domain or user id; they keep the features at every exposure above off."""
+
+    email_domains: tuple[str, ...] = ()
+    user_ids: tuple[str, ...] = ()
+
+    @field_validator("email_domains")
+    @classmethod
+    def _plain_domains(cls, domains: tuple[str, ...]) -> tuple[str, ...]:
+        for domain in domains:
+            if "@" in domain or "." not in domain or domain != domain.lower():
+                raise ValueError(f"{domain!r} is not a plain lower-case domain such as example.com")
+        return domains
+
+
+class HttpCheck(Part):
+    """A GET on a service's candidate, at the address of its tag, that must answer 200.
+
+    Among the `before` checks of the stage that deploys it runs right after the deployment, before any traffic.
+    """
+
+    kind: Literal["http"]
+    service: str
+    path: str = Field(pattern=r"^/")
+
+
+class RedisCheck(Part):
+    """The flag store answers, and takes and returns a value."""
+
+    kind: Literal["redis"]
+
+
+class MonitoringCheck(Part):
+    """A metric of the plan has had data within the baseline window."""
+
+    kind: Literal["monitoring"]
+    metric: str
+
+
+class AttestCheck(Part):
+    """A statement that the person who approves the stage confirms."""
+
+    kind: Literal["attest"]
+    statement: str = Field(min_length=1)
+
+
+Check = Annotated[HttpCheck | RedisCheck | MonitoringCheck | AttestCheck, Field(discriminator="kind")]
+
+
+class Checks(Part):
+    """What must hold before a stage changes anything, and after its soak before the next stage begins."""
+
+    before: tuple[Check, ...] = ()
+    after: tuple[Check, ...] = ()
+
+
+class Stage(Part):
+    """One step of a plan.
+
+    `traffic` is walked from left to right inside the stage, each step held for `traffic_hold` of the soak; the last
+    one for the rest. Without it the split stays as the stage before left it.
+    """
+
+    name: Name
+    deploy: bool = False
+    traffic: tuple[Share, ...] = ()
+    traffic_hold: Duration | None = None
+    exposure: StageExposure
+    soak: Duration
+    gates: tuple[str, ...] = Field(min_length=1)
+    checks: Checks = Checks()
+    approval: bool = False
+
+    @field_validator("exposure", mode="before")
+    @classmethod
+    def _exposure_as_written(cls, written: object) -> object:
+        return parse_stage_exposure(written)
+
+    @field_validator("traffic")
+    @classmethod
+    def _whole_rising_percents(cls, shares: tuple[float, ...]) -> tuple[float, ...]:
+        for share in shares:
+            if not 0 <= share <= 1 or not round(share * 100, 6).is_integer():
+                raise ValueError("Cloud Run splits traffic by whole percents from 0% to 100%")
+        if any(later <= earlier for earlier, later in pairwise(shares)):
+            raise ValueError("traffic rises from step to step")
+        return shares
+
+    @property
+    def percents(self) -> tuple[int, ...]:
+        return tuple(round(share * 100) for share in self.traffic)
+
+    @property
+    def needs_approval(self) -> bool:
+        return self.approval or bool(self.statements)
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """What the approver of this stage confirms."""
+        return tuple(check.statement for check in self.checks.before if isinstance(check, AttestCheck))
+
+
+class Baseline(Part):
+    """How much of the past stands for "before": measured once, before the first change."""
+
+    window: Duration
+
+
+class Notifications(Part):
+    channels: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("channels")
+    @classmethod
+    def _known(cls, channels: tuple[str, ...]) -> tuple[str, ...]:
+        for channel in channels:
+            if channel not in CHANNELS:
+                raise ValueError(f"{channel!r} is not a channel; known are: {', '.join(CHANNELS)}")
+        return channels

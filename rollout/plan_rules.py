@@ -1,0 +1,187 @@
+"""The rules between the parts of a plan: names that mean something, soaks that can be measured, exposure that rises.
+
+Each rule yields what is broken as a place in the plan and a sentence that says what is allowed instead.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from rollout.exposure import FULL, OFF, order_of, treated_share
+from rollout.gates import AbsenceGate, Gate, ProbeGate, VersusControlGate, metrics_of
+from rollout.measurement import GroupsByRevision
+from rollout.plan_parts import AttestCheck, Check, HttpCheck, MonitoringCheck, Stage
+
+if TYPE_CHECKING:
+    from rollout.plan import RolloutPlan
+
+Place = tuple[str | int, ...]
+Broken = tuple[Place, str]
+
+WHOLE = 100
+
+
+def broken_rules(plan: "RolloutPlan") -> Iterator[Broken]:
+    """Everything that is broken, in the order of the plan's fields."""
+    yield from _services(plan)
+    yield from _flags(plan)
+    yield from _metrics(plan)
+    for name, gate in plan.gates.items():
+        yield from _gate(plan, name, gate)
+    yield from _stage_names(plan)
+    for index, stage in enumerate(plan.stages):
+        yield from _stage(plan, index, stage)
+    yield from _deployment(plan)
+    yield from _rising(plan)
+    yield from _control_groups(plan)
+
+
+def _one_of(names: Iterable[object]) -> str:
+    return ", ".join(sorted(map(str, names))) or "none"
+
+
+def _undefined(place: Place, what: str, name: str, known: Mapping[str, object]) -> Iterator[Broken]:
+    if name not in known:
+        yield place, f"{what} {name!r} is not defined; defined are: {_one_of(known)}"
+
+
+def _services(plan: "RolloutPlan") -> Iterator[Broken]:
+    seen: dict[tuple[str, str, str], str] = {}
+    for key, spec in plan.services.items():
+        identity = (spec.project, spec.region, spec.service)
+        if identity in seen:
+            yield ("services", key, "service"), f"{spec.service!r} is named by {seen[identity]!r} already"
+        seen[identity] = key
+
+
+def _flags(plan: "RolloutPlan") -> Iterator[Broken]:
+    for index, flag in enumerate(plan.flags):
+        if flag in plan.flags[:index]:
+            yield ("flags", index), f"flag {flag!r} stands twice"
+
+
+def _metrics(plan: "RolloutPlan") -> Iterator[Broken]:
+    projects = {service.project for service in plan.services.values()}
+    for name, metric in plan.metrics.items():
+        if metric.project is None and len(projects) > 1:
+            problem = f"the services live in several projects ({_one_of(projects)}): say where this metric is stored"
+            yield ("metrics", name, "project"), problem
+        if isinstance(metric.groups, GroupsByRevision):
+            yield from _undefined(
+                ("metrics", name, "groups", "service"), "service", metric.groups.service, plan.services
+            )
+
+
+def _gate(plan: "RolloutPlan", name: str, gate: Gate) -> Iterator[Broken]:
+    for metric in metrics_of(gate):
+        field = "alive" if isinstance(gate, AbsenceGate) and metric == gate.alive else "metric"
+        yield from _undefined(("gates", name, field), "metric", metric, plan.metrics)
+    if isinstance(gate, ProbeGate):
+        yield from _undefined(("gates", name, "service"), "service", gate.service, plan.services)
+    window: timedelta | None = getattr(gate, "window", None)
+    if window is not None and plan.check_interval and (window < plan.check_interval or window % plan.check_interval):
+        problem = f"a window is a whole number of check intervals ({plan.check_interval.total_seconds():g}s)"
+        yield ("gates", name, "window"), problem
+
+
+def _stage_names(plan: "RolloutPlan") -> Iterator[Broken]:
+    names = [stage.name for stage in plan.stages]
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield ("stages", index, "name"), f"stage {name!r} stands twice; stage names are unique"
+
+
+def _stage(plan: "RolloutPlan", index: int, stage: Stage) -> Iterator[Broken]:
+    place: Place = ("stages", index)
+    for position, gate in enumerate(stage.gates):
+        yield from _undefined((*place, "gates", position), "gate", gate, plan.gates)
+    for position, check in enumerate(stage.checks.before):
+        yield from _check(plan, (*place, "checks", "before", position), check)
+    for position, check in enumerate(stage.checks.after):
+        yield from _check(plan, (*place, "checks", "after", position), check)
+        if isinstance(check, AttestCheck):
+            problem = "a statement is confirmed by the approval that begins a stage: use `before`"
+            yield (*place, "checks", "after", position), problem
+    yield from _exposure(plan, (*place, "exposure"), stage)
+    yield from _soak(plan, place, stage)
+
+
+def _check(plan: "RolloutPlan", place: Place, check: Check) -> Iterator[Broken]:
+    if isinstance(check, HttpCheck):
+        yield from _undefined((*place, "service"), "service", check.service, plan.services)
+    if isinstance(check, MonitoringCheck):
+        yield from _undefined((*place, "metric"), "metric", check.metric, plan.metrics)
+
+
+def _exposure(plan: "RolloutPlan", place: Place, stage: Stage) -> Iterator[Broken]:
+    for flag, exposure in stage.exposure.items():
+        if flag != "*" and flag not in plan.flags:
+            yield (*place, flag), f"flag {flag!r} is not one of: {_one_of(plan.flags)}"
+        if isinstance(exposure, str) and exposure != OFF and exposure not in plan.audiences:
+            audiences = _one_of(plan.audiences)
+            yield place, f"{exposure!r} is neither off, full, a percentage such as 10% nor an audience ({audiences})"
+        if not plan.flags and exposure != OFF:
+            yield place, "a plan without flags has exposure off: its traffic carries the exposure"
+
+
+def _soak(plan: "RolloutPlan", place: Place, stage: Stage) -> Iterator[Broken]:
+    if plan.check_interval <= timedelta():
+        return
+    metrics = {name for gate in stage.gates if gate in plan.gates for name in metrics_of(plan.gates[gate])}
+    delays = [plan.metrics[name].ingest_delay or timedelta() for name in metrics & set(plan.metrics)]
+    needed = plan.check_interval + max(delays, default=timedelta())
+    if stage.soak <= needed:
+        problem = f"a soak is longer than check interval plus metric delay ({needed.total_seconds():g}s)"
+        yield (*place, "soak"), problem
+    if len(stage.traffic) > 1 and stage.traffic_hold is None:
+        yield (*place, "traffic"), "several traffic steps need `traffic_hold`: how long each is held"
+    rising = len([percent for percent in stage.percents if percent])
+    if stage.traffic_hold is not None and stage.traffic_hold * (rising - 1) >= stage.soak:
+        yield (*place, "traffic_hold"), "the held traffic steps leave no soak for the last one"
+
+
+def _deployment(plan: "RolloutPlan") -> Iterator[Broken]:
+    for index, stage in enumerate(plan.stages):
+        if stage.deploy != (index == 0):
+            yield ("stages", index, "deploy"), "the first stage deploys, and only the first"
+    if plan.stages[0].percents[:1] != (0,):
+        yield ("stages", 0, "traffic"), "the first stage's traffic begins at 0%: deployed and tested before it serves"
+
+
+def _rising(plan: "RolloutPlan") -> Iterator[Broken]:
+    named = {value for stage in plan.stages for value in stage.exposure.values() if isinstance(value, str)} - {OFF}
+    if len(named) > 1:
+        yield ("audiences",), f"all flags of a plan share one audience, the stages name {_one_of(named)}"
+    ladder = sorted({-1.0, *(order_of(stage.exposure, flag) for stage in plan.stages for flag in plan.flags)})
+    before = dict.fromkeys(plan.flags, 0)
+    for index, stage in enumerate(plan.stages):
+        for flag in plan.flags:
+            step = ladder.index(order_of(stage.exposure, flag))
+            if step < before[flag]:
+                yield ("stages", index, "exposure"), f"exposure of {flag} falls; it rises from stage to stage"
+            if step > before[flag] + 1:
+                problem = f"exposure of {flag} skips a step that another flag or stage takes; up is one step at a time"
+                yield ("stages", index, "exposure"), problem
+            before[flag] = step
+    shifted = [(index, stage.percents) for index, stage in enumerate(plan.stages) if stage.percents]
+    for (_, earlier), (index, later) in pairwise(shifted):
+        if later[0] < earlier[-1]:
+            yield ("stages", index, "traffic"), "traffic falls; it rises from stage to stage"
+
+
+def _control_groups(plan: "RolloutPlan") -> Iterator[Broken]:
+    percent = 0
+    for index, stage in enumerate(plan.stages):
+        percent = (stage.percents or (percent,))[-1]
+        for position, name in enumerate(stage.gates):
+            gate = plan.gates.get(name)
+            if not isinstance(gate, VersusControlGate) or gate.metric not in plan.metrics:
+                continue
+            groups, place = plan.metrics[gate.metric].groups, ("stages", index, "gates", position)
+            if groups is None:
+                yield place, f"gate {name!r} compares with control, but {gate.metric!r} tells no groups apart"
+            elif isinstance(groups, GroupsByRevision) and percent in (0, WHOLE):
+                yield place, f"gate {name!r} compares revisions, but one of them has all the traffic here"
+            elif not isinstance(groups, GroupsByRevision) and not 0 < treated_share(stage.exposure, plan.flags) < FULL:
+                yield place, f"gate {name!r} compares with control, which needs an exposure between off and full"

@@ -1,0 +1,142 @@
+"""Where a rollout is, what happened to it, and what comes next: one record.
+
+It is the workflow's memory, the answer to the `progress` query, the state carried over a continue-as-new, and the
+result of a finished rollout.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rollout.flags import Exposure
+from rollout.measurement import Sample
+from rollout.soak import SoakState, Suspension
+from rollout.traffic import Candidate, ServiceAnchor, TrafficSplit
+from rollout.verdict import Judgement
+
+# The timeline tells the story; the full record of judgements is not its business.
+TIMELINE_LENGTH = 200
+
+
+class RolloutStatus(StrEnum):
+    STARTING = "starting"
+    AWAITING_APPROVAL = "awaiting_approval"
+    ENTERING = "entering"
+    SOAKING = "soaking"
+    HOLDING = "holding"
+    PAUSED = "paused"
+    ROLLING_BACK = "rolling_back"
+    ROLLED_BACK = "rolled_back"
+    COMPLETED = "completed"
+    REFUSED = "refused"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (RolloutStatus.ROLLED_BACK, RolloutStatus.COMPLETED, RolloutStatus.REFUSED)
+
+
+StageState = Literal["pending", "entering", "soaking", "passed", "failed"]
+EventKind = Literal[
+    "started", "stage", "traffic", "flags", "hold", "gate", "command", "rollback", "failure", "finished"
+]
+RollbackCause = Literal["emergency", "gate", "cancelled", "stage_failed"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Event(_Record):
+    """One line of the timeline."""
+
+    at: datetime
+    kind: EventKind
+    text: str
+    by: str | None = None
+
+
+class StageProgress(_Record):
+    name: str
+    exposure: str
+    soak: timedelta
+    state: StageState = "pending"
+    entered_at: datetime | None = None
+    passed_at: datetime | None = None
+    step: int = Field(default=0, description="which of the stage's traffic steps it is at")
+    step_entered: int | None = Field(default=None, description="the last step whose traffic and flags were set")
+    soak_state: SoakState | None = None
+    judgements: tuple[Judgement, ...] = ()
+
+    @property
+    def credit(self) -> timedelta:
+        return self.soak_state.credit if self.soak_state else timedelta()
+
+
+class RollbackStep(_Record):
+    """`seconds` from the beginning of the rollback until this step was verified by reading back."""
+
+    name: str
+    seconds: float
+
+
+class Rollback(_Record):
+    cause: RollbackCause
+    reason: str
+    by: str
+    began_at: datetime
+    verified_at: datetime | None = None
+    steps: list[RollbackStep] = Field(default_factory=list)
+    detected_after: float | None = Field(
+        default=None, description="seconds from the end of the breaching interval to the beginning of the rollback"
+    )
+
+    @property
+    def seconds(self) -> float | None:
+        return (self.verified_at - self.began_at).total_seconds() if self.verified_at else None
+
+
+class RolloutProgress(_Record):
+    plan: str
+    workflow_id: str
+    run_id: str
+    environment: str
+    images: dict[str, str]
+    started_by: str
+    started_at: datetime
+    reason: str = ""
+    status: RolloutStatus = RolloutStatus.STARTING
+    why: str = Field(default="", description="why the rollout stands where it stands, in a sentence")
+    next: str = Field(default="", description="what comes next, or what would release a hold")
+    stage: int = Field(default=0, description="index into `stages`")
+    stages: list[StageProgress]
+    flags: dict[str, Exposure] = Field(default_factory=dict)
+    traffic: dict[str, TrafficSplit] = Field(default_factory=dict)
+    fence: int = 0
+    anchors: dict[str, ServiceAnchor] = Field(default_factory=dict)
+    candidates: dict[str, Candidate] = Field(default_factory=dict)
+    baseline: dict[str, Sample] = Field(default_factory=dict)
+    suspensions: list[Suspension] = Field(default_factory=list)
+    approved: list[str] = Field(default_factory=list, description="stages that a person has approved")
+    rollback: Rollback | None = None
+    finished_at: datetime | None = None
+    timeline: list[Event] = Field(default_factory=list)
+
+    @property
+    def current(self) -> StageProgress:
+        return self.stages[self.stage]
+
+    @property
+    def paused(self) -> bool:
+        return bool(self.suspensions) and self.suspensions[-1].until is None
+
+    @property
+    def exposed_to(self) -> str:
+        """Who sees the features now, over all flags and splits."""
+        shares = sorted({exposure.in_words() for exposure in self.flags.values()})
+        return ", ".join(shares) or self.current.exposure
+
+    def note(self, at: datetime, kind: EventKind, text: str, by: str | None = None) -> None:
+        self.timeline.append(Event(at=at, kind=kind, text=text, by=by))
+        del self.timeline[:-TIMELINE_LENGTH]

@@ -1,0 +1,56 @@
+"""The answer to a gate: a verdict, the numbers behind it, and a sentence for a person."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Verdict(StrEnum):
+    """Ordered by how much it matters: the worst one leads."""
+
+    PASS = "PASS"  # noqa: S105  (a verdict, not a password)
+    IDLE = "IDLE"
+    """The source is healthy and nobody used what the gate measures: credit stands, nobody is told."""
+    UNKNOWN = "UNKNOWN"
+    """Too little, too late or no data. Never a pass, never a failure."""
+    ERROR = "ERROR"
+    """The source failed."""
+    SUSPECT = "SUSPECT"
+    """Harm is proven, but not yet beyond what the plan tolerates."""
+    FAIL = "FAIL"
+
+
+_ORDER = {verdict: position for position, verdict in enumerate(Verdict)}
+
+
+class Lack(StrEnum):
+    """What an UNKNOWN gate is short of; it decides how soon a person is told."""
+
+    NOTHING = "nothing"
+    SAMPLE = "sample"
+    DATA = "data"
+
+
+class Judgement(BaseModel):
+    """One gate's answer for the interval that ends at `as_of`.
+
+    `value` and `limit` are written for people, with their units; `sample` counts what `value` rests on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gate: str
+    verdict: Verdict
+    reason: str
+    value: str = "–"
+    limit: str = "–"
+    sample: int = 0
+    lack: Lack = Lack.NOTHING
+    as_of: datetime
+
+
+def worst(judgements: Iterable[Judgement]) -> Verdict:
+    """The verdict that decides; PASS where there is nothing to judge."""
+    return max((judgement.verdict for judgement in judgements), key=_ORDER.__getitem__, default=Verdict.PASS)

@@ -1,0 +1,201 @@
+"""One look at a soaking stage: what a look is given, what it leaves behind, and how its answers are judged.
+
+The activity that looks (`activities/gate_watch.py`) fetches; everything decided from what it fetched is decided here.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rollout.flags import Exposure, FlagSnapshot
+from rollout.gates import Evidence, Gate, ProbeGate, judge, metrics_of
+from rollout.measurement import IntervalMeasurement, Sample, SourceFailure, TimeSeriesQuery, merge
+from rollout.soak import SoakState, Suspension, Transition
+from rollout.traffic import ServiceRef, TrafficSplit
+from rollout.verdict import Judgement, Lack, Verdict
+
+DRIFT = "drift"
+"""The name under which flags and traffic that nobody expected appear among the gates' judgements."""
+
+# The API takes points that are at most 25 hours old; a gap older than this will not be filled any more.
+LATEST_ARRIVAL = timedelta(hours=25)
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class BoundGate(_Frozen):
+    """A gate with everything it needs to be asked: its queries bound to this rollout, its baseline, its address."""
+
+    gate: Gate
+    queries: dict[str, TimeSeriesQuery] = Field(default_factory=dict)
+    baseline: Sample | None = None
+    base_url: str | None = None
+
+
+class ExpectedTraffic(_Frozen):
+    service: ServiceRef
+    split: TrafficSplit
+
+
+class Expected(_Frozen):
+    """What the rollout last set; anything else is drift."""
+
+    environment: str
+    group: str
+    fence: int
+    flags: dict[str, Exposure]
+    traffic: tuple[ExpectedTraffic, ...]
+
+
+class WatchRequest(_Frozen):
+    """Watch a stage until its soak has `target` credit, or something happens that a person or the rollout must know."""
+
+    stage: str
+    soak: SoakState
+    target: timedelta
+    gates: dict[str, BoundGate]
+    suspensions: tuple[Suspension, ...] = ()
+    expected: Expected
+
+
+class WatchBeat(_Frozen):
+    """The state after a look, carried in heartbeat details: a cache for the next look and a window for people."""
+
+    soak: SoakState
+    judgements: tuple[Judgement, ...]
+    as_of: datetime
+
+
+class WatchReport(_Frozen):
+    """Why a watch came back. `latched` means that somebody pulled the kill switch in the flag store itself."""
+
+    transition: Transition | Literal["credit_complete", "latched"]
+    soak: SoakState
+    judgements: tuple[Judgement, ...]
+
+
+class Answers(_Frozen):
+    """What the monitoring system said, per metric: intervals by their end, or why there are none."""
+
+    intervals: dict[str, dict[datetime, IntervalMeasurement]] = Field(default_factory=dict)
+    failures: dict[str, str] = Field(default_factory=dict)
+
+
+def judge_interval(
+    gates: Mapping[str, BoundGate], answers: Answers, end: datetime, since: datetime, interval: timedelta
+) -> dict[str, Judgement]:
+    """The judgements of all measured gates for the interval that ends at `end`, from this stage's data only."""
+    judgements: dict[str, Judgement] = {}
+    for name, bound in gates.items():
+        if isinstance(bound.gate, ProbeGate):
+            continue
+        judgements[name] = _judge_bound(name, bound, answers, end, since, interval)
+    return judgements
+
+
+def has_data(gates: Mapping[str, BoundGate], answers: Answers, end: datetime) -> bool:
+    """Whether every measured gate has its data for the interval that ends at `end`."""
+    return all(
+        end in answers.intervals.get(metric, {}) for bound in gates.values() for metric in metrics_of(bound.gate)
+    )
+
+
+def _judge_bound(
+    name: str, bound: BoundGate, answers: Answers, end: datetime, since: datetime, interval: timedelta
+) -> Judgement:
+    gate = bound.gate
+    window: timedelta = getattr(gate, "window", interval)
+    samples: dict[str, dict[str, Sample]] = {}
+    for metric in metrics_of(gate):
+        if metric in answers.failures:
+            return _no_answer(name, bound, end, Verdict.ERROR, answers.failures[metric], Lack.NOTHING)
+        by_end = answers.intervals.get(metric, {})
+        if end not in by_end and metric == gate_metric(gate):
+            reason = f"no data for the interval that ended at {end:%H:%M:%S}"
+            return _no_answer(name, bound, end, Verdict.UNKNOWN, reason, Lack.DATA)
+        try:
+            samples[metric] = _window(by_end, max(since, end - window), end)
+        except SourceFailure as failure:
+            return _no_answer(name, bound, end, Verdict.ERROR, str(failure), Lack.NOTHING)
+    judgement = judge(name, gate, Evidence(as_of=end, samples=samples, baseline=bound.baseline))
+    if judgement.verdict is Verdict.PASS and not _served(gate, answers, end):
+        return judgement.model_copy(update={"verdict": Verdict.IDLE})
+    return judgement
+
+
+def gate_metric(gate: Gate) -> str | None:
+    """The metric whose fresh data a gate cannot do without."""
+    metrics = metrics_of(gate)
+    return metrics[-1] if metrics else None
+
+
+def _served(gate: Gate, answers: Answers, end: datetime) -> bool:
+    """Whether the gate's group appears in the newest interval itself, not only earlier in the window."""
+    metric = gate_metric(gate)
+    if metric is None:
+        return True
+    return getattr(gate, "group", "all") in answers.intervals[metric][end].groups
+
+
+def _window(by_end: Mapping[datetime, IntervalMeasurement], start: datetime, end: datetime) -> dict[str, Sample]:
+    inside = [measurement for moment, measurement in by_end.items() if start < moment <= end]
+    names = {group for measurement in inside for group in measurement.groups}
+    merged: dict[str, Sample] = {}
+    for group in sorted(names):
+        sample = merge(m.groups[group] for m in inside if group in m.groups)
+        if sample is not None:
+            merged[group] = sample
+    return merged
+
+
+def _no_answer(name: str, bound: BoundGate, end: datetime, verdict: Verdict, why: str, lack: Lack) -> Judgement:
+    return Judgement(
+        gate=name,
+        verdict=verdict,
+        reason=f"{bound.gate.title}: {why}",
+        limit=bound.gate.limit_in_words,
+        lack=lack,
+        as_of=end,
+    )
+
+
+def judge_drift(
+    expected: Expected,
+    snapshot: FlagSnapshot | str,
+    traffic: Sequence[tuple[ExpectedTraffic, TrafficSplit | str]],
+    as_of: datetime,
+) -> Judgement:
+    """Flags and traffic as read now against what the rollout last set. A string says why something was not read."""
+    unread = [text for text in (snapshot, *(split for _, split in traffic)) if isinstance(text, str)]
+    different = [] if isinstance(snapshot, str) else _flag_differences(expected, snapshot)
+    for wanted, split in traffic:
+        if isinstance(split, TrafficSplit) and split.shares != wanted.split.shares:
+            different.append(
+                f"{wanted.service.service} serves {split.in_words()}, the rollout set {wanted.split.in_words()}"
+            )
+    verdict = Verdict.FAIL if different else Verdict.ERROR if unread else Verdict.PASS
+    reason = "; ".join(different or unread) or "flags and traffic are as the rollout set them"
+    return Judgement(
+        gate=DRIFT,
+        verdict=verdict,
+        reason=reason,
+        value=f"{len(different)} foreign" if different else "none",
+        limit="none",
+        as_of=as_of,
+    )
+
+
+def _flag_differences(expected: Expected, snapshot: FlagSnapshot) -> list[str]:
+    if snapshot.epoch < expected.fence:
+        return [f"the flag store lost writes: it is at epoch {snapshot.epoch}, the rollout at {expected.fence}"]
+    return [
+        f"flag {flag} is {snapshot.flags[flag].in_words() if flag in snapshot.flags else 'missing'}, "
+        f"the rollout set {wanted.in_words()}"
+        for flag, wanted in sorted(expected.flags.items())
+        if flag not in snapshot.flags
+        or (snapshot.flags[flag].exposure, snapshot.flags[flag].bp) != (wanted.exposure, wanted.bp)
+    ]
