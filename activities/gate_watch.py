@@ -1,0 +1,227 @@
+"""Watching a soaking stage: one look per attempt, and the server's own retries as the clock between the looks.
+
+An attempt either returns, because something happened that is worth an event in the rollout's history, or fails
+benignly and asks to be tried again when the next interval closes. No worker slot is held in between, a dead worker
+costs nothing, and a soak of any length leaves the same handful of events.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+
+from activities.clock import Clock
+from activities.recent_intervals import RecentIntervals
+from rollout.flags import FlagSnapshot
+from rollout.gates import Action, ProbeGate, judge_probe
+from rollout.measurement import MeasurementSource, SourceFailure, TimeSeriesQuery
+from rollout.soak import SoakState, Transition, counts, due, fill, missing, record
+from rollout.traffic import ServiceRef, TrafficSplit
+from rollout.verdict import Judgement
+from rollout.watch import (
+    DRIFT,
+    LATEST_ARRIVAL,
+    Answers,
+    Expected,
+    ExpectedTraffic,
+    WatchBeat,
+    WatchReport,
+    WatchRequest,
+    has_data,
+    judge_drift,
+    judge_interval,
+)
+from rollout.wording import judgements_in_a_line
+
+STILL_SOAKING = "StillSoaking"
+# A look judges at most this much backlog before it saves its state, so that a long outage is caught up in pieces.
+INTERVALS_PER_LOOK = 240
+# However late a look is, the next one does not follow at once.
+SHORTEST_PAUSE = timedelta(milliseconds=200)
+DRIFT_PAGE_AFTER = timedelta(minutes=5)
+
+
+class FlagReader(Protocol):
+    async def snapshot(self, environment: str, group: str) -> FlagSnapshot | None:
+        """The flag documents as they are now; raises OSError or a Redis error when the store cannot be read."""
+        ...
+
+
+class TrafficReader(Protocol):
+    async def read_traffic(self, service: ServiceRef) -> TrafficSplit:
+        """The observed split; raises ApplicationError when Cloud Run cannot be read."""
+        ...
+
+
+class ProbeAnswer(Protocol):
+    status: int | None
+    body: dict[str, object] | None
+
+
+class Prober(Protocol):
+    async def probe(self, url: str) -> ProbeAnswer:
+        """What an endpoint answers; `status` is None where it does not answer."""
+        ...
+
+
+class GateWatchActivities:
+    """Looks at gates, flags and traffic. Every reader is given by the worker, so that none knows another."""
+
+    def __init__(
+        self,
+        *,
+        source: MeasurementSource,
+        flags: FlagReader,
+        traffic: TrafficReader,
+        prober: Prober,
+        clock: Clock,
+    ) -> None:
+        self._source = source
+        self._flags = flags
+        self._traffic = traffic
+        self._prober = prober
+        self._clock = clock
+        self._recent = RecentIntervals(source)
+
+    @activity.defn
+    async def watch_gates(self, request: WatchRequest) -> WatchReport:
+        """Look once. Returns on a transition; otherwise fails benignly until the next interval is due.
+
+        Raises:
+            ApplicationError: of type StillSoaking, retryable, with the current judgements as its text.
+        """
+        beat = _last_beat(request)
+        soak, judgements = beat.soak, beat.judgements
+        snapshot = await self._snapshot(request.expected)
+        if isinstance(snapshot, FlagSnapshot) and snapshot.latch:
+            return WatchReport(transition="latched", soak=soak, judgements=judgements)
+        now = await self._clock()
+        delay = await self._ingest_delay(request)
+        ends = due(soak, now - delay)
+        backlog = len(ends) > INTERVALS_PER_LOOK
+        ends = ends[:INTERVALS_PER_LOOK]
+        if ends:
+            answers = await self._ask(request, soak, ends)
+            soak = _fill_gaps(request, soak, answers, ends[-1])
+            for end in ends:
+                found = judge_interval(request.gates, answers, end, soak.since, soak.interval)
+                if end == ends[-1]:
+                    found |= await self._look_around(request, snapshot, end)
+                soak, transition = _record(request, soak, end, found)
+                judgements = tuple(found.values())
+                if transition is not None:
+                    return WatchReport(transition=transition, soak=soak, judgements=judgements)
+                if soak.credit >= request.target and soak.standing == "passing":
+                    return WatchReport(transition="credit_complete", soak=soak, judgements=judgements)
+        activity.heartbeat(WatchBeat(soak=soak, judgements=judgements, as_of=now))
+        next_look = soak.judged_until + soak.interval + delay - now
+        raise ApplicationError(
+            judgements_in_a_line(soak, request.target, judgements),
+            type=STILL_SOAKING,
+            category=ApplicationErrorCategory.BENIGN,
+            next_retry_delay=SHORTEST_PAUSE if backlog else max(next_look, SHORTEST_PAUSE),
+        )
+
+    async def _ingest_delay(self, request: WatchRequest) -> timedelta:
+        """The longest of the queries' delays: an interval is judged when all its data can be there."""
+        delays = [timedelta()]
+        for query in _queries(request).values():
+            try:
+                delays.append(await self._source.ingest_delay(query))
+            except SourceFailure:
+                # The same source is asked for data next, and that failure is judged with its reason.
+                continue
+        return max(delays)
+
+    async def _ask(self, request: WatchRequest, soak: SoakState, ends: list[datetime]) -> Answers:
+        gaps = [end for end in missing(soak) if end > ends[0] - LATEST_ARRIVAL]
+        intervals, failures = {}, {}
+        for metric, query in _queries(request).items():
+            window = max(
+                getattr(bound.gate, "window", soak.interval)
+                for bound in request.gates.values()
+                if metric in bound.queries
+            )
+            first = max(soak.since, min([*ends, *gaps]) - window)
+            try:
+                measured = await self._recent.measure(
+                    query, start=first, end=ends[-1], interval=soak.interval, afresh=bool(gaps)
+                )
+                intervals[metric] = {measurement.end: measurement for measurement in measured}
+            except SourceFailure as failure:
+                failures[metric] = str(failure)
+        return Answers.model_construct(intervals=intervals, failures=failures)
+
+    async def _look_around(
+        self, request: WatchRequest, snapshot: FlagSnapshot | str, end: datetime
+    ) -> dict[str, Judgement]:
+        """Probes and drift: they are asked now, so they belong to the newest interval only."""
+        found: dict[str, Judgement] = {}
+        for name, bound in request.gates.items():
+            if isinstance(bound.gate, ProbeGate):
+                answer = await self._prober.probe(f"{bound.base_url}{bound.gate.path}")
+                number = (answer.body or {}).get(bound.gate.field) if bound.gate.field else None
+                found[name] = judge_probe(
+                    name,
+                    bound.gate,
+                    status=answer.status,
+                    field=float(number) if isinstance(number, int | float) else None,
+                    as_of=end,
+                )
+        found[DRIFT] = await self._drift(request, snapshot, end)
+        return found
+
+    async def _drift(self, request: WatchRequest, snapshot: FlagSnapshot | str, end: datetime) -> Judgement:
+        wanted = request.expected.traffic
+        splits = await asyncio.gather(*(self._split(expected) for expected in wanted))
+        return judge_drift(request.expected, snapshot, list(zip(wanted, splits, strict=True)), end)
+
+    async def _split(self, wanted: ExpectedTraffic) -> TrafficSplit | str:
+        try:
+            return await self._traffic.read_traffic(wanted.service)
+        except Exception as failure:  # noqa: BLE001  (whatever failed, the answer is the same: nothing is known)
+            return f"the traffic of {wanted.service.service} could not be read: {failure}"
+
+    async def _snapshot(self, expected: Expected) -> FlagSnapshot | str:
+        try:
+            snapshot = await self._flags.snapshot(expected.environment, expected.group)
+        except Exception as failure:  # noqa: BLE001  (as above)
+            return f"the flag store could not be read: {failure}"
+        return snapshot or "the flag store holds nothing for this group"
+
+
+def _last_beat(request: WatchRequest) -> WatchBeat:
+    details = activity.info().heartbeat_details
+    if details:
+        return WatchBeat.model_validate(details[0])
+    return WatchBeat(soak=request.soak, judgements=(), as_of=request.soak.judged_until)
+
+
+def _queries(request: WatchRequest) -> dict[str, TimeSeriesQuery]:
+    return {metric: query for bound in request.gates.values() for metric, query in bound.queries.items()}
+
+
+def _actions(request: WatchRequest) -> dict[str, Action]:
+    return {DRIFT: "hold", **{name: bound.gate.action for name, bound in request.gates.items()}}
+
+
+def _record(
+    request: WatchRequest, soak: SoakState, end: datetime, found: dict[str, Judgement]
+) -> tuple[SoakState, Transition | None]:
+    page_after = {DRIFT: DRIFT_PAGE_AFTER, **{name: bound.gate.page_after for name, bound in request.gates.items()}}
+    counted = counts(end, soak.interval, request.suspensions)
+    return record(soak, end, found, _actions(request), page_after, counted=counted)
+
+
+def _fill_gaps(request: WatchRequest, soak: SoakState, answers: Answers, newest: datetime) -> SoakState:
+    for end in _arrived(request, soak, answers, newest):
+        found = judge_interval(request.gates, answers, end, soak.since, soak.interval)
+        soak = fill(soak, end, found, counted=counts(end, soak.interval, request.suspensions))
+    return soak
+
+
+def _arrived(request: WatchRequest, soak: SoakState, answers: Answers, newest: datetime) -> Iterable[datetime]:
+    return (end for end in missing(soak) if end > newest - LATEST_ARRIVAL and has_data(request.gates, answers, end))

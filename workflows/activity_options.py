@@ -1,0 +1,123 @@
+"""Every timeout, retry policy and task queue, one named set per kind of call. Nowhere else is a time limit written.
+
+Calls to outside systems are retried without end where giving up would leave people exposed: the workflow pages a
+person when a call takes long (`PAGE_AFTER`), and goes on trying. What cannot succeed by trying again is marked
+non-retryable by the activity that knows it.
+"""
+
+from datetime import timedelta
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType, ActivityConfig
+
+from rollout.messages import EMERGENCY_TASK_QUEUE, TASK_QUEUE
+
+PAGE_AFTER = timedelta(minutes=5)
+"""How long a call or a rollback may take before a person is paged; and again after each further such time."""
+
+FLAGS_BEFORE_TRAFFIC = timedelta(seconds=10)
+"""How long a rollback waits for the flag store before it takes traffic back beside it."""
+
+AFTER_A_REFUSAL = timedelta(seconds=15)
+"""The pause before a rollback's step that was refused for good is tried anew."""
+
+_STEADY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+_URGENT = RetryPolicy(
+    initial_interval=timedelta(milliseconds=200), backoff_coefficient=1.5, maximum_interval=timedelta(seconds=2)
+)
+
+# A cancelled call is left at once: a rollback never waits for a deployment. The fence refuses what comes late.
+_LEAVE_AT_ONCE = ActivityCancellationType.TRY_CANCEL
+
+FLAG_STORE = ActivityConfig(
+    task_queue=TASK_QUEUE,
+    start_to_close_timeout=timedelta(seconds=10),
+    retry_policy=_STEADY,
+    cancellation_type=_LEAVE_AT_ONCE,
+)
+
+READ_CLOUD_RUN = ActivityConfig(
+    task_queue=TASK_QUEUE,
+    start_to_close_timeout=timedelta(seconds=30),
+    retry_policy=_STEADY,
+    cancellation_type=_LEAVE_AT_ONCE,
+)
+
+# A container may take four minutes to start before Cloud Run gives up on it.
+CHANGE_CLOUD_RUN = ActivityConfig(
+    task_queue=TASK_QUEUE,
+    start_to_close_timeout=timedelta(minutes=15),
+    heartbeat_timeout=timedelta(seconds=30),
+    retry_policy=_STEADY,
+    cancellation_type=_LEAVE_AT_ONCE,
+)
+
+READ_MONITORING = ActivityConfig(
+    task_queue=TASK_QUEUE,
+    start_to_close_timeout=timedelta(minutes=2),
+    retry_policy=_STEADY,
+    cancellation_type=_LEAVE_AT_ONCE,
+)
+
+CHECK = ActivityConfig(
+    task_queue=TASK_QUEUE,
+    start_to_close_timeout=timedelta(seconds=30),
+    schedule_to_close_timeout=timedelta(minutes=5),
+    retry_policy=_STEADY,
+    cancellation_type=_LEAVE_AT_ONCE,
+)
+
+NOTIFY = ActivityConfig(
+    task_queue=TASK_QUEUE,
+    start_to_close_timeout=timedelta(seconds=30),
+    schedule_to_close_timeout=timedelta(hours=24),
+    retry_policy=_STEADY,
+)
+
+LATCH_FLAGS = ActivityConfig(
+    task_queue=EMERGENCY_TASK_QUEUE,
+    start_to_close_timeout=timedelta(seconds=5),
+    retry_policy=_URGENT,
+)
+
+RESTORE_TRAFFIC = ActivityConfig(
+    task_queue=EMERGENCY_TASK_QUEUE,
+    start_to_close_timeout=timedelta(minutes=10),
+    heartbeat_timeout=timedelta(seconds=15),
+    retry_policy=_URGENT,
+)
+
+# Bookkeeping after safety is reached; it uses the emergency queue because the other one may be the problem.
+SETTLE = ActivityConfig(
+    task_queue=EMERGENCY_TASK_QUEUE,
+    start_to_close_timeout=timedelta(seconds=10),
+    retry_policy=_STEADY,
+)
+
+
+def summarised(options: ActivityConfig, summary: str) -> ActivityConfig:
+    """Options for one call with the line that the Temporal UI shows for it."""
+    return ActivityConfig({**options, "summary": summary})
+
+
+_LOOK_AGAIN = timedelta(seconds=10)
+
+
+def watch(check_interval: timedelta) -> ActivityConfig:
+    """One look per attempt. The attempt says when the next look is due; the policy's interval is for failures."""
+    return ActivityConfig(
+        task_queue=TASK_QUEUE,
+        start_to_close_timeout=timedelta(minutes=2),
+        retry_policy=RetryPolicy(initial_interval=min(check_interval, _LOOK_AGAIN), backoff_coefficient=1.0),
+        cancellation_type=_LEAVE_AT_ONCE,
+    )
+
+
+def guard() -> ActivityConfig:
+    """As `watch`, after a rollback, on the queue that is always free."""
+    return ActivityConfig(
+        task_queue=EMERGENCY_TASK_QUEUE,
+        start_to_close_timeout=timedelta(minutes=10),
+        heartbeat_timeout=timedelta(seconds=30),
+        retry_policy=RetryPolicy(initial_interval=timedelta(seconds=5), backoff_coefficient=1.0),
+    )

@@ -1,0 +1,261 @@
+"""The rollout: a durable walk through the stages of a plan, with one way back that is always open.
+
+    handle = await client.start_workflow(
+        CanaryRolloutWorkflow.run, request, id=request.plan.workflow_id, task_queue=TASK_QUEUE)
+    await handle.signal("emergency_rollback", {"by": "kim", "reason": "checkout is down"})
+
+`run` only decides between going on and going back; how each is done is in `stages` and `rollback`.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, Literal, TypeVar
+
+from temporalio import workflow
+from temporalio.common import RawValue
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+
+from workflows import activity_options
+from workflows.activity_options import summarised
+from workflows.context import RolloutContext, reason_of
+from workflows.rollback import GoBack, RollbackOrder, RollbackPath
+from workflows.signals import means_emergency, read_by_and_reason
+from workflows.stages import Refused, WayForward
+
+with workflow.unsafe.imports_passed_through():
+    from activities.feature_flags import FeatureFlagActivities, Settle
+    from rollout import exposure as exposures
+    from rollout.messages import (
+        QUERY_PROGRESS,
+        SIGNAL_EMERGENCY,
+        UPDATE_APPROVE,
+        UPDATE_PAUSE,
+        UPDATE_RESUME,
+        WORKFLOW,
+        Answer,
+        Command,
+        RolloutRequest,
+    )
+    from rollout.progress import RolloutProgress, RolloutStatus, StageProgress
+    from rollout.soak import Suspension
+    from rollout.wording import duration_in_words
+
+T = TypeVar("T")
+
+
+@workflow.defn(name=WORKFLOW)
+class CanaryRolloutWorkflow:
+    """One rollout of one plan. Ends as completed, rolled_back or refused; the result is its whole record."""
+
+    @workflow.init
+    def __init__(self, request: RolloutRequest) -> None:
+        self._progress = request.carried or _fresh_progress(request)
+        self._progress.run_id = workflow.info().run_id
+        self._context = RolloutContext(request, self._progress)
+        self._forward = WayForward(self._context)
+        self._order: RollbackOrder | None = None
+
+    @workflow.run
+    async def run(self, request: RolloutRequest) -> RolloutProgress:
+        while True:
+            all_passed = await self._go_forward()
+            if self._order is not None:
+                await _uninterrupted(RollbackPath(self._context).run(self._order))
+            elif all_passed is False:
+                await _uninterrupted(self._settled())
+                if self._order is None:
+                    workflow.continue_as_new(request.model_copy(update={"carried": self._progress}))
+            await _uninterrupted(self._settled())
+            # An emergency may have come while the last messages were sent; it is believed even then.
+            if self._order is None or self._progress.rollback is not None:
+                break
+        self._progress.finished_at = workflow.now()
+        return self._progress
+
+    async def _settled(self) -> None:
+        await self._context.settle_notices()
+        await workflow.wait_condition(workflow.all_handlers_finished)
+
+    async def _go_forward(self) -> bool | None:
+        """True when all stages passed, False when the history should be continued as new, None otherwise."""
+        if self._order is not None:
+            return None
+        way = asyncio.create_task(self._walk())
+        try:
+            await workflow.wait_condition(lambda: way.done() or self._order is not None)
+        except asyncio.CancelledError:
+            # A cancelled workflow is a request to undo, not permission to leave things as they are.
+            self._order_rollback(RollbackOrder("cancelled", "cancellation", "the workflow was cancelled"))
+        if self._order is not None:
+            way.cancel()
+            return None
+        return way.result()
+
+    async def _walk(self) -> bool | None:
+        try:
+            if not await self._forward.run():
+                return False
+            await self._complete()
+        except Refused as refused:
+            await self._refuse(str(refused))
+            return None
+        except GoBack as back:
+            self._order_rollback(back.order)
+            return None
+        except FailureError as failure:
+            # Whatever else fails for good while people may be exposed ends in safety, never in a failed workflow.
+            self._order_rollback(RollbackOrder("stage_failed", "the rollout itself", reason_of(failure)))
+            return None
+        return True
+
+    async def _complete(self) -> None:
+        context, progress = self._context, self._progress
+        await self._settle("completed")
+        took = duration_in_words(workflow.now() - progress.started_at)
+        context.note("finished", f"all {len(progress.stages)} stages passed in {took}")
+        context.tell(
+            "info", "Rollout complete", f"All stages passed in {took}; the candidate has all users and traffic."
+        )
+        context.stand(
+            RolloutStatus.COMPLETED, f"all stages passed in {took}", "nothing: the candidate is the new stable"
+        )
+
+    async def _refuse(self, why: str) -> None:
+        context = self._context
+        if self._progress.fence:
+            await self._settle("refused")
+        context.note("finished", f"refused before anything was changed: {why}")
+        context.tell("warning", "Rollout refused", why)
+        context.stand(RolloutStatus.REFUSED, why, "nothing was changed")
+
+    async def _settle(self, outcome: Literal["completed", "refused"]) -> None:
+        progress = self._progress
+        request = Settle(
+            environment=progress.environment,
+            group=progress.plan,
+            owner=self._context.owner,
+            outcome=outcome,
+            refused=None,
+            by=progress.started_by,
+            reason=outcome,
+        )
+        try:
+            await workflow.execute_activity_method(
+                FeatureFlagActivities.settle,
+                request,
+                **summarised(activity_options.FLAG_STORE, "release flags and services"),
+            )
+        except ActivityError as failure:
+            # Users are where the plan wants them; only the ownership was not given back, which a person can do.
+            self._context.note("failure", f"ownership was not released: {reason_of(failure)}")
+            self._context.tell("warning", "Ownership was not released", reason_of(failure))
+
+    def _order_rollback(self, order: RollbackOrder) -> None:
+        """The first order decides; what comes later is kept in the record."""
+        nothing_to_undo = self._progress.status is RolloutStatus.REFUSED
+        if self._order is None and not nothing_to_undo:
+            self._order = order
+        else:
+            self._context.note("command", f"asked to roll back again: {order.reason}", order.by)
+
+    # Commands. The emergency is a signal and total; everything else is an Update that can be refused.
+
+    @workflow.signal(dynamic=True)
+    def any_signal(self, name: str, values: Sequence[RawValue]) -> None:
+        """`emergency_rollback` takes everything back: with any input, or none. {"by": …, "reason": …} is kept."""
+        by, reason = read_by_and_reason(values)
+        if means_emergency(name):
+            self._order_rollback(RollbackOrder("emergency", by or "a signal", reason or "emergency rollback"))
+            return
+        hint = f"signal {name!r} is not known and changed nothing; the emergency signal is {SIGNAL_EMERGENCY}"
+        self._context.note("command", hint, by)
+        self._context.tell("warning", "Unknown signal", hint)
+
+    @workflow.query(name=QUERY_PROGRESS)
+    def progress(self) -> RolloutProgress:
+        """The whole record of this rollout."""
+        return self._progress
+
+    @workflow.update(name=UPDATE_PAUSE)
+    def pause(self, command: Command) -> Answer:
+        """Stop promotion and the credit clock. Gates go on being judged, and roll back what fails."""
+        self._progress.suspensions.append(Suspension(since=workflow.now()))
+        self._commanded("paused", command)
+        self._forward.suspensions_changed()
+        return self._answer("paused", f"gates go on being judged; `rollout resume {self._progress.plan}` goes on")
+
+    @pause.validator
+    def _may_pause(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
+        self._must_be_going_forward("pause")
+        if self._progress.paused:
+            raise ApplicationError("the rollout is paused already")
+
+    @workflow.update(name=UPDATE_RESUME)
+    def resume(self, command: Command) -> Answer:
+        """Let the credit clock and promotion go on."""
+        suspensions = self._progress.suspensions
+        suspensions[-1] = Suspension(since=suspensions[-1].since, until=workflow.now())
+        self._commanded("resumed", command)
+        self._forward.suspensions_changed()
+        return self._answer("resumed", "the credit clock runs again")
+
+    @resume.validator
+    def _may_resume(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
+        self._must_be_going_forward("resume")
+        if not self._progress.paused:
+            raise ApplicationError("the rollout is not paused")
+
+    @workflow.update(name=UPDATE_APPROVE)
+    def approve(self, command: Command) -> Answer:
+        """Let the stage that waits for a person begin; confirms the statements of its checklist."""
+        stage = self._progress.current.name
+        self._progress.approved.append(stage)
+        self._commanded(f"{stage} approved", command)
+        return self._answer(f"{stage} approved", f"entering {stage}")
+
+    @approve.validator
+    def _may_approve(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
+        self._must_be_going_forward("approve")
+        if self._progress.status is not RolloutStatus.AWAITING_APPROVAL:
+            raise ApplicationError(f"nothing waits for an approval: the rollout is {self._progress.status}")
+
+    def _must_be_going_forward(self, command: str) -> None:
+        if self._order is not None or self._progress.status.is_final:
+            status = RolloutStatus.ROLLING_BACK if self._order is not None else self._progress.status
+            raise ApplicationError(f"cannot {command}: the rollout is {status.replace('_', ' ')}")
+
+    def _commanded(self, happened: str, command: Command) -> None:
+        reason = f": {command.reason}" if command.reason else ""
+        self._context.note("command", f"{happened} by {command.by}{reason}", command.by)
+
+    def _answer(self, happened: str, following: str) -> Answer:
+        return Answer(happened=happened, next=following, status=self._progress.status)
+
+
+def _fresh_progress(request: RolloutRequest) -> RolloutProgress:
+    info, plan = workflow.info(), request.plan
+    return RolloutProgress(
+        plan=plan.name,
+        workflow_id=info.workflow_id,
+        run_id=info.run_id,
+        environment=plan.environment,
+        images=request.images,
+        started_by=request.by,
+        started_at=info.start_time,
+        reason=request.reason,
+        stages=[
+            StageProgress(name=stage.name, exposure=exposures.in_words(stage.exposure), soak=stage.soak)
+            for stage in plan.stages
+        ],
+    )
+
+
+async def _uninterrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Await work that nothing may cancel, not even the cancellation of the workflow itself."""
+    task = asyncio.create_task(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            continue
+    return task.result()

@@ -1,0 +1,123 @@
+"""What every part of the workflow shares: the plan, the record, what people see and hear, and what is waited for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Literal
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError
+
+from workflows import activity_options
+from workflows.activity_options import summarised
+from workflows.presentation import Presentation
+
+with workflow.unsafe.imports_passed_through():
+    from activities.notifications import NotificationActivities
+    from rollout.messages import Notice, RolloutRequest
+    from rollout.plan import RolloutPlan
+    from rollout.progress import EventKind, RolloutProgress, RolloutStatus
+
+Severity = Literal["info", "warning", "page"]
+
+
+class RolloutContext:
+    """One per workflow run. Holds no decision: parts change the record through it, so that people always see it."""
+
+    def __init__(self, request: RolloutRequest, progress: RolloutProgress) -> None:
+        self.request = request
+        self.plan: RolloutPlan = request.plan
+        self.progress = progress
+        self._presentation = Presentation(search_attributes=request.search_attributes)
+        self._waiting_for: tuple[str, datetime] = ("", workflow.now())
+        # A dict, because a set of tasks has no order that a replay could repeat.
+        self._notices: dict[asyncio.Task[None], None] = {}
+
+    @property
+    def owner(self) -> str:
+        """Who owns flags and services: this rollout over all its continued runs."""
+        return f"{self.progress.workflow_id}/{workflow.info().first_execution_run_id}"
+
+    def stand(self, status: RolloutStatus, why: str, following: str) -> None:
+        """Where the rollout stands, why, and what comes next. Everything people look at is renewed."""
+        self.progress.status, self.progress.why, self.progress.next = status, why, following
+        self._presentation.show(self.progress)
+
+    def note(self, kind: EventKind, text: str, by: str | None = None) -> None:
+        self.progress.note(workflow.now(), kind, text, by)
+
+    def tell(self, severity: Severity, title: str, text: str) -> None:
+        """Send one notice, beside whatever goes on. `settle_notices` waits for those still under way."""
+        notice = Notice(
+            key=str(workflow.uuid4()),
+            severity=severity,
+            title=title,
+            text=text,
+            workflow_id=self.progress.workflow_id,
+            channels=self.plan.notifications.channels,
+        )
+        task = asyncio.create_task(self._deliver(notice))
+        self._notices[task] = None
+        task.add_done_callback(self._notices.pop)
+
+    async def _deliver(self, notice: Notice) -> None:
+        try:
+            await workflow.execute_activity_method(
+                NotificationActivities.notify,
+                notice,
+                **summarised(activity_options.NOTIFY, f"{notice.severity}: {notice.title}"),
+            )
+        except ActivityError as failure:
+            # A channel that stays silent for a day must not stop a rollout; the record keeps what was not heard.
+            self.note("failure", f"notice “{notice.title}” was not delivered: {reason_of(failure)}")
+
+    async def settle_notices(self) -> None:
+        if self._notices:
+            await workflow.wait(list(self._notices))
+
+    def waiting_for(self, what: str | None) -> None:
+        """What is being waited for from now on; None while only a person or a soak is waited for."""
+        self._waiting_for = (what or "", workflow.now())
+
+    @asynccontextmanager
+    async def attention(self) -> AsyncIterator[None]:
+        """While the body runs, a person is paged when one thing is waited for longer than `PAGE_AFTER`, and again."""
+        pager = asyncio.create_task(self._page_what_takes_long())
+        try:
+            yield
+        finally:
+            pager.cancel()
+
+    async def _page_what_takes_long(self) -> None:
+        paged: tuple[tuple[str, datetime], int] = (self._waiting_for, 0)
+        while True:
+            what, since = self._waiting_for
+            periods = (workflow.now() - since) // activity_options.PAGE_AFTER
+            before = paged[1] if paged[0] == self._waiting_for else 0
+            if what and periods > before:
+                paged = (self._waiting_for, periods)
+                minutes = round(activity_options.PAGE_AFTER * periods / timedelta(minutes=1))
+                self.note("failure", f"{what}: waited for {minutes} minutes, and goes on")
+                self.tell("page", f"Waiting long: {what}", f"{minutes} minutes so far; it goes on being tried.")
+            due = since + activity_options.PAGE_AFTER * (periods + 1)
+            await asyncio.sleep((due - workflow.now()).total_seconds())
+
+    async def not_paused(self) -> None:
+        """Wait until nobody has paused the rollout."""
+        if not self.progress.paused:
+            return
+        self.stand(RolloutStatus.PAUSED, self.paused_why(), f"`rollout resume {self.plan.name}`")
+        self.waiting_for(None)
+        await workflow.wait_condition(lambda: not self.progress.paused)
+
+    def paused_why(self) -> str:
+        return next((event.text for event in reversed(self.progress.timeline) if event.kind == "command"), "paused")
+
+
+def reason_of(failure: BaseException) -> str:
+    """The sentence that an outside failure came with, without the wrapping that Temporal puts around it."""
+    cause: BaseException = failure
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return cause.message if isinstance(cause, ApplicationError) else str(cause)

@@ -1,0 +1,96 @@
+"""Before the first change: ownership and a fence, the anchors that a rollback returns to, the baseline.
+
+Nothing here changes what anybody is served. Whatever fails for good refuses the rollout.
+"""
+
+import asyncio
+
+from temporalio import workflow
+
+from workflows import activity_options
+from workflows.activity_options import summarised
+from workflows.context import RolloutContext
+
+with workflow.unsafe.imports_passed_through():
+    from activities.cloud_run import CloudRunActivities
+    from activities.feature_flags import BeginRollout, FeatureFlagActivities, RecordAnchors
+    from activities.monitoring import CaptureBaseline, MonitoringActivities
+    from rollout import exposure as exposures
+    from rollout.binding import audience_of, baseline_queries, ladder_of
+    from rollout.traffic import ServiceAnchor
+    from rollout.wording import duration_in_words
+
+
+async def prepare(context: RolloutContext) -> None:
+    """Leaves fence, baseline and anchors in the record; with the anchors there, preparation is complete."""
+    progress = context.progress
+    context.note("started", f"started: {context.request.reason or context.plan.description}", progress.started_by)
+    await _take_ownership(context)
+    context.waiting_for("reading what serves now")
+    anchors = await asyncio.gather(*(_read_anchor(context, key) for key in context.plan.services))
+    await _measure_baseline(context)
+    await _record_anchors(context, dict(zip(context.plan.services, anchors, strict=True)))
+
+
+async def _take_ownership(context: RolloutContext) -> None:
+    plan, progress = context.plan, context.progress
+    context.waiting_for("taking ownership of flags and services")
+    begun = await workflow.execute_activity_method(
+        FeatureFlagActivities.begin_rollout,
+        BeginRollout(
+            environment=plan.environment,
+            group=plan.name,
+            owner=context.owner,
+            by=progress.started_by,
+            flags=plan.flags,
+            audience=audience_of(plan),
+            cohort=plan.cohort,
+            ladder=ladder_of(plan),
+            candidates=progress.images,
+            again=context.request.again,
+        ),
+        **summarised(
+            activity_options.FLAG_STORE,
+            "take ownership and a fence, every flag off",
+        ),
+    )
+    progress.fence = begun.fence
+    progress.flags = {flag: exposures.document_of(exposures.OFF, "off") for flag in plan.flags}
+
+
+async def _read_anchor(context: RolloutContext, key: str) -> ServiceAnchor:
+    return await workflow.execute_activity_method(
+        CloudRunActivities.read_anchor,
+        context.plan.service_ref(key),
+        **summarised(activity_options.READ_CLOUD_RUN, f"{key}: what serves now"),
+    )
+
+
+async def _measure_baseline(context: RolloutContext) -> None:
+    queries, window = baseline_queries(context.plan), context.plan.baseline.window
+    if not queries:
+        return
+    context.waiting_for("measuring the baseline")
+    context.progress.baseline = await workflow.execute_activity_method(
+        MonitoringActivities.capture_baseline,
+        CaptureBaseline(queries=queries, window=window),
+        **summarised(
+            activity_options.READ_MONITORING, f"baseline: the {duration_in_words(window)} before the first change"
+        ),
+    )
+
+
+async def _record_anchors(context: RolloutContext, anchors: dict[str, ServiceAnchor]) -> None:
+    plan, progress = context.plan, context.progress
+    context.waiting_for("recording the anchors")
+    await workflow.execute_activity_method(
+        FeatureFlagActivities.record_anchors,
+        RecordAnchors(environment=plan.environment, group=plan.name, fence=progress.fence, anchors=anchors),
+        **summarised(
+            activity_options.FLAG_STORE, "keep the anchors beside the flags, for whoever must go back without Temporal"
+        ),
+    )
+    progress.anchors = anchors
+    progress.traffic = {key: anchor.split for key, anchor in anchors.items()}
+    described = "; ".join(f"{key}: {anchor.split.in_words()}" for key, anchor in anchors.items())
+    context.note("started", f"anchor recorded ({described}), every flag off")

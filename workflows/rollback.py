@@ -1,0 +1,189 @@
+"""The one way back: flags off and latched, traffic to its anchor, each read back before it is called done.
+
+It serves the emergency signal, a failed gate, a failed stage and a cancelled workflow alike. It uses its own task
+queue, waits for nothing that going forward had begun, and is retried until verified.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from workflows import activity_options
+from workflows.activity_options import summarised
+from workflows.context import RolloutContext, reason_of
+
+with workflow.unsafe.imports_passed_through():
+    from activities.cloud_run import CloudRunActivities, RestoreTraffic
+    from activities.feature_flags import FeatureFlagActivities, LatchFlags, Settle
+    from activities.rollback_guard import GuardRequest, RollbackGuardActivities
+    from rollout.progress import Rollback, RollbackCause, RollbackStep, RolloutStatus
+    from rollout.traffic import ServiceAnchor
+    from rollout.wording import duration_in_words
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RollbackOrder:
+    """Why a rollout goes back. `detected_after` is in seconds, from the end of the breaching interval."""
+
+    cause: RollbackCause
+    by: str
+    reason: str
+    detected_after: float | None = None
+
+
+class GoBack(Exception):  # noqa: N818  (a decision about the rollout, not an error of the program)
+    """Something happened that ends the way forward."""
+
+    def __init__(self, order: RollbackOrder) -> None:
+        super().__init__(order.reason)
+        self.order = order
+
+
+class RollbackPath:
+    def __init__(self, context: RolloutContext) -> None:
+        self._context = context
+        self._progress = context.progress
+        self._fence = context.progress.fence + 1
+
+    async def run(self, order: RollbackOrder) -> None:
+        """Take everything back. Returns when flags and traffic were read back as safe and the guard time is over."""
+        context, progress = self._context, self._progress
+        progress.rollback = rollback = Rollback(
+            cause=order.cause,
+            reason=order.reason,
+            by=order.by,
+            began_at=workflow.now(),
+            detected_after=order.detected_after,
+        )
+        if progress.current.state in ("entering", "soaking"):
+            progress.current.state = "failed"
+        context.note("rollback", f"rollback began: {order.reason}", order.by)
+        context.stand(RolloutStatus.ROLLING_BACK, order.reason, "flags off, then traffic to its anchor, both read back")
+        context.tell("page", "Rolling back", f"{order.reason} (by {order.by})")
+        async with context.attention():
+            await self._to_safety(order)
+        rollback.verified_at = workflow.now()
+        seconds = duration_in_words(rollback.verified_at - rollback.began_at)
+        context.note("rollback", f"rolled back and verified in {seconds}")
+        context.stand(
+            RolloutStatus.ROLLED_BACK,
+            f"{order.reason}; verified in {seconds}",
+            f"guarding flags and traffic for {duration_in_words(context.plan.guard)}; then "
+            f"`rollout rearm {context.plan.name} --reason …` allows a new start",
+        )
+        context.tell("page", "Rolled back", f"Flags off and traffic at its anchor, read back after {seconds}.")
+        await self._refuse_candidates(order)
+        await self._guard()
+
+    async def _to_safety(self, order: RollbackOrder) -> None:
+        self._context.waiting_for("rollback, flags off")
+        flags = asyncio.create_task(self._flags_off(order))
+        # Flags first, because they act in a second. A flag store that is down must not keep the traffic where it is.
+        await workflow.wait([flags], timeout=activity_options.FLAGS_BEFORE_TRAFFIC.total_seconds())
+        if flags.done():
+            self._context.waiting_for("rollback, traffic to its anchor")
+        await asyncio.gather(flags, *(self._restore(anchor) for anchor in self._progress.anchors.values()))
+
+    async def _flags_off(self, order: RollbackOrder) -> None:
+        progress = self._progress
+        request = LatchFlags(
+            environment=progress.environment,
+            group=progress.plan,
+            by=order.by,
+            reason=order.reason,
+            at_least_epoch=self._fence,
+        )
+        latched = await self._until_done(
+            "flags off",
+            lambda: workflow.execute_activity_method(
+                FeatureFlagActivities.latch_off,
+                request,
+                **summarised(activity_options.LATCH_FLAGS, "flags off, latched, read back"),
+            ),
+        )
+        progress.flags = latched.flags
+        progress.fence = max(progress.fence, latched.epoch)
+        self._done("flags off, latched and read back")
+
+    async def _restore(self, anchor: ServiceAnchor) -> None:
+        progress, key = self._progress, anchor.service.key
+        request = RestoreTraffic(anchor=anchor, candidate=progress.candidates.get(key), fence=self._fence)
+        progress.traffic[key] = await self._until_done(
+            f"traffic of {key}",
+            lambda: workflow.execute_activity_method(
+                CloudRunActivities.restore_traffic,
+                request,
+                **summarised(
+                    activity_options.RESTORE_TRAFFIC, f"{key}: traffic back to {anchor.split.in_words()}, read back"
+                ),
+            ),
+        )
+        self._done(f"{key}: traffic at its anchor and read back")
+
+    async def _until_done(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
+        """A rollback is not given up: even a refusal that no retry can change is told to a person and tried again."""
+        while True:
+            try:
+                return await call()
+            except ActivityError as failure:
+                self._context.note("failure", f"rollback, {what}: {reason_of(failure)}")
+                self._context.tell("page", f"Rollback: {what} was refused", reason_of(failure))
+                await asyncio.sleep(activity_options.AFTER_A_REFUSAL.total_seconds())
+
+    def _done(self, step: str) -> None:
+        rollback = self._progress.rollback
+        assert rollback is not None, "a step belongs to a rollback"  # noqa: S101
+        seconds = (workflow.now() - rollback.began_at).total_seconds()
+        rollback.steps.append(RollbackStep(name=step, seconds=seconds))
+        self._context.note("rollback", step)
+
+    async def _refuse_candidates(self, order: RollbackOrder) -> None:
+        progress = self._progress
+        request = Settle(
+            environment=progress.environment,
+            group=progress.plan,
+            owner=self._context.owner,
+            outcome="rolled_back",
+            refused=progress.images,
+            by=order.by,
+            reason=order.reason,
+        )
+        await self._until_done(
+            "recording the refused candidate",
+            lambda: workflow.execute_activity_method(
+                FeatureFlagActivities.settle,
+                request,
+                **summarised(activity_options.SETTLE, "this candidate is refused from now on"),
+            ),
+        )
+
+    async def _guard(self) -> None:
+        """Late writes of calls that were under way are undone for as long as any of them can still arrive."""
+        progress, lasts = self._progress, self._context.plan.guard
+        request = GuardRequest(
+            environment=progress.environment,
+            group=progress.plan,
+            epoch=progress.fence,
+            anchors=tuple(progress.anchors.values()),
+            candidates=tuple(progress.candidates.values()),
+            began=workflow.now(),
+            until=workflow.now() + lasts,
+        )
+        report = await self._until_done(
+            "guarding flags and traffic",
+            lambda: workflow.execute_activity_method(
+                RollbackGuardActivities.guard_rollback,
+                request,
+                **summarised(activity_options.guard(), f"guard flags and traffic for {duration_in_words(lasts)}"),
+            ),
+        )
+        for undone in report.undone:
+            self._context.note("rollback", f"undone by the guard: {undone}")
+            self._context.tell("page", "A late write was undone", undone)

@@ -1,0 +1,145 @@
+"""Soaking: one long activity that the server retries as the clock, and what its reports mean for the rollout."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+from workflows import activity_options
+from workflows.activity_options import summarised
+from workflows.context import RolloutContext
+from workflows.rollback import GoBack, RollbackOrder
+
+with workflow.unsafe.imports_passed_through():
+    from activities.gate_watch import GateWatchActivities
+    from rollout import exposure as exposures
+    from rollout.binding import bind_gates
+    from rollout.plan_parts import Stage
+    from rollout.progress import RolloutStatus, StageProgress
+    from rollout.watch import Expected, ExpectedTraffic, WatchReport, WatchRequest
+    from rollout.wording import duration_in_words
+
+
+class Soaking:
+    def __init__(self, context: RolloutContext) -> None:
+        self._context = context
+        self._plan = context.plan
+        self._progress = context.progress
+        self._suspensions_changed = False
+
+    def suspensions_changed(self) -> None:
+        """A pause began or ended: the watch under way must learn which time counts."""
+        self._suspensions_changed = True
+
+    async def soak(self, stage: Stage, state: StageProgress, target: timedelta) -> bool:
+        """Soak until `target` credit. False asks for a continue-as-new, with the record as it stands.
+
+        Raises:
+            GoBack: a gate failed, or somebody pulled the kill switch in the flag store.
+        """
+        while not workflow.info().is_continue_as_new_suggested():
+            self._stand(stage, state, target)
+            report = await self._watch(stage, state, target)
+            if report is None:
+                continue
+            state.soak_state, state.judgements = report.soak, report.judgements
+            if report.transition == "credit_complete":
+                return True
+            self._follow(stage, report)
+        return False
+
+    async def _watch(self, stage: Stage, state: StageProgress, target: timedelta) -> WatchReport | None:
+        """One watch until it reports; None when a pause or a resume made it outdated."""
+        self._suspensions_changed = False
+        watch = workflow.start_activity_method(
+            GateWatchActivities.watch_gates,
+            self._request(stage, state, target),
+            **summarised(
+                activity_options.watch(self._plan.check_interval),
+                f"{stage.name}: soak of {duration_in_words(target)} under {len(stage.gates)} gates",
+            ),
+        )
+        try:
+            await workflow.wait_condition(lambda: watch.done() or self._suspensions_changed)
+        finally:
+            watch.cancel()
+        return watch.result() if watch.done() and not watch.cancelled() else None
+
+    def _request(self, stage: Stage, state: StageProgress, target: timedelta) -> WatchRequest:
+        plan, progress = self._plan, self._progress
+        assert state.soak_state is not None, "a stage soaks from the moment it was entered"  # noqa: S101
+        return WatchRequest(
+            stage=stage.name,
+            soak=state.soak_state,
+            target=target,
+            gates=bind_gates(plan, stage, progress.baseline, progress.anchors, progress.candidates),
+            suspensions=tuple(progress.suspensions),
+            expected=Expected(
+                environment=plan.environment,
+                group=plan.name,
+                fence=progress.fence,
+                flags=progress.flags,
+                traffic=tuple(
+                    ExpectedTraffic(service=plan.service_ref(key), split=split)
+                    for key, split in progress.traffic.items()
+                ),
+            ),
+        )
+
+    def _follow(self, stage: Stage, report: WatchReport) -> None:
+        """What a transition means: a way back, or something that people should know."""
+        context, why = self._context, why_holding(report)
+        match report.transition:
+            case "latched":
+                pulled = "the kill switch of this group was set in the flag store"
+                raise GoBack(RollbackOrder("emergency", "flag store", pulled))
+            case "breached":
+                detected_after = (workflow.now() - report.soak.judged_until).total_seconds()
+                context.note("gate", f"{stage.name} failed: {why}")
+                raise GoBack(RollbackOrder("gate", f"gate {', '.join(report.soak.causes)}", why, detected_after))
+            case "hold_began" | "hold_changed":
+                context.note("hold", f"holding: {why}")
+                context.tell("warning", f"{stage.name} is holding", why)
+            case "hold_needs_a_person":
+                context.note("hold", f"still holding, a person is needed: {why}")
+                context.tell("page", f"{stage.name} still holds", why)
+            case "hold_ended":
+                context.note("hold", "the hold ended: every gate passes again")
+                context.tell("info", f"{stage.name} goes on", "Every gate passes again; the credit clock runs.")
+            case "warned":
+                warned = "; ".join(j.reason for j in report.judgements if j.gate in report.soak.warned)
+                context.note("gate", f"warning: {warned}")
+                context.tell("warning", f"{stage.name}: a warning", warned)
+            case "credit_complete":
+                raise AssertionError("full credit ends a soak, it is not a transition inside it")
+
+    def _stand(self, stage: Stage, state: StageProgress, target: timedelta) -> None:
+        context, plan = self._context, self._plan
+        context.waiting_for(None)
+        if self._progress.paused:
+            following = f"`rollout resume {plan.name}`; gates go on being judged, the credit clock stands"
+            context.stand(RolloutStatus.PAUSED, context.paused_why(), following)
+        elif state.soak_state is not None and state.soak_state.standing == "holding":
+            why = "; ".join(j.reason for j in state.judgements if j.gate in state.soak_state.causes)
+            following = (
+                "the credit clock stands and runs again when every gate passes; "
+                f"to take it back: `rollout emergency-rollback {plan.name} --reason …`"
+            )
+            context.stand(RolloutStatus.HOLDING, why, following)
+        else:
+            left = duration_in_words(max(target - state.credit, timedelta()))
+            why = f"soaking in {stage.name}, features for {exposures.in_words(stage.exposure)}"
+            context.stand(RolloutStatus.SOAKING, why, f"{left} of credit to go, then {self._after(stage, state)}")
+
+    def _after(self, stage: Stage, state: StageProgress) -> str:
+        rising = [percent for percent in stage.percents if percent > 0]
+        if state.step + 1 < len(rising):
+            return f"{rising[state.step + 1]} % of the traffic"
+        if self._progress.stage + 1 == len(self._plan.stages):
+            return "done"
+        following = self._plan.stages[self._progress.stage + 1]
+        return f"{following.name} (features for {exposures.in_words(following.exposure)})"
+
+
+def why_holding(report: WatchReport) -> str:
+    causes = [judgement.reason for judgement in report.judgements if judgement.gate in report.soak.causes]
+    return "; ".join(causes) or ", ".join(report.soak.causes)

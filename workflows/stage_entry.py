@@ -1,0 +1,178 @@
+"""Entering a stage: checks, a person's approval, the deployment at 0 %, then traffic and flags step by step."""
+
+import asyncio
+from collections.abc import Sequence
+
+from temporalio import workflow
+
+from workflows import activity_options
+from workflows.activity_options import summarised
+from workflows.context import RolloutContext
+
+with workflow.unsafe.imports_passed_through():
+    from activities.cloud_run import CloudRunActivities, DeployCandidate, ShiftTraffic
+    from activities.feature_flags import CheckStore, FeatureFlagActivities, SetExposures
+    from activities.health import EndpointCheck, HealthActivities
+    from activities.monitoring import CaptureBaseline, MonitoringActivities
+    from rollout import exposure as exposures
+    from rollout.binding import query_for
+    from rollout.plan_parts import AttestCheck, Check, HttpCheck, MonitoringCheck, RedisCheck, Stage
+    from rollout.progress import RolloutStatus, StageProgress
+    from rollout.soak import begin
+    from rollout.traffic import split_between
+    from rollout.wording import duration_in_words
+
+CANDIDATE_TAG = "candidate"
+"""The tag under which a candidate is reachable before it has any traffic."""
+
+
+class StageEntry:
+    def __init__(self, context: RolloutContext) -> None:
+        self._context = context
+        self._plan = context.plan
+        self._progress = context.progress
+
+    async def enter(self, stage: Stage, state: StageProgress) -> None:
+        """Everything up to the first change of traffic or flags. Only the first stage deploys."""
+        context = self._context
+        await context.not_paused()
+        state.state = "entering"
+        position = f"stage {self._progress.stage + 1} of {len(self._plan.stages)}, {stage.name}"
+        context.stand(RolloutStatus.ENTERING, f"entering {position}", what_entering_does(stage))
+        # A candidate has an address of its own only once it is deployed: its smoke tests wait for that.
+        smoke_tests = [check for check in stage.checks.before if stage.deploy and isinstance(check, HttpCheck)]
+        await self.check(stage, [check for check in stage.checks.before if check not in smoke_tests])
+        await self._approval(stage)
+        if stage.deploy:
+            await asyncio.gather(*(self._deploy(key) for key in self._plan.services))
+            await self.check(stage, smoke_tests)
+        state.entered_at = workflow.now()
+        context.note("stage", f"entered {position}")
+
+    async def take_step(self, stage: Stage, state: StageProgress, percent: int | None, *, last: bool) -> None:
+        """One traffic step of all services, and with the last one the flags. Then the soak begins or goes on."""
+        if percent is not None:
+            await asyncio.gather(*(self._shift(key, percent) for key in self._plan.services))
+        if last and await self._expose(stage):
+            # Only data measured under this exposure prove anything about it.
+            state.soak_state = None
+        if state.soak_state is None:
+            state.soak_state = begin(workflow.now(), self._plan.check_interval)
+        state.step_entered = state.step
+        state.state = "soaking"
+
+    async def check(self, stage: Stage, checks: Sequence[Check]) -> None:
+        for check in checks:
+            match check:
+                case HttpCheck():
+                    await self._check_endpoint(stage, check)
+                case RedisCheck():
+                    await self._check_store(stage)
+                case MonitoringCheck():
+                    await self._check_metric(stage, check)
+                case AttestCheck():
+                    # Confirmed by the approval, which names every statement of the stage.
+                    continue
+
+    async def _check_endpoint(self, stage: Stage, check: HttpCheck) -> None:
+        title = f"{check.service} {check.path}"
+        self._context.waiting_for(f"{stage.name}: {title} answers")
+        url = self._progress.candidates[check.service].url
+        await workflow.execute_activity_method(
+            HealthActivities.check_endpoint,
+            EndpointCheck(url=f"{url}{check.path}", title=title),
+            **summarised(activity_options.CHECK, f"{title} answers 200"),
+        )
+
+    async def _check_store(self, stage: Stage) -> None:
+        self._context.waiting_for(f"{stage.name}: the flag store answers")
+        await workflow.execute_activity_method(
+            FeatureFlagActivities.check_store,
+            CheckStore(environment=self._plan.environment, group=self._plan.name),
+            **summarised(activity_options.FLAG_STORE, "the flag store answers"),
+        )
+
+    async def _check_metric(self, stage: Stage, check: MonitoringCheck) -> None:
+        self._context.waiting_for(f"{stage.name}: {check.metric} has data")
+        query = query_for(self._plan, check.metric, self._progress.anchors, self._progress.candidates)
+        await workflow.execute_activity_method(
+            MonitoringActivities.capture_baseline,
+            CaptureBaseline(queries={check.metric: query}, window=self._plan.baseline.window),
+            **summarised(activity_options.READ_MONITORING, f"{check.metric} has data"),
+        )
+
+    async def _approval(self, stage: Stage) -> None:
+        context, progress = self._context, self._progress
+        if not stage.needs_approval or stage.name in progress.approved:
+            return
+        confirms = f", which confirms: {'; '.join(stage.statements)}" if stage.statements else ""
+        following = f"`rollout approve {self._plan.name}`{confirms}"
+        context.stand(RolloutStatus.AWAITING_APPROVAL, f"{stage.name} needs a person's approval", following)
+        context.tell("warning", f"Approval needed for {stage.name}", following)
+        context.waiting_for(None)
+        await workflow.wait_condition(lambda: stage.name in progress.approved)
+        await context.not_paused()
+        context.stand(RolloutStatus.ENTERING, f"{stage.name} was approved", what_entering_does(stage))
+
+    async def _deploy(self, key: str) -> None:
+        progress = self._progress
+        self._context.waiting_for("deploying at 0 %")
+        candidate = await workflow.execute_activity_method(
+            CloudRunActivities.deploy_candidate,
+            DeployCandidate(
+                anchor=progress.anchors[key],
+                image=progress.images[key],
+                tag=CANDIDATE_TAG,
+                rollout_id=self._context.owner,
+                fence=progress.fence,
+            ),
+            **summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: deploy {progress.images[key]} at 0 %"),
+        )
+        progress.candidates[key] = candidate
+        progress.traffic[key] = split_between(progress.anchors[key], candidate, 0)
+        self._context.note("traffic", f"{key}: {candidate.revision} deployed at 0 %")
+
+    async def _shift(self, key: str, percent: int) -> None:
+        progress = self._progress
+        anchor, candidate = progress.anchors[key], progress.candidates[key]
+        self._context.waiting_for(f"traffic to {percent} %")
+        progress.traffic[key] = await workflow.execute_activity_method(
+            CloudRunActivities.shift_traffic,
+            ShiftTraffic(anchor=anchor, candidate=candidate, percent=percent, fence=progress.fence),
+            **summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: {percent} % to the candidate, read back"),
+        )
+        self._context.note("traffic", f"{key}: {progress.traffic[key].in_words()}")
+
+    async def _expose(self, stage: Stage) -> bool:
+        """Write the stage's exposure to all flags at once; whether anything changed."""
+        plan, progress = self._plan, self._progress
+        wanted = {
+            flag: exposures.document_of(exposures.exposure_of(stage.exposure, flag), stage.name) for flag in plan.flags
+        }
+        if all(progress.flags[flag].shows_the_same(document) for flag, document in wanted.items()):
+            return False
+        shown = exposures.in_words(stage.exposure)
+        self._context.waiting_for(f"flags to {shown}")
+        progress.flags = await workflow.execute_activity_method(
+            FeatureFlagActivities.set_exposures,
+            SetExposures(
+                environment=plan.environment,
+                group=plan.name,
+                fence=progress.fence,
+                to=wanted,
+                expected=progress.flags,
+                by=progress.started_by,
+                reason=f"stage {stage.name}",
+            ),
+            **summarised(activity_options.FLAG_STORE, f"features for {shown}, read back"),
+        )
+        self._context.note("flags", f"features are on for {shown}")
+        return True
+
+
+def what_entering_does(stage: Stage) -> str:
+    """The changes a stage begins with, in words."""
+    deploy = ["deploy at 0 %"] if stage.deploy else []
+    traffic = [f"traffic {' → '.join(f'{percent} %' for percent in stage.percents)}"] if stage.percents else []
+    exposed = [f"features for {exposures.in_words(stage.exposure)}", f"a soak of {duration_in_words(stage.soak)}"]
+    return ", then ".join([*deploy, *traffic, *exposed])
