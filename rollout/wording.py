@@ -13,7 +13,7 @@ from rollout.verdict import Judgement, Verdict, worst
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
-NOTHING = "–"  # noqa: RUF001  (the dash for "no value", as typography has it)
+NOTHING = "–"
 
 _STATUS = {
     RolloutStatus.STARTING: "starting",
