@@ -22,9 +22,7 @@ FlagExposure = str | float
 def parse_flag_exposure(written: object) -> FlagExposure:
     if written == "full":
         return FULL
-    if isinstance(written, float):
-        share = written
-    elif isinstance(written, str) and written.endswith("%"):
+    if isinstance(written, str) and written.endswith("%"):
         share = parse_share(written)
     elif isinstance(written, str) and written:
         return written

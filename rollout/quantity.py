@@ -64,7 +64,7 @@ Duration = Annotated[
 
 Share = Annotated[
     float,
-    BeforeValidator(lambda written: written if isinstance(written, float) else parse_share(written)),
+    BeforeValidator(parse_share),
     PlainSerializer(format_share, return_type=str),
     WithJsonSchema({"type": "string", "pattern": SHARE_PATTERN, "examples": ["10%", "99.5%"]}),
 ]
