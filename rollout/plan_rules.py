@@ -24,6 +24,7 @@ WHOLE = 100
 
 def broken_rules(plan: "RolloutPlan") -> Iterator[Broken]:
     """Everything that is broken, in the order of the plan's fields."""
+    yield from _times(plan)
     yield from _services(plan)
     yield from _flags(plan)
     yield from _metrics(plan)
@@ -44,6 +45,13 @@ def _one_of(names: Iterable[object]) -> str:
 def _undefined(place: Place, what: str, name: str, known: Mapping[str, object]) -> Iterator[Broken]:
     if name not in known:
         yield place, f"{what} {name!r} is not defined; defined are: {_one_of(known)}"
+
+
+def _times(plan: "RolloutPlan") -> Iterator[Broken]:
+    if not plan.check_interval:
+        yield ("check_interval",), "must be longer than nothing"
+    if not plan.baseline.window:
+        yield ("baseline", "window"), "must be longer than nothing"
 
 
 def _services(plan: "RolloutPlan") -> Iterator[Broken]:
@@ -77,6 +85,9 @@ def _gate(plan: "RolloutPlan", name: str, gate: Gate) -> Iterator[Broken]:
     for metric in metrics_of(gate):
         field = "alive" if isinstance(gate, AbsenceGate) and metric == gate.alive else "metric"
         yield from _undefined(("gates", name, field), "metric", metric, plan.metrics)
+        if getattr(gate, "group", "all") != "all" and metric in plan.metrics and plan.metrics[metric].groups is None:
+            problem = f"metric {metric!r} tells no groups apart: give it `groups`, or ask for all"
+            yield ("gates", name, "group"), problem
     if isinstance(gate, ProbeGate):
         yield from _undefined(("gates", name, "service"), "service", gate.service, plan.services)
     window: timedelta | None = getattr(gate, "window", None)

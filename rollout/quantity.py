@@ -8,11 +8,14 @@ import re
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, WithJsonSchema, model_serializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema, model_serializer
 from pydantic import model_validator as _model_validator
 
 DURATION_PATTERN = r"^\d+(\.\d+)?(ms|s|m|h|d)( ?\d+(\.\d+)?(ms|s|m|h|d))*$"
 SHARE_PATTERN = r"^[+-]?\d+(\.\d+)?%$"
+
+LONGEST_DURATION = timedelta(days=3660)
+LARGEST_SHARE = 100.0
 
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -25,7 +28,10 @@ def parse_duration(written: object) -> timedelta:
         return written
     if not isinstance(written, str) or not re.match(DURATION_PATTERN, written):
         raise ValueError("a duration is a number with a unit: 500ms, 90s, 15m, 48h, 7d")
-    return timedelta(seconds=sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(written)))
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(written))
+    if seconds > LONGEST_DURATION.total_seconds():
+        raise ValueError(f"a duration is at most {LONGEST_DURATION.days}d")
+    return timedelta(seconds=seconds)
 
 
 def format_duration(value: timedelta) -> str:
@@ -48,7 +54,10 @@ def parse_share(written: object) -> float:
     """`99.5%` to 0.995; a bare number is refused because 1 could mean 1 % or 100 %."""
     if not isinstance(written, str) or not re.match(SHARE_PATTERN, written):
         raise ValueError("a share is written with its percent sign: 10%, 99.5%")
-    return float(written[:-1]) / 100
+    share = float(written[:-1]) / 100
+    if abs(share) > LARGEST_SHARE:
+        raise ValueError(f"a share is at most {format_share(LARGEST_SHARE)}")
+    return share
 
 
 def format_share(value: float) -> str:
@@ -80,7 +89,7 @@ class Limit(BaseModel):
         json_schema_extra={"type": ["string", "number"], "examples": ["99.5%", "100ms", 0.9]},
     )
 
-    value: float
+    value: float = Field(allow_inf_nan=False)
     unit: Unit
 
     @_model_validator(mode="before")
