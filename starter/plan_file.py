@@ -1,0 +1,58 @@
+"""From a plan's YAML file to a `RolloutPlan`, or to every reason why it is not one."""
+
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from rollout.plan import RolloutPlan
+from starter.plan_problems import Problem, problems_of
+from starter.yaml_document import MAX_BYTES, YamlRefused, read_document
+
+
+class PlanRefused(Exception):  # noqa: N818  (a decision about a file, not an error of the program)
+    """A plan file that cannot be used: what is wrong, all at once, each with its line."""
+
+    def __init__(self, file: str, problems: list[Problem]) -> None:
+        super().__init__("\n".join(f"{file}:{problem.line}: {problem}" for problem in problems))
+        self.file = file
+        self.problems = problems
+
+
+def load_plan(path: Path) -> RolloutPlan:
+    """Read and check a plan. `-` is standard input.
+
+    Raises:
+        PlanRefused: it cannot be read, is not YAML, or breaks a rule.
+    """
+    if str(path) == "-":
+        return parse_plan(sys.stdin.buffer.read(MAX_BYTES + 1), "standard input")
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as failure:
+        raise PlanRefused(str(path), [_whole_file(failure.strerror or str(failure))]) from failure
+    return parse_plan(data, str(path))
+
+
+def parse_plan(data: bytes, file: str) -> RolloutPlan:
+    """Check a plan's text; `file` names it in messages.
+
+    Raises:
+        PlanRefused: it is not YAML or breaks a rule.
+    """
+    try:
+        document = read_document(data)
+    except YamlRefused as refused:
+        raise PlanRefused(file, [_whole_file(refused.problem, refused.line)]) from None
+    if not isinstance(document.value, dict):
+        problem = "a plan is a mapping of fields to values: name, description, services, stages, …"
+        raise PlanRefused(file, [_whole_file(problem, document.line)])
+    try:
+        return RolloutPlan.model_validate(document.plain())
+    except ValidationError as refused:
+        raise PlanRefused(file, problems_of(refused, document)) from None
+
+
+def _whole_file(problem: str, line: int = 1) -> Problem:
+    return Problem(line=line, place=(), field="", problem=problem, given=None)

@@ -1,0 +1,275 @@
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from starter.plan_file import PlanRefused, load_plan, parse_plan
+
+SMALL_PLAN = Path(__file__).with_name("small_plan.yaml")
+
+
+class Wrong(NamedTuple):
+    """A change that breaks the small plan, and every message it must be refused with."""
+
+    instead_of: str
+    written: str
+    messages: list[str]
+
+
+WRONG_PLANS = {
+    "a duration without its unit": Wrong(
+        "guard: 5m",
+        "guard: 5",
+        ["16: guard: a duration is a number with a unit: 500ms, 90s, 15m, 48h, 7d (given: 5)"],
+    ),
+    "a misspelt field": Wrong(
+        "    soak: 1h\n    gates: [errors]",
+        "    sokk: 1h\n    gates: [errors]",
+        [
+            "58: stages[staff].soak: is missing: for example 60s or 48h",
+            (
+                "60: stages[staff].sokk: unknown field; did you mean 'soak'?; allowed here: name, deploy, traffic, "
+                "traffic_hold, exposure, soak, gates, checks, approval"
+            ),
+        ],
+    ),
+    "a misspelt field inside a kind of gate": Wrong(
+        "    max_difference: 1%",
+        "    max_diference: 1%",
+        [
+            (
+                "38: gates.errors.max_diference: unknown field; did you mean 'max_difference'?; allowed here: "
+                "title, action, page_after, metric, statistic, group, window, minimum_sample, max_difference, "
+                "max_increase, kind"
+            ),
+        ],
+    ),
+    "a missing block": Wrong("notifications:\n  channels: [log]\n", "", ["1: notifications: is missing: a mapping"]),
+    "an unknown kind of gate": Wrong(
+        "    kind: versus_control",
+        "    kind: verses_control",
+        [
+            (
+                "33: gates.errors.kind: must be one of: absence, probe, threshold, versus_baseline, versus_control, "
+                "zero_tolerance; did you mean 'versus_control'? (given: 'verses_control')"
+            ),
+        ],
+    ),
+    "a gate without a kind": Wrong(
+        "    kind: probe\n",
+        "",
+        [
+            (
+                "43: gates.health.kind: is missing; one of: absence, probe, threshold, versus_baseline, "
+                "versus_control, zero_tolerance"
+            ),
+        ],
+    ),
+    "an unknown action": Wrong(
+        "    action: rollback",
+        "    action: rolback",
+        ["41: gates.errors.action: must be one of: rollback, hold, warn; did you mean 'rollback'? (given: 'rolback')"],
+    ),
+    "a share without its percent sign": Wrong(
+        "    max_difference: 1%",
+        "    max_difference: 0.01",
+        ["38: gates.errors.max_difference: a share is written with its percent sign: 10%, 99.5% (given: 0.01)"],
+    ),
+    "a comparison that fits no statistic": Wrong(
+        "    max_difference: 1%",
+        "    max_increase: 10%",
+        [
+            "32: gates.errors: bad_share is compared by `max_difference` (points), all else by `max_increase`",
+        ],
+    ),
+    "a sample of nothing": Wrong(
+        "    minimum_sample: 100",
+        "    minimum_sample: 0",
+        ["40: gates.errors.minimum_sample: must be at least 1 (given: 0)"],
+    ),
+    "a number in words": Wrong(
+        "    minimum_sample: 100",
+        "    minimum_sample: many",
+        ["40: gates.errors.minimum_sample: must be a whole number (given: 'many')"],
+    ),
+    "a gate that nobody defined": Wrong(
+        "    gates: [errors]",
+        "    gates: [erors]",
+        ["61: stages[staff].gates[1]: gate 'erors' is not defined; defined are: errors, health"],
+    ),
+    "a metric that nobody defined": Wrong(
+        "    metric: requests",
+        "    metric: request",
+        ["35: gates.errors.metric: metric 'request' is not defined; defined are: requests"],
+    ),
+    "a list that is none": Wrong(
+        "    gates: [errors]",
+        "    gates: errors",
+        ["61: stages[staff].gates: must be a list, such as [a, b] (given: 'errors')"],
+    ),
+    "a stage without gates": Wrong(
+        "    gates: [errors]", "    gates: []", ["61: stages[staff].gates: needs at least 1 entry"]
+    ),
+    "an audience that nobody defined": Wrong(
+        "    exposure: staff",
+        "    exposure: stuff",
+        [
+            (
+                "59: stages[staff].exposure: 'stuff' is neither off, full, a percentage such as 10% nor an audience "
+                "(staff)"
+            ),
+        ],
+    ),
+    "an exposure that could mean anything": Wrong(
+        "    exposure: staff",
+        "    exposure: 10",
+        [
+            (
+                "59: stages[staff].exposure: an exposure is off, an audience's name, a percentage such as 10%, or full "
+                "(given: 10)"
+            ),
+        ],
+    ),
+    "an exposure of a flag that nobody named": Wrong(
+        "    exposure: full",
+        "    exposure: {new_basket: full, newbasket: full}",
+        ["63: stages[everybody].exposure.newbasket: flag 'newbasket' is not one of: new_basket (given: 'full')"],
+    ),
+    "an exposure that falls": Wrong(
+        "    exposure: full",
+        "    exposure: off",
+        [
+            "63: stages[everybody].exposure: exposure of new_basket falls; it rises from stage to stage (given: 'off')",
+        ],
+    ),
+    "control users where everybody is treated": Wrong(
+        "    soak: 1h\n    gates: [health]\n    checks:",
+        "    soak: 1h\n    gates: [health, errors]\n    checks:",
+        [
+            (
+                "65: stages[everybody].gates[2]: gate 'errors' compares with control, which needs an exposure between "
+                "off and full"
+            ),
+        ],
+    ),
+    "traffic in parts of a percent": Wrong(
+        "    traffic: [0%, 100%]",
+        "    traffic: [0%, 0.5%, 100%]",
+        ["53: stages[dark].traffic: Cloud Run splits traffic by whole percents from 0% to 100%"],
+    ),
+    "traffic before the candidate is deployed": Wrong(
+        "    traffic: [0%, 100%]",
+        "    traffic: [10%, 100%]",
+        ["53: stages[dark].traffic: the first stage's traffic begins at 0%: deployed and tested before it serves"],
+    ),
+    "a soak that nothing can be measured in": Wrong(
+        "    soak: 1h\n    gates: [errors]",
+        "    soak: 30s\n    gates: [errors]",
+        ["60: stages[staff].soak: a soak is longer than check interval plus metric delay (60s) (given: '30s')"],
+    ),
+    "two stages of one name": Wrong(
+        "  - name: everybody",
+        "  - name: staff",
+        ["62: stages[staff].name: stage 'staff' stands twice; stage names are unique"],
+    ),
+    "a name that Temporal and Redis keys could not carry": Wrong(
+        "name: small",
+        "name: Small Plan",
+        [
+            (
+                "1: name: must be 2 to 40 lower-case letters, digits and hyphens, beginning with a letter "
+                "(given: 'Small Plan')"
+            ),
+        ],
+    ),
+    "an e-mail address as a domain": Wrong(
+        "    email_domains: [example.com]",
+        "    email_domains: ['@example.com']",
+        ["12: audiences.staff.email_domains: '@example.com' is not a plain lower-case domain such as example.com"],
+    ),
+    "a channel that nobody wired": Wrong(
+        "  channels: [log]",
+        "  channels: [slack]",
+        ["18: notifications.channels: 'slack' is not a channel; known are: log"],
+    ),
+    "a check of a service that nobody named": Wrong(
+        "          service: shop",
+        "          service: ship",
+        ["69: stages[everybody].checks.after[1].service: service 'ship' is not defined; defined are: shop"],
+    ),
+    "a block without content": Wrong(
+        "  staff:\n    email_domains: [example.com]\n",
+        "  staff:\n",
+        ["11: audiences.staff: must be a mapping of fields to values (given: nothing)"],
+    ),
+    "a duplicate key": Wrong("guard: 5m", "guard: 5m\nguard: 6m", ["17: key 'guard' stands twice, first on line 16"]),
+    "not YAML": Wrong(
+        "flags: [new_basket]",
+        "flags: [new_basket",
+        ["10: not YAML: while parsing a flow sequence, expected ',' or ']', but got ':'"],
+    ),
+}
+
+
+def small_plan() -> str:
+    return SMALL_PLAN.read_text()
+
+
+def messages(text: str) -> list[str]:
+    with pytest.raises(PlanRefused) as refused:
+        parse_plan(text.encode(), "plan.yaml")
+    return [line.removeprefix("plan.yaml:") for line in str(refused.value).splitlines()]
+
+
+def test_the_small_plan_that_the_wrong_ones_are_made_from_is_right() -> None:
+    assert load_plan(SMALL_PLAN).name == "small"
+
+
+@pytest.mark.parametrize("wrong", WRONG_PLANS.values(), ids=WRONG_PLANS)
+def test_a_wrong_plan_is_refused_with_line_field_what_is_allowed_and_what_was_given(wrong: Wrong) -> None:
+    assert small_plan().count(wrong.instead_of) == 1
+    assert messages(small_plan().replace(wrong.instead_of, wrong.written)) == wrong.messages
+
+
+def test_everything_that_is_wrong_is_told_at_once_in_the_order_of_the_file() -> None:
+    text = small_plan().replace("guard: 5m", "guard: 5").replace("page_after: 10m", "page_after: soon")
+    found = messages(text.replace("region: europe-west1", "region: ''"))
+    assert [line.split(":")[0] for line in found] == ["7", "16", "42", "49"]
+    assert found[0] == "7: services.shop.region: must not be empty (given: '')"
+
+
+def test_rules_between_parts_are_all_told_at_once() -> None:
+    text = small_plan().replace("gates: [errors]", "gates: [a, b]").replace("metric: requests", "metric: c")
+    assert [line.split(" ")[1] for line in messages(text)] == [
+        "gates.errors.metric:",
+        "stages[staff].gates[1]:",
+        "stages[staff].gates[2]:",
+    ]
+
+
+@pytest.mark.parametrize("text", ["- a\n- b\n", "just text\n", "42\n"])
+def test_a_document_that_is_no_mapping_is_refused(text: str) -> None:
+    assert messages(text) == [
+        "1: a plan is a mapping of fields to values: name, description, services, stages, …",
+    ]
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PlanRefused) as refused:
+        load_plan(tmp_path / "nowhere.yaml")
+    assert str(refused.value) == f"{tmp_path}/nowhere.yaml:1: No such file or directory"
+
+
+def test_a_directory_is_not_a_plan(tmp_path: Path) -> None:
+    with pytest.raises(PlanRefused, match="Is a directory"):
+        load_plan(tmp_path)
+
+
+def test_a_long_value_is_cut_in_the_message() -> None:
+    (line,) = messages(small_plan().replace("guard: 5m", f"guard: {'x' * 5000}"))
+    assert len(line) < 200
+
+
+def test_a_plan_is_the_same_after_a_round_trip_through_json() -> None:
+    plan = load_plan(SMALL_PLAN)
+    assert type(plan).model_validate_json(plan.model_dump_json()) == plan
