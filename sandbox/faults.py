@@ -1,0 +1,85 @@
+"""Failures of Google's APIs on demand: errors per method, delays, commits whose answer is lost, metrics gone."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+import grpc
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from sandbox.rpc_errors import RpcError
+
+MetricOutage = Literal["outage"]
+
+
+class Fault(BaseModel):
+    """What goes wrong with the next calls of one method.
+
+    `method` is the RPC's short name, such as `UpdateService`. With `after_commit` the call takes effect and its answer
+    is lost, as when a deadline passes on the way back. Without a `code` the call is only late by `delay_seconds`.
+    `count` calls are hit, or all of them until the fault is deleted.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    method: str = Field(min_length=1)
+    code: str | None = None
+    message: str = "injected by the sandbox"
+    count: int | None = Field(default=None, ge=1)
+    after_commit: bool = False
+    delay_seconds: float = Field(default=0.0, ge=0.0)
+
+    @field_validator("code")
+    @classmethod
+    def _a_grpc_status(cls, code: str | None) -> str | None:
+        if code is not None and code not in grpc.StatusCode.__members__:
+            raise ValueError(f"{code!r} is not a gRPC status; allowed are {', '.join(grpc.StatusCode.__members__)}")
+        return code
+
+
+class FaultTable:
+    """The faults in force: at most one per method, the outage of metrics, a reconcile time of its own."""
+
+    def __init__(self) -> None:
+        self._faults: dict[str, Fault] = {}
+        self.metrics_outage = False
+        self.reconcile_seconds: float | None = None
+
+    def put(self, fault: Fault) -> None:
+        self._faults[fault.method] = fault
+
+    def remove(self, method: str) -> None:
+        self._faults.pop(method, None)
+
+    def clear(self) -> None:
+        self._faults.clear()
+        self.metrics_outage = False
+        self.reconcile_seconds = None
+
+    def in_force(self) -> list[Fault]:
+        return list(self._faults.values())
+
+    async def around(self, method: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        """Answer `call()`, unless a fault of `method` says otherwise."""
+        fault = self._take(method)
+        if fault is None:
+            return await call()
+        if fault.after_commit:
+            answer = await call()
+            await asyncio.sleep(fault.delay_seconds)
+        else:
+            await asyncio.sleep(fault.delay_seconds)
+            answer = None
+        if fault.code is not None:
+            raise RpcError(grpc.StatusCode[fault.code], fault.message)
+        return answer if fault.after_commit else await call()
+
+    def _take(self, method: str) -> Fault | None:
+        fault = self._faults.get(method)
+        if fault is None or fault.count is None:
+            return fault
+        if fault.count == 1:
+            del self._faults[method]
+        else:
+            self._faults[method] = fault.model_copy(update={"count": fault.count - 1})
+        return fault

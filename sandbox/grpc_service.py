@@ -1,0 +1,46 @@
+"""Google's RPC services as generic handlers: no generated stubs, the message classes are enough."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from sandbox.faults import FaultTable
+from sandbox.rpc_errors import RpcError
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """One unary RPC: its short name, the class of its request, and what answers it."""
+
+    name: str
+    request: Any
+    answer: Callable[[Any], Awaitable[Any]]
+
+
+def service_handler(service: str, methods: Iterable[Method], faults: FaultTable) -> grpc.GenericRpcHandler:
+    """Serve `methods` under `service` (the full proto name). Other methods of it answer UNIMPLEMENTED."""
+    return grpc.method_handlers_generic_handler(
+        service, {method.name: _method_handler(method, faults) for method in methods}
+    )
+
+
+def _method_handler(method: Method, faults: FaultTable) -> "grpc.RpcMethodHandler[Any, Any]":
+    async def serve(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
+        try:
+            return await faults.around(method.name, lambda: method.answer(request))
+        except RpcError as error:
+            await context.abort(error.code, error.message, error.trailers())
+
+    return grpc.unary_unary_rpc_method_handler(
+        serve,
+        request_deserializer=method.request.FromString,
+        response_serializer=_serialize,
+    )
+
+
+def _serialize(message: Any) -> bytes:
+    serialized: bytes = message.SerializeToString()
+    return serialized

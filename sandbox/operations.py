@@ -1,0 +1,111 @@
+"""Long-running operations of Cloud Run: what an accepted change answers with before it has taken effect."""
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import grpc
+
+from sandbox.grpc_service import Method
+from sandbox.paging import page_of
+from sandbox.rpc_errors import RpcError
+from sandbox.wire_messages import (
+    DeleteOperationRequest,
+    Empty,
+    GetOperationRequest,
+    ListOperationsRequest,
+    ListOperationsResponse,
+    Operation,
+    WaitOperationRequest,
+)
+
+SERVICE = "google.longrunning.Operations"
+_LARGEST_PAGE = 100
+_LONGEST_WAIT_SECONDS = 60.0
+
+
+class PendingOperation:
+    """An operation and the moment it is done. `metadata` and the response are the whole resource."""
+
+    def __init__(self, name: str, resource: Any) -> None:
+        self.message = Operation(name=name)
+        self.message.metadata.Pack(resource)
+        self.done = asyncio.Event()
+
+    def finish(self, resource: Any) -> None:
+        self.message.metadata.Pack(resource)
+        self.message.response.Pack(resource)
+        self.message.done = True
+        self.done.set()
+
+    def fail(self, resource: Any, error: RpcError) -> None:
+        self.message.metadata.Pack(resource)
+        self.message.error.CopyFrom(error.status())
+        self.message.done = True
+        self.done.set()
+
+    def snapshot(self) -> Any:
+        copy = Operation()
+        copy.CopyFrom(self.message)
+        return copy
+
+
+class Operations:
+    """Every operation begun, by name, newest last. None can be cancelled: Cloud Run has no call for it."""
+
+    def __init__(self, new_id: Any) -> None:
+        self._operations: dict[str, PendingOperation] = {}
+        self._new_id = new_id
+
+    def begin(self, parent: str, resource: Any) -> PendingOperation:
+        """Open an operation below `parent` (`projects/P/locations/L`) that will answer with `resource`'s type."""
+        identity: UUID = self._new_id()
+        operation = PendingOperation(f"{parent}/operations/{identity}", resource)
+        self._operations[operation.message.name] = operation
+        return operation
+
+    def methods(self) -> list[Method]:
+        return [
+            Method("GetOperation", GetOperationRequest, self._get),
+            Method("ListOperations", ListOperationsRequest, self._list),
+            Method("DeleteOperation", DeleteOperationRequest, self._delete),
+            Method("WaitOperation", WaitOperationRequest, self._wait),
+        ]
+
+    def _find(self, name: str) -> PendingOperation:
+        operation = self._operations.get(name)
+        if operation is None:
+            raise RpcError(grpc.StatusCode.NOT_FOUND, f"Operation '{name}' was not found.")
+        return operation
+
+    async def _get(self, request: Any) -> Any:
+        return self._find(request.name).snapshot()
+
+    async def _list(self, request: Any) -> Any:
+        below = [each.message for name, each in self._operations.items() if name.startswith(f"{request.name}/")]
+        page, token = page_of(
+            below[::-1],
+            request.page_size,
+            request.page_token,
+            field="ListOperationsRequest.page_token",
+            largest=_LARGEST_PAGE,
+        )
+        return ListOperationsResponse(operations=page, next_page_token=token)
+
+    async def _delete(self, request: Any) -> Any:
+        operation = self._find(request.name)
+        if not operation.message.done:
+            raise RpcError(grpc.StatusCode.FAILED_PRECONDITION, f"Operation '{request.name}' is not done.")
+        del self._operations[request.name]
+        return Empty()
+
+    async def _wait(self, request: Any) -> Any:
+        """Answer when the operation is done or the time asked for is over, whichever comes first."""
+        operation = self._find(request.name)
+        asked = request.timeout.ToTimedelta().total_seconds() if request.HasField("timeout") else _LONGEST_WAIT_SECONDS
+        try:
+            async with asyncio.timeout(min(asked, _LONGEST_WAIT_SECONDS)):
+                await operation.done.wait()
+        except TimeoutError:
+            return operation.snapshot()
+        return operation.snapshot()

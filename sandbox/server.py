@@ -1,0 +1,162 @@
+"""The sandbox as a whole: Google's APIs on one loopback port, its own HTTP surface on another.
+
+async with Sandbox.started(SandboxOptions(services=(...,))) as sandbox:
+    channel = grpc.aio.insecure_channel(sandbox.grpc_target)
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from random import Random
+from uuid import UUID
+
+import grpc.aio
+
+from sandbox import cloud_monitoring, cloud_run, cloud_run_revisions, operations
+from sandbox.behaviours import Behaviour, Behaviours
+from sandbox.clock import SandboxClock
+from sandbox.cloud_monitoring import CloudMonitoring
+from sandbox.cloud_run import CloudRunServices
+from sandbox.cloud_run_revisions import CloudRunRevisions
+from sandbox.control_plane import ControlPlane
+from sandbox.data_plane import DataPlane
+from sandbox.faults import FaultTable
+from sandbox.flag_watch import FlagWatch
+from sandbox.grpc_service import service_handler
+from sandbox.history import History
+from sandbox.http_server import HttpServer
+from sandbox.metric_descriptors import MetricDescriptors
+from sandbox.operations import Operations
+from sandbox.options import InstalledService, SandboxOptions
+from sandbox.reconciler import Reconciler
+from sandbox.run_services import RunServices, ServiceRecord
+from sandbox.synthetic_load import LoadSettings, SyntheticLoad
+from sandbox.written_series import WrittenSeries
+
+_STOP_GRACE_SECONDS = 0.5
+_SERVER_OPTIONS = (("grpc.so_reuseport", 0),)  # a port that another process listens on must be refused, not shared
+_UUID_BITS = 128
+
+
+class Sandbox:
+    """A running sandbox. `grpc_target` is `HOST:PORT` for Google's clients, `http_url` the control and data plane."""
+
+    grpc_target: str
+
+    def __init__(self, options: SandboxOptions, http_url: str) -> None:
+        self.http_url = http_url
+        self.faults = FaultTable()
+        self.services = RunServices()
+        self._options = options
+        self._clock = SandboxClock(options.clock)
+        self._behaviours = Behaviours()
+        self._flags = FlagWatch(options.redis_url, self._clock) if options.redis_url else None
+        self._load = SyntheticLoad(
+            LoadSettings(options.sample_period, options.ingest_delay, options.requests_per_second, options.seed),
+            self._behaviours,
+        )
+        self.services.listen(self._load.observe)
+        self._random = Random(options.seed)
+        new_id = partial(_random_id, self._random)
+        self._operations = Operations(new_id)
+        self._reconciler = Reconciler(
+            self.services, self._behaviours, self.faults, self._clock, options.reconcile_seconds, http_url
+        )
+        self._run = CloudRunServices(
+            self.services,
+            self._operations,
+            self._reconciler,
+            self._clock,
+            self._random,
+            new_id,
+            etag=options.etag,
+            inflight=options.inflight,
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def started(cls, options: SandboxOptions) -> "AsyncIterator[Sandbox]":
+        """A sandbox that listens, with its services installed; stopped when the context ends."""
+        async with AsyncExitStack() as stack:
+            http = HttpServer()
+            await http.bind(*_split(options.http))
+            stack.push_async_callback(http.close)
+            sandbox = cls(options, http.url)
+            stack.push_async_callback(sandbox._close)
+            for service in options.services:
+                await sandbox.install(service)
+            server, sandbox.grpc_target = sandbox._grpc_server()
+            await server.start()
+            stack.push_async_callback(server.stop, _STOP_GRACE_SECONDS)
+            await http.serve(sandbox._control_plane().handle)
+            yield sandbox
+
+    async def install(self, wanted: InstalledService) -> ServiceRecord:
+        """Put a service in place that has been serving for a while; one that is there keeps everything but its flags.
+
+        Raises:
+            ValueError: it has a flag group and the sandbox was started without a Redis.
+        """
+        since = await self._clock.now() - self._options.past_traffic
+        known = self.services.exists(wanted.name)
+        if not known or self._load.flag_group_of(wanted.name) != wanted.flag_group:
+            treated_share = await self._treated_share(wanted.flag_group)
+            self._load.serve(wanted.name, since, wanted.flag_group, treated_share)
+        if self.services.exists(wanted.name):
+            return self.services.get(wanted.name)
+        return self._run.install(wanted.name, wanted.image, since)
+
+    async def set_behaviour(self, image: str, behaviour: Behaviour) -> None:
+        """From now on revisions of `image` treat their users so."""
+        self._behaviours.set(image, behaviour, await self._clock.now())
+
+    async def _treated_share(self, flag_group: str | None) -> History[float] | None:
+        if flag_group is None:
+            return None
+        if self._flags is None:
+            raise ValueError(f"flag_group: {flag_group!r} needs a sandbox that was started with a Redis URL")
+        return await self._flags.follow(flag_group)
+
+    def _control_plane(self) -> ControlPlane:
+        return ControlPlane(
+            self.services,
+            self._behaviours,
+            self.faults,
+            DataPlane(self.services, self._behaviours, self._random),
+            self._clock,
+            self.install,
+            lambda record: self._load.flag_group_of(record.name),
+        )
+
+    def _grpc_server(self) -> tuple[grpc.aio.Server, str]:
+        """The server of Google's APIs and the address it is bound to."""
+        written = WrittenSeries(self._options.sample_period)
+        descriptors = MetricDescriptors(self._load.settings, written)
+        monitoring = CloudMonitoring(self._load, written, descriptors, self.faults, self._clock)
+        revisions = CloudRunRevisions(self.services, self._operations, self._clock)
+        server = grpc.aio.server(options=_SERVER_OPTIONS)
+        server.add_generic_rpc_handlers(
+            [
+                service_handler(cloud_run.SERVICE, self._run.methods(), self.faults),
+                service_handler(cloud_run_revisions.SERVICE, revisions.methods(), self.faults),
+                service_handler(operations.SERVICE, self._operations.methods(), self.faults),
+                service_handler(cloud_monitoring.SERVICE, monitoring.methods(), self.faults),
+            ]
+        )
+        host, _ = _split(self._options.grpc)
+        return server, f"{host}:{server.add_insecure_port(self._options.grpc)}"
+
+    async def _close(self) -> None:
+        await self._reconciler.close()
+        if self._flags is not None:
+            await self._flags.close()
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
+
+
+def _random_id(random: Random) -> UUID:
+    """An identifier that a sandbox of the same seed gives out again."""
+    return UUID(int=random.getrandbits(_UUID_BITS), version=4)

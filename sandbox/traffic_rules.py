@@ -1,0 +1,71 @@
+"""What Cloud Run demands of the desired traffic of a service, before anything is changed."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from google.cloud.run_v2 import TrafficTargetAllocationType
+
+from sandbox.resource_names import ServiceName
+from sandbox.rpc_errors import RpcError, invalid
+from sandbox.wire_messages import TrafficTarget
+
+LATEST = int(TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST)
+REVISION = int(TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION)
+
+_ALL = 100
+_TAG_AND_SERVICE_MAX = 46
+_TAG = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
+
+
+def checked_traffic(name: ServiceName, rows: Sequence[Any], field: str) -> list[Any]:
+    """Copies of the rows, if they keep the rules.
+
+    Raises:
+        RpcError: INVALID_ARGUMENT, naming the row.
+    """
+    for index, row in enumerate(rows):
+        _check_row(name, row, f"{field}[{index}]")
+    total = sum(row.percent for row in rows)
+    if rows and total != _ALL:
+        raise invalid(field, f"Traffic targets sum to {total}, want {_ALL}.")
+    tags = [row.tag for row in rows if row.tag]
+    for tag in tags:
+        if tags.count(tag) > 1:
+            raise invalid(field, f"Multiple definitions for tag '{tag}'.")
+    return [_copy(row) for row in rows]
+
+
+def _check_row(name: ServiceName, row: Any, field: str) -> None:
+    if not 0 <= row.percent <= _ALL:
+        raise invalid(f"{field}.percent", f"{row.percent} is not between 0 and {_ALL}.")
+    if row.type_ == LATEST and row.revision:
+        raise invalid(f"{field}.revision", "A target of the latest revision must not name a revision.")
+    if row.type_ == REVISION and not row.revision.startswith(f"{name.service}-"):
+        raise _unknown_form(name, row.revision)
+    if row.type_ not in (LATEST, REVISION):
+        raise invalid(f"{field}.type", "The allocation type must be LATEST or REVISION.")
+    if row.tag:
+        _check_tag(name, row.tag, f"{field}.tag")
+
+
+def _unknown_form(name: ServiceName, revision: str) -> RpcError:
+    """A full resource name, or the revision of another service: the wording is the real service's."""
+    refusal = invalid("UpdateServiceRequest.service.traffic", f"'{revision}'")
+    message = f"Revision target '{revision}' invalid. Expected a revision prefixed with '{name.service}-'"
+    return RpcError(refusal.code, message, *refusal.details)
+
+
+def _check_tag(name: ServiceName, tag: str, field: str) -> None:
+    if _TAG.fullmatch(tag) is None:
+        raise invalid(field, f"'{tag}' must hold lower-case letters, digits and hyphens, a letter first.")
+    if len(tag) + len(name.service) > _TAG_AND_SERVICE_MAX:
+        raise invalid(
+            field, f"Tag '{tag}' and service '{name.service}' together exceed {_TAG_AND_SERVICE_MAX} characters."
+        )
+
+
+def _copy(row: Any) -> Any:
+    copy = TrafficTarget()
+    copy.CopyFrom(row)
+    return copy
