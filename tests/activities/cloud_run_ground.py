@@ -14,6 +14,8 @@ from temporalio.testing import ActivityEnvironment
 from activities.cloud_run import CloudRunActivities, DeployCandidate, RestoreTraffic, ShiftTraffic
 from activities.google_clients import GoogleClients, google_clients
 from rollout.traffic import Candidate, ServiceAnchor, ServiceRef, TrafficSplit
+from sandbox.behaviours import Behaviour
+from sandbox.clock import Clock, utc_clock
 from sandbox.cloud_run import EtagProfile, InflightProfile
 from sandbox.faults import Fault
 from sandbox.options import InstalledService, SandboxOptions
@@ -57,7 +59,7 @@ class Ground:
     @classmethod
     @asynccontextmanager
     async def laid(
-        cls, *, etag: EtagProfile = "ignore", inflight: InflightProfile = "supersede"
+        cls, *, etag: EtagProfile = "ignore", inflight: InflightProfile = "supersede", clock: Clock = utc_clock
     ) -> AsyncIterator["Ground"]:
         options = SandboxOptions(
             services=(
@@ -68,6 +70,7 @@ class Ground:
             etag=etag,
             inflight=inflight,
             reconcile_seconds=RECONCILE,
+            clock=clock,
         )
         async with Sandbox.started(options) as sandbox:
             wire = _Wire()
@@ -111,6 +114,10 @@ class Ground:
 
     def fails(self, method: str, code: str, *, count: int | None = None, after_commit: bool = False) -> None:
         self.sandbox.faults.put(Fault(method=method, code=code, count=count, after_commit=after_commit))
+
+    async def behaves(self, **behaviour: float) -> None:
+        """From now on the new image treats its users so."""
+        await self.sandbox.set_behaviour(NEW_IMAGE, Behaviour.model_validate(behaviour))
 
     # What a rollout asks for, in its order.
 

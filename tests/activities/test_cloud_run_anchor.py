@@ -7,7 +7,6 @@ from temporalio.exceptions import ApplicationError
 from activities.cloud_run_service import ObservedService
 from activities.failures import Failure
 from rollout.traffic import ServiceRef, Tag, TrafficSplit
-from sandbox.behaviours import Behaviour
 from tests.activities.cloud_run_ground import FENCE, NEW_IMAGE, OLD_IMAGE, Ground
 
 
@@ -82,7 +81,7 @@ async def test_a_split_that_was_asked_for_and_did_not_come_about_is_no_anchor(gr
 
 async def test_a_revision_that_failed_under_latest_leaves_the_old_one_as_the_anchor(ground: Ground) -> None:
     anchor = await ground.anchor()
-    await ground.sandbox.set_behaviour(NEW_IMAGE, Behaviour(fails_to_start=True))
+    await ground.behaves(fails_to_start=True)
     template = run_v2.RevisionTemplate(containers=[run_v2.Container(image=NEW_IMAGE)])
     await ground.writes(["template"], template=template)
     await ground.settled()

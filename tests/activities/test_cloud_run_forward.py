@@ -12,7 +12,6 @@ from activities.cloud_run import DeployCandidate
 from activities.cloud_run_service import FENCE_ANNOTATION, revision_name
 from activities.failures import Failure
 from rollout.traffic import Candidate, ServiceAnchor, ServiceRef, Tag, TrafficSplit
-from sandbox.behaviours import Behaviour
 from tests.activities.cloud_run_ground import FENCE, NEW_IMAGE, TAG, Ground
 
 
@@ -178,7 +177,7 @@ async def test_a_refusal_is_final_and_says_what_was_refused(ground: Ground, code
 
 async def test_a_revision_that_does_not_start_fails_with_its_reason_and_leaves_the_rest_alone(ground: Ground) -> None:
     anchor = await ground.anchor()
-    await ground.sandbox.set_behaviour(NEW_IMAGE, Behaviour(fails_to_start=True))
+    await ground.behaves(fails_to_start=True)
     with pytest.raises(ApplicationError, match="failed to start and listen on the port") as raised:
         await ground.deploy(anchor)
     assert is_final(raised, Failure.DEPLOYMENT_FAILED)

@@ -11,8 +11,7 @@ from activities.cloud_run import RestoreTraffic
 from activities.cloud_run_service import FENCE_ANNOTATION
 from activities.failures import Failure
 from rollout.traffic import Candidate, ServiceAnchor, TrafficSplit
-from sandbox.behaviours import Behaviour
-from tests.activities.cloud_run_ground import FENCE, NEW_IMAGE, TAG, Ground
+from tests.activities.cloud_run_ground import FENCE, TAG, Ground
 
 SLOW_START_SECONDS = 1.5
 
@@ -79,7 +78,7 @@ async def test_before_anything_was_deployed_a_rollback_still_leaves_its_fence(gr
 async def test_a_running_deployment_is_not_waited_for() -> None:
     async with Ground.laid(inflight="supersede") as ground:
         anchor = await ground.anchor()
-        await ground.sandbox.set_behaviour(NEW_IMAGE, Behaviour(start_seconds=60))
+        await ground.behaves(start_seconds=60)
         deploying = asyncio.create_task(ground.deploy(anchor))
         while (await ground.service()).generation == anchor.generation:
             continue
@@ -95,7 +94,7 @@ async def test_a_running_deployment_is_not_waited_for() -> None:
 async def test_a_running_deployment_that_holds_the_service_is_outlasted() -> None:
     async with Ground.laid(etag="enforce", inflight="abort") as ground:
         anchor = await ground.anchor()
-        await ground.sandbox.set_behaviour(NEW_IMAGE, Behaviour(start_seconds=SLOW_START_SECONDS))
+        await ground.behaves(start_seconds=SLOW_START_SECONDS)
         deploying = asyncio.create_task(ground.deploy(anchor))
         while (await ground.service()).generation == anchor.generation:
             continue
@@ -108,7 +107,7 @@ async def test_a_running_deployment_that_holds_the_service_is_outlasted() -> Non
 
 async def test_a_failed_revision_leaves_a_poisoned_wish_that_is_taken_back(any_ground: Ground) -> None:
     anchor = await any_ground.anchor()
-    await any_ground.sandbox.set_behaviour(NEW_IMAGE, Behaviour(fails_to_start=True))
+    await any_ground.behaves(fails_to_start=True)
     with pytest.raises(ApplicationError):
         await any_ground.deploy(anchor)
     poisoned = await any_ground.activities.observed(any_ground.ref)
