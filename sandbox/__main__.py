@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 
 from pydantic import ValidationError
@@ -27,8 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _options(given)
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-        sys.stderr.write(f"{parser.prog}: error: {'; '.join(problems)}\n")
+        sys.stderr.write(f"{parser.prog}: error: {_problems(error)}\n")
         return _USAGE_ERROR
     asyncio.run(_serve(options))
     return 0
@@ -59,7 +58,16 @@ def _parser() -> ArgumentParser:
 
 
 def _installed_service(text: str) -> InstalledService:
-    return InstalledService.parse(text)
+    try:
+        return InstalledService.parse(text)
+    except ValidationError as error:
+        raise ArgumentTypeError(_problems(error)) from error
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from error
+
+
+def _problems(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
 
 
 def _options(given: Namespace) -> SandboxOptions:

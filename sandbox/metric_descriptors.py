@@ -59,7 +59,8 @@ class MetricDescriptors:
             value_type=kinds.ValueType.Value(point.removesuffix("_value").upper()),
             unit=series.unit,
         )
-        descriptor.labels.extend({"key": label} for label in series.metric.labels)
+        for label in series.metric.labels:
+            descriptor.labels.add(key=label)
         self._keep(project, descriptor)
 
     def _keep(self, project: str, descriptor: Any) -> Any:
@@ -124,8 +125,9 @@ class MetricDescriptors:
             unit=metric.unit,
             description=metric.description,
         )
-        labels = ("group", *metric.labels) if metric.by == "group" else metric.labels
-        descriptor.labels.extend({"key": label} for label in dict.fromkeys(labels))
+        labels = dict.fromkeys(("group", *metric.labels)) if metric.by == "group" else metric.labels
+        for label in labels:
+            descriptor.labels.add(key=label)
         descriptor.metadata.sample_period.CopyFrom(_duration(self._settings.sample_period))
         descriptor.metadata.ingest_delay.CopyFrom(_duration(self._settings.ingest_delay))
         return descriptor
