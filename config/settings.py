@@ -131,6 +131,12 @@ class Settings(BaseModel):
         return self.google_endpoint is not None
 
 
+def inherited_environment(overrides: Mapping[str, str]) -> dict[str, str]:
+    """What a child process of ours gets: this process's environment, with the product's variables only as given."""
+    foreign = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, "TEMPORAL_"))}
+    return {**foreign, **overrides}
+
+
 def _unknown(name: str, known: set[str]) -> str:
     close = get_close_matches(name, known, n=1)
     meant = f"; did you mean {close[0]}?" if close else ""

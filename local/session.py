@@ -1,0 +1,66 @@
+"""`rollout local`: a local stack for a person, from the first line it prints until Ctrl-C."""
+
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.stack import PLANS, LocalStack
+from starter.plan_file import load_plan
+
+LOOK_AFTER_PARTS_SECONDS = 1.0
+
+
+def run_until_told_to_stop(directory: Path, *, worker: bool, plans: Sequence[Path] | None, fresh: bool) -> None:
+    """Start everything, say what can be done with it, and stay until SIGINT or SIGTERM.
+
+    Raises:
+        DirectoryInUse: another local stack has this directory.
+        ChildFailed: a part did not start.
+        PlanRefused: a plan is wrong.
+    """
+    stop = threading.Event()
+    for told in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(told, lambda *_: stop.set())
+    chosen = plans or PLANS
+    with LocalStack(directory, worker=worker, plans=chosen, fresh=fresh, started=_say) as stack:
+        _say(_what_now(stack, chosen[0]))
+        told_of: set[int] = set()
+        while not stop.wait(LOOK_AFTER_PARTS_SECONDS):
+            _tell_of_ended(stack, told_of)
+        _say("Stopping everything …")
+    _say("Nothing is left running.")
+
+
+def _tell_of_ended(stack: LocalStack, told_of: set[int]) -> None:
+    for name, part in stack.parts().items():
+        if part.exit_code is not None and part.pid not in told_of:
+            told_of.add(part.pid)
+            again = " `rollout worker` starts another one." if name == "worker" else ""
+            _say(f"The {name} (process {part.pid}) ended with code {part.exit_code}.{again}")
+
+
+def _what_now(stack: LocalStack, plan: Path) -> str:
+    images = " ".join(f"--image {key}=example/{key}:2" for key in load_plan(plan).services)
+    shown = plan.relative_to(Path.cwd()) if plan.is_relative_to(Path.cwd()) else plan
+    lines = [
+        "",
+        "Everything answers. In another terminal:",
+        "",
+        f"  source {stack.environment_file}",
+        *(() if stack.worker is not None else ("  rollout worker &",)),
+        f"  rollout start {shown} {images} --watch",
+        "",
+        f"Temporal's Web UI: {stack.temporal.ui_url}",
+        (
+            "Ctrl-C stops everything and leaves nothing running; data and logs stay in "
+            f"{stack.directory} (--fresh begins anew)."
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
