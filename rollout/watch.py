@@ -142,14 +142,13 @@ def _served(gate: Gate, answers: Answers, end: datetime) -> bool:
 
 
 def _window(by_end: Mapping[datetime, IntervalMeasurement], start: datetime, end: datetime) -> dict[str, Sample]:
-    inside = [measurement for moment, measurement in by_end.items() if start < moment <= end]
-    names = {group for measurement in inside for group in measurement.groups}
-    merged: dict[str, Sample] = {}
-    for group in sorted(names):
-        sample = merge(m.groups[group] for m in inside if group in m.groups)
-        if sample is not None:
-            merged[group] = sample
-    return merged
+    inside: dict[str, list[Sample]] = {}
+    for moment, measurement in by_end.items():
+        if start < moment <= end:
+            for group, sample in measurement.groups.items():
+                inside.setdefault(group, []).append(sample)
+    merged = {group: merge(samples) for group, samples in inside.items()}
+    return {group: sample for group, sample in merged.items() if sample is not None}
 
 
 def _no_answer(name: str, bound: BoundGate, end: datetime, verdict: Verdict, why: str, lack: Lack) -> Judgement:

@@ -7,10 +7,12 @@ non-retryable by the activity that knows it.
 
 from datetime import timedelta
 
+from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType, ActivityConfig
 
-from rollout.messages import EMERGENCY_TASK_QUEUE, TASK_QUEUE
+with workflow.unsafe.imports_passed_through():
+    from rollout.messages import EMERGENCY_TASK_QUEUE, TASK_QUEUE
 
 PAGE_AFTER = timedelta(minutes=5)
 """How long a call or a rollback may take before a person is paged; and again after each further such time."""

@@ -3,9 +3,11 @@
 import json
 from collections.abc import Sequence
 
+from temporalio import workflow
 from temporalio.common import RawValue
 
-from rollout.messages import EMERGENCY_SPELLINGS
+with workflow.unsafe.imports_passed_through():
+    from rollout.messages import EMERGENCY_SPELLINGS
 
 LONGEST_TEXT = 500
 

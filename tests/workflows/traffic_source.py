@@ -1,0 +1,81 @@
+"""Measurements in process: what a healthy service's users would have produced, and what a fault would add to it.
+
+It answers as Cloud Monitoring does, per closed interval and group, from nothing but the interval's end; so the same
+question always has the same answer. The monitoring client and its wire are tested elsewhere.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from rollout.measurement import (
+    Counts,
+    Group,
+    Histogram,
+    IntervalMeasurement,
+    Sample,
+    SourceFailure,
+    TimeSeriesQuery,
+)
+from tests.rollout.samples import counts, latencies
+
+REQUESTS_PER_MINUTE = 12_000
+INGEST_DELAY = timedelta(minutes=2)
+
+Fault = Callable[[str, Group, datetime, Sample], Sample | None]
+"""(metric type, group, end of interval, healthy sample) to what is measured instead; None for no data."""
+
+
+def no_fault(_metric: str, _group: Group, _end: datetime, healthy: Sample) -> Sample:
+    return healthy
+
+
+class TrafficSource:
+    """A `MeasurementSource`. `treated_share` is asked at each look, so that it follows what the flags say."""
+
+    def __init__(self, treated_share: Callable[[], Awaitable[float]], fault: Fault = no_fault) -> None:
+        self.treated_share = treated_share
+        self.fault = fault
+        self.failing = ""
+
+    async def ingest_delay(self, query: TimeSeriesQuery) -> timedelta:
+        return INGEST_DELAY
+
+    async def measure(
+        self, query: TimeSeriesQuery, *, start: datetime, end: datetime, interval: timedelta
+    ) -> list[IntervalMeasurement]:
+        if self.failing:
+            raise SourceFailure(self.failing)
+        steps = range(1, (end - start) // interval + 1)
+        share = await self.treated_share()
+        measured = (self._interval(query, start + step * interval, interval, share) for step in steps)
+        return [measurement for measurement in measured if measurement.groups]
+
+    def _interval(
+        self, query: TimeSeriesQuery, end: datetime, interval: timedelta, share: float
+    ) -> IntervalMeasurement:
+        requests = round(REQUESTS_PER_MINUTE * (interval / timedelta(minutes=1)))
+        sizes: dict[Group, int] = {"all": requests}
+        if query.metric.groups is not None:
+            sizes |= {"treated": round(requests * share), "control": requests - round(requests * share)}
+        groups: dict[Group, Sample] = {}
+        for group, size in sizes.items():
+            measured = self.fault(query.metric.type, group, end, _healthy(query.metric.type, size)) if size else None
+            if measured is not None:
+                groups[group] = measured
+        return IntervalMeasurement(end=end, groups=groups)
+
+
+@lru_cache(maxsize=4096)
+def _healthy(metric: str, size: int) -> Sample:
+    if metric.endswith("cascade_failures"):
+        return counts(0)
+    if metric.endswith("utilizations"):
+        return Histogram(bounds=(0.2, 0.4, 0.6, 0.8), counts=(2, 6, 2, 0, 0), sum=3.0)
+    if metric.endswith("websocket_event_latencies"):
+        return latencies(size, 20.0)
+    if metric.endswith("latencies"):
+        return latencies(size, 50.0)
+    if metric.endswith("isolation_checks"):
+        return counts(size)
+    return Counts(total=size, bad=size // 5_000)

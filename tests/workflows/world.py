@@ -1,0 +1,161 @@
+"""A rollout's whole world in one process: a Temporal server that skips time, a real Redis, Google on loopback.
+
+Nothing of the product is replaced. Time is the test server's; measurements come from `TrafficSource`.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import httpx
+from temporalio.client import Client, WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.testing import WorkflowEnvironment
+
+from activities.cloud_run import CloudRunActivities
+from activities.google_clients import google_clients
+from flagstore.store import FlagStore, connect
+from local.redis_server import RedisServer
+from rollout.flags import FlagSnapshot
+from rollout.messages import QUERY_PROGRESS, TASK_QUEUE, Notice, RolloutRequest
+from rollout.plan import RolloutPlan
+from rollout.progress import RolloutProgress, RolloutStatus
+from sandbox.options import InstalledService, SandboxOptions
+from sandbox.server import Sandbox
+from starter.plan_file import load_plan
+from tests.binaries import TEMPORAL_TEST_SERVER
+from tests.workflows.traffic_source import TrafficSource
+from worker.wiring import OutsideWorld, workers
+from workflows.canary_rollout import CanaryRolloutWorkflow
+
+PLANS = Path(__file__).parents[2] / "plans"
+POLL_SECONDS = 0.02
+STABLE_IMAGE = "registry.example/{}:stable"
+CANDIDATE_IMAGE = "registry.example/{}:candidate"
+INTERNAL_SHARE = 0.02
+
+Handle = WorkflowHandle[CanaryRolloutWorkflow, RolloutProgress]
+
+
+class RememberingChannel:
+    """The log channel's place, keeping what was delivered."""
+
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+    async def deliver(self, notice: Notice) -> None:
+        self.notices.append(notice)
+
+
+@dataclass
+class World:
+    environment: WorkflowEnvironment
+    plan: RolloutPlan
+    store: FlagStore
+    source: TrafficSource
+    sandbox: Sandbox
+    cloud_run: CloudRunActivities
+    channel: RememberingChannel
+    redis: RedisServer
+    outside: OutsideWorld
+
+    @property
+    def client(self) -> Client:
+        return self.environment.client
+
+    async def now(self) -> datetime:
+        return await self.environment.get_current_time()
+
+    async def start(self, *, again: str | None = None) -> Handle:
+        images = {key: CANDIDATE_IMAGE.format(key) for key in self.plan.services}
+        return await self.client.start_workflow(
+            CanaryRolloutWorkflow.run,
+            RolloutRequest(plan=self.plan, images=images, by="kim", again=again),
+            id=self.plan.workflow_id,
+            task_queue=TASK_QUEUE,
+        )
+
+    async def progress(self, handle: Handle) -> RolloutProgress:
+        return await handle.query(QUERY_PROGRESS, result_type=RolloutProgress)
+
+    async def until(self, handle: Handle, *statuses: RolloutStatus, stage: str | None = None) -> RolloutProgress:
+        """Wait, letting time pass, until the rollout stands at one of `statuses` (in `stage`, if given)."""
+        while True:
+            progress = await self.progress(handle)
+            if progress.status in statuses and stage in (None, progress.current.name):
+                return progress
+            if progress.status.is_final:
+                raise AssertionError(f"ended as {progress.status}: {progress.why}")
+            await self.environment.sleep(self.plan.check_interval)
+
+    async def flags(self) -> FlagSnapshot:
+        snapshot = await self.store.read()
+        assert snapshot is not None
+        return snapshot
+
+    async def candidate_shares(self, progress: RolloutProgress) -> dict[str, int]:
+        """The percentage each service's candidate serves, read from Cloud Run now."""
+        return {
+            key: (await self.cloud_run.read_traffic(candidate.service)).share_of(candidate.revision)
+            for key, candidate in progress.candidates.items()
+        }
+
+    async def is_safe(self, progress: RolloutProgress) -> bool:
+        """Flags latched off in Redis and traffic at the anchor at Cloud Run, both read now."""
+        snapshot = await self.flags()
+        off = snapshot.latch and all(exposure.exposure == "off" for exposure in snapshot.flags.values())
+        splits = {key: await self.cloud_run.read_traffic(anchor.service) for key, anchor in progress.anchors.items()}
+        return off and all(splits[key].shares == anchor.split.shares for key, anchor in progress.anchors.items())
+
+
+@asynccontextmanager
+async def laid_out(plan_file: str, directory: Path) -> AsyncIterator[World]:
+    """A world for one shipped plan, with its services serving their stable images and a worker running."""
+    plan = load_plan(PLANS / plan_file)
+    async with AsyncExitStack() as stack:
+        environment = await stack.enter_async_context(
+            await WorkflowEnvironment.start_time_skipping(
+                test_server_existing_path=str(TEMPORAL_TEST_SERVER), data_converter=pydantic_data_converter
+            )
+        )
+        server = RedisServer.start(directory / "redis")
+        stack.callback(server.stop)
+        redis = connect(server.url)
+        stack.push_async_callback(redis.aclose)
+        services = tuple(
+            InstalledService(
+                project=spec.project, region=spec.region, service=spec.service, image=STABLE_IMAGE.format(key)
+            )
+            for key, spec in plan.services.items()
+        )
+        sandbox = await stack.enter_async_context(
+            Sandbox.started(SandboxOptions(services=services, reconcile_seconds=POLL_SECONDS))
+        )
+        google = google_clients(sandbox.grpc_target)
+        stack.push_async_callback(google.close)
+        http = await stack.enter_async_context(httpx.AsyncClient())
+        store = FlagStore(redis, plan.environment, plan.name)
+        channel = RememberingChannel()
+        outside = OutsideWorld(
+            redis=redis,
+            cloud_run=CloudRunActivities(google.services, google.revisions, poll=POLL_SECONDS),
+            source=TrafficSource(lambda: _treated_share(store)),
+            http=http,
+            channels={"log": channel},
+            clock=environment.get_current_time,
+        )
+        for worker in workers(environment.client, outside):
+            await stack.enter_async_context(worker)
+        source = outside.source
+        assert isinstance(source, TrafficSource)
+        yield World(environment, plan, store, source, sandbox, outside.cloud_run, channel, server, outside)
+
+
+async def _treated_share(store: FlagStore) -> float:
+    snapshot = await store.read()
+    if snapshot is None or snapshot.latch:
+        return 0.0
+    order = max(exposure.order for exposure in snapshot.flags.values())
+    return 0.0 if order < 0 else max(INTERNAL_SHARE, order / 10_000)
