@@ -100,22 +100,25 @@ class Sandbox:
         since = await self._clock.now() - self._options.past_traffic
         known = self.services.exists(wanted.name)
         if not known or self._load.flag_group_of(wanted.name) != wanted.flag_group:
-            treated_share = await self._treated_share(wanted.flag_group)
+            treated_share = await self.follow_flags(wanted.flag_group) if wanted.flag_group else None
             self._load.serve(wanted.name, since, wanted.flag_group, treated_share)
         if self.services.exists(wanted.name):
             return self.services.get(wanted.name)
         return self._run.install(wanted.name, wanted.image, since)
 
+    async def follow_flags(self, group: str) -> History[float]:
+        """The share of users that the flags of `group` (`ENV:GROUP`) treat, over time.
+
+        Raises:
+            ValueError: the sandbox was started without a Redis.
+        """
+        if self._flags is None:
+            raise ValueError(f"flag_group: {group!r} needs a sandbox that was started with a Redis URL")
+        return await self._flags.follow(group)
+
     async def set_behaviour(self, image: str, behaviour: Behaviour) -> None:
         """From now on revisions of `image` treat their users so."""
         self._behaviours.set(image, behaviour, await self._clock.now())
-
-    async def _treated_share(self, flag_group: str | None) -> History[float] | None:
-        if flag_group is None:
-            return None
-        if self._flags is None:
-            raise ValueError(f"flag_group: {flag_group!r} needs a sandbox that was started with a Redis URL")
-        return await self._flags.follow(flag_group)
 
     def _control_plane(self) -> ControlPlane:
         return ControlPlane(

@@ -12,6 +12,7 @@ from google.cloud import monitoring_v3, run_v2
 from google.cloud.monitoring_v3.services.metric_service.transports import MetricServiceGrpcAsyncIOTransport
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcAsyncIOTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcAsyncIOTransport
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from sandbox.options import InstalledService, SandboxOptions
 from sandbox.server import Sandbox
@@ -45,6 +46,17 @@ def template_of(image: str, revision: str = "") -> run_v2.RevisionTemplate:
 
 def short(revision: str) -> str:
     return revision.rpartition("/")[2]
+
+
+def updated_at(service: run_v2.Service) -> Timestamp:
+    """The update time in full precision; the wrapper's own type for it is not what its annotation says."""
+    stamp: Timestamp = run_v2.Service.pb(service).update_time
+    return stamp
+
+
+async def result_of(operation: AsyncOperation) -> Any:
+    """What an operation ends with; raises what it failed with."""
+    return await operation.result()  # type: ignore[no-untyped-call]
 
 
 @dataclass
@@ -119,8 +131,8 @@ def question(
     *,
     window: timedelta = timedelta(minutes=1),
     period: timedelta | None = None,
-    aligner: Aligner = Aligner.ALIGN_DELTA,
-    reducer: Reducer = Reducer.REDUCE_SUM,
+    aligner: int = Aligner.ALIGN_DELTA,
+    reducer: int = Reducer.REDUCE_SUM,
     by: Sequence[str] = (),
     only: str = "",
     page_size: int = 0,

@@ -6,7 +6,7 @@ from google.cloud import run_v2
 
 from sandbox.behaviours import Behaviour
 from sandbox.cloud_run import EtagProfile
-from tests.sandbox.google import CANDIDATE, NAME, NEW_IMAGE, Google, short, template_of, to
+from tests.sandbox.google import CANDIDATE, NAME, NEW_IMAGE, Google, result_of, short, template_of, to
 
 
 @pytest.mark.parametrize("stale", ["the one before", '"bogus"'])
@@ -88,7 +88,7 @@ async def test_a_rollback_during_a_slow_deployment_finishes_first_and_stays() ->
         assert [(row.revision, row.percent) for row in rolled_back.traffic_statuses] == [(stable, 100)]
         assert short(rolled_back.latest_created_revision) == stable
 
-        await deployment.result()
+        await result_of(deployment)
         later = await google.service()
         while short(later.latest_created_revision) != CANDIDATE:
             later = await google.service()
@@ -103,7 +103,7 @@ async def test_a_superseded_operation_ends_without_touching_what_is_observed() -
         first = await google.update(["traffic"], traffic=[to("backend-gone", 100)])
         await google.update(["traffic"], traffic=[to(stable, 100)])
 
-        assert (await first.result()).generation == (await google.service()).generation
+        assert (await result_of(first)).generation == (await google.service()).generation
         assert (await google.settled()).terminal_condition.state == run_v2.Condition.State.CONDITION_SUCCEEDED
 
 

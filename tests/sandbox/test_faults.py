@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import pytest
 from google.api_core import exceptions
+from google.cloud import run_v2
+from google.protobuf.field_mask_pb2 import FieldMask
 from pydantic import ValidationError
 
 from sandbox.faults import Fault
-from tests.sandbox.google import NAME, Google
+from tests.sandbox.google import NAME, Google, result_of
 
 
 async def test_a_fault_hits_so_many_calls_and_then_no_more(google: Google) -> None:
@@ -26,7 +28,7 @@ async def test_a_fault_without_a_count_stays_until_it_is_removed(google: Google)
     operation = await google.update(["description"], description="shop")
     for _ in range(3):
         with pytest.raises(exceptions.PermissionDenied):
-            await operation.result()
+            await result_of(operation)
     google.sandbox.faults.remove("GetOperation")
 
     assert (await google.settled()).description == "shop"
@@ -54,7 +56,9 @@ async def test_a_delayed_answer_is_missed_by_a_client_that_does_not_wait_though_
     google.sandbox.faults.put(Fault(method="UpdateService", after_commit=True, delay_seconds=60))
     with pytest.raises(exceptions.DeadlineExceeded):
         await google.services.update_service(
-            service={"name": NAME, "description": "landed"}, update_mask={"paths": ["description"]}, timeout=0.1
+            service=run_v2.Service(name=NAME, description="landed"),
+            update_mask=FieldMask(paths=["description"]),
+            timeout=0.1,
         )
 
     assert (await google.service()).description == "landed"

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from google.api_core import exceptions
@@ -153,7 +154,7 @@ async def test_the_other_project_is_not_seen(google: Google) -> None:
 
 
 async def test_pages_count_points_across_series(google: Google) -> None:
-    asked = {"window": 4 * MINUTE, "period": MINUTE, "by": ["resource.labels.job"]}
+    asked: dict[str, Any] = {"window": 4 * MINUTE, "period": MINUTE, "by": ["resource.labels.job"]}
     whole = await google.series(COUNT, VISIBLE, **asked)
     pager = await google.metrics.list_time_series(request=question(COUNT, VISIBLE, page_size=3, **asked))
     pages = [[len(series.points) for series in page.time_series] async for page in pager.pages]
@@ -168,8 +169,10 @@ async def test_pages_count_points_across_series(google: Google) -> None:
 
 
 async def test_headers_come_without_points(google: Google) -> None:
-    request = question(COUNT, VISIBLE, by=["resource.labels.job"], page_size=1)
-    request.view = monitoring_v3.ListTimeSeriesRequest.TimeSeriesView.HEADERS
+    request = monitoring_v3.ListTimeSeriesRequest(
+        question(COUNT, VISIBLE, by=["resource.labels.job"], page_size=1),
+        view=monitoring_v3.ListTimeSeriesRequest.TimeSeriesView.HEADERS,
+    )
     found = [series async for series in await google.metrics.list_time_series(request)]
 
     assert [series.resource.labels["job"] for series in found] == ["backend", "auth"]
@@ -214,7 +217,7 @@ async def test_a_failing_source_raises_the_code_it_was_told(google: Google) -> N
         pytest.param({"page_size": -1}, "must not be negative", id="page size"),
     ],
 )
-async def test_what_makes_no_sense_is_refused(google: Google, asked: dict[str, object], said: str) -> None:
+async def test_what_makes_no_sense_is_refused(google: Google, asked: dict[str, Any], said: str) -> None:
     with pytest.raises(exceptions.InvalidArgument) as refused:
         await google.series(COUNT, VISIBLE, **asked)
 

@@ -7,7 +7,7 @@ from google.api_core import exceptions
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 from google.protobuf import duration_pb2
 
-from tests.sandbox.google import PARENT, Google, to
+from tests.sandbox.google import PARENT, Google, result_of, to
 
 
 async def wait(google: Google, request: Any) -> Any:
@@ -38,7 +38,7 @@ async def test_operations_are_listed_and_deleted_when_done(google: Google) -> No
     name = operation.operation.name
     with pytest.raises(exceptions.FailedPrecondition):
         await google.services.delete_operation(operations_pb2.DeleteOperationRequest(name=name))
-    await operation.result()
+    await result_of(operation)
     listed = await google.services.list_operations(operations_pb2.ListOperationsRequest(name=f"{PARENT}"))
     await google.services.delete_operation(operations_pb2.DeleteOperationRequest(name=name))
 

@@ -5,7 +5,7 @@ from google.api_core import exceptions
 from google.cloud import run_v2
 
 from sandbox.behaviours import Behaviour
-from tests.sandbox.google import CANDIDATE, NAME, NEW_IMAGE, OLD_IMAGE, Google, short, template_of, to
+from tests.sandbox.google import CANDIDATE, NAME, NEW_IMAGE, OLD_IMAGE, Google, result_of, short, template_of, to
 
 Condition = run_v2.Condition
 
@@ -17,7 +17,7 @@ async def test_a_revision_carries_what_its_template_said(google: Google) -> None
     assert revision.service == "backend"
     assert revision.containers[0].image == NEW_IMAGE
     assert revision.max_instance_request_concurrency == 80
-    assert revision.timeout.total_seconds() == 300
+    assert run_v2.Revision.pb(revision).timeout.seconds == 300
     assert revision.observed_generation == revision.generation == 1
     assert not revision.reconciling
     assert [(each.type_, each.state) for each in revision.conditions] == [
@@ -97,7 +97,7 @@ async def test_a_revision_without_traffic_tag_and_successor_is_deleted(google: G
     await google.settled()
     operation = await google.revisions.delete_revision(name=f"{NAME}/revisions/{CANDIDATE}")
 
-    assert short((await operation.result()).name) == CANDIDATE
+    assert short((await result_of(operation)).name) == CANDIDATE
     with pytest.raises(exceptions.NotFound):
         await google.revisions.get_revision(name=f"{NAME}/revisions/{CANDIDATE}")
 
@@ -109,7 +109,7 @@ async def test_a_revision_that_does_not_start_leaves_the_old_one_serving(google:
         ["template", "traffic"], template=template_of(NEW_IMAGE, CANDIDATE), traffic=[to(stable, 90), to(CANDIDATE, 10)]
     )
     with pytest.raises(exceptions.GoogleAPICallError) as failed:
-        await operation.result()
+        await result_of(operation)
     service = await google.service()
     revision = await google.revisions.get_revision(name=f"{NAME}/revisions/{CANDIDATE}")
 
@@ -131,7 +131,7 @@ async def test_a_failed_revision_poisons_the_updates_after_it_until_the_traffic_
     await google.deploy(10)
     poisoned = await google.update(["template"], template=template_of("shop/backend:3", "backend-c3"))
     with pytest.raises(exceptions.GoogleAPICallError, match=CANDIDATE):
-        await poisoned.result()
+        await result_of(poisoned)
     await google.update(["traffic"], traffic=[to(stable, 100)])
     service = await google.settled()
 

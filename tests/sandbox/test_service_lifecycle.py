@@ -8,9 +8,20 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
-from google.protobuf import timestamp_pb2
 
-from tests.sandbox.google import CANDIDATE, NAME, NEW_IMAGE, OLD_IMAGE, PARENT, Google, template_of, to, to_latest
+from tests.sandbox.google import (
+    CANDIDATE,
+    NAME,
+    NEW_IMAGE,
+    OLD_IMAGE,
+    PARENT,
+    Google,
+    result_of,
+    template_of,
+    to,
+    to_latest,
+    updated_at,
+)
 from tests.sandbox.moving_clock import MovingClock
 
 Condition = run_v2.Condition
@@ -100,7 +111,7 @@ async def test_an_accepted_update_shows_the_new_spec_and_the_old_state(google: G
     assert accepted.traffic_statuses == before.traffic_statuses
     assert accepted.template.containers[0].image == NEW_IMAGE
     assert [row.percent for row in accepted.traffic] == [100, 0]
-    assert accepted.update_time > before.update_time
+    assert updated_at(accepted).ToNanoseconds() > updated_at(before).ToNanoseconds()
     assert accepted.create_time == before.create_time
     assert accepted.etag != before.etag
     assert accepted.uid == before.uid
@@ -127,7 +138,7 @@ async def test_the_operation_answers_with_the_whole_service(google: Google) -> N
     name = operation.operation.name
     assert name.startswith(f"{PARENT}/operations/")
     assert UUID(name.rpartition("/")[2]).version == 4
-    assert await operation.result() == await google.service()
+    assert await result_of(operation) == await google.service()
     finished = await google.services.get_operation(operations_pb2.GetOperationRequest(name=name))
     assert finished.done
     assert packed_service(finished.metadata) == packed_service(finished.response) == await google.service()
@@ -136,9 +147,7 @@ async def test_the_operation_answers_with_the_whole_service(google: Google) -> N
 async def test_the_etag_is_made_of_the_update_time_and_the_name(google: Google) -> None:
     service = await google.service()
 
-    stamp = timestamp_pb2.Timestamp()
-    stamp.FromDatetime(service.update_time)
-    parts = (stamp.SerializeToString(), NAME.encode())
+    parts = (updated_at(service).SerializeToString(), NAME.encode())
     expected = "/".join(urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
     assert service.etag == f'"{expected}"'
 
@@ -156,13 +165,13 @@ async def test_a_deleted_service_expires_in_thirty_days_and_its_etag_changes_aga
     before = await google.service()
     operation = await google.services.delete_service(name=NAME)
     accepted = packed_service(operation.operation.metadata)
-    final = await operation.result()
+    final = await result_of(operation)
 
     assert accepted.generation == before.generation + 1
     assert accepted.reconciling
     assert accepted.expire_time - accepted.delete_time == timedelta(days=30)
     assert final.etag != accepted.etag
-    assert final.update_time > accepted.update_time
+    assert updated_at(final).ToNanoseconds() > updated_at(accepted).ToNanoseconds()
     with pytest.raises(exceptions.NotFound):
         await google.service()
 

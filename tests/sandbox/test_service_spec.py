@@ -6,7 +6,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 
-from tests.sandbox.google import NAME, NEW_IMAGE, OLD_IMAGE, PARENT, Google, template_of, to
+from tests.sandbox.google import NAME, NEW_IMAGE, OLD_IMAGE, PARENT, Google, result_of, template_of, to
 
 
 async def test_the_server_fills_in_what_the_owner_left_out(google: Google) -> None:
@@ -79,7 +79,7 @@ async def test_fields_of_the_server_are_not_written_even_where_masked(google: Go
 async def test_validate_only_answers_the_spec_with_defaults_and_changes_nothing(google: Google) -> None:
     before = await google.service()
     operation = await google.update(["template"], template=template_of(NEW_IMAGE), validate_only=True)
-    proposed = await operation.result()
+    proposed = await result_of(operation)
 
     assert proposed.template.containers[0].image == NEW_IMAGE
     assert proposed.template.max_instance_request_concurrency == 80

@@ -4,7 +4,7 @@ import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 
-from tests.sandbox.google import CANDIDATE, NAME, NEW_IMAGE, Google, short, template_of, to, to_latest
+from tests.sandbox.google import CANDIDATE, NAME, NEW_IMAGE, Google, result_of, short, template_of, to, to_latest
 
 
 def observed(service: run_v2.Service) -> list[tuple[str, int, str]]:
@@ -109,7 +109,7 @@ async def test_an_unknown_revision_fails_the_operation_and_leaves_desired_and_ob
     before = await google.service()
     operation = await google.update(["traffic"], traffic=[to("backend-gone", 100)])
     with pytest.raises(exceptions.GoogleAPICallError) as failed:
-        await operation.result()
+        await result_of(operation)
     after = await google.service()
 
     assert failed.value.errors[0].code == 13
