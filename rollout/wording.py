@@ -4,9 +4,11 @@ Pure functions from values to text. Nothing here decides anything.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from rollout.exposure import in_words
+from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress, RolloutStatus, StageProgress
 from rollout.soak import SoakState
 from rollout.verdict import Judgement, Verdict, worst
@@ -169,6 +171,34 @@ def current_details_markdown(progress: RolloutProgress) -> str:
         blocks.append(f"**Next:** {_inline(progress.next)}")
     blocks.append(f"As of {moment_in_words(as_of(progress))}; `rollout status {progress.plan}` has newer numbers.")
     return "\n\n".join(blocks)
+
+
+def plan_details_markdown(plan: RolloutPlan, images: Mapping[str, str]) -> str:
+    """What a rollout is going to do, as Markdown for the Temporal UI."""
+    blocks = [
+        _inline(plan.description),
+        _table(("service", "where", "image"), [_service_row(plan, key, image) for key, image in images.items()]),
+        _table(
+            ("stage", "exposed to", "traffic", "soak", "gates"),
+            [
+                (
+                    stage.name,
+                    in_words(stage.exposure),
+                    " → ".join(f"{percent} %" for percent in stage.percents) or "as before",
+                    duration_in_words(stage.soak),
+                    ", ".join(stage.gates),
+                )
+                for stage in plan.stages
+            ],
+        ),
+        f"Flags: {', '.join(plan.flags) or 'none'}. Environment: {plan.environment}.",
+    ]
+    return "\n\n".join(blocks)
+
+
+def _service_row(plan: RolloutPlan, key: str, image: str) -> tuple[str, str, str]:
+    spec = plan.services[key]
+    return key, f"{spec.project} / {spec.region} / {spec.service}", image
 
 
 def _capital(words: str) -> str:

@@ -1,0 +1,37 @@
+"""The `rollout` command: one place that names every command; what they do is in the modules beside this one."""
+
+import typer
+
+from starter import control_commands, local_commands, plan_commands, start_command, status_commands
+
+HELP = (
+    "Roll new code out on Google Cloud Run, stage by stage, under gates, with one way back that is always open.\n\n"
+    "Where things are comes from the environment: TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY (or a "
+    "Temporal profile), and ROLLOUT_REDIS_URL for the flags. `rollout local` starts all of it on this machine.\n\n"
+    "Exit codes: 0 done; 1 the rollout ended badly, something was not verified, or an outside system failed; 2 bad "
+    "input or a refused command, and nothing was changed."
+)
+
+app = typer.Typer(
+    name="rollout",
+    help=HELP,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(plan_commands.app, name="plan", rich_help_panel="Look")
+app.command("start", rich_help_panel="Roll out")(start_command.start)
+app.command("status", rich_help_panel="Look")(status_commands.status)
+app.command("list", rich_help_panel="Look")(status_commands.list_rollouts)
+app.command("pause", rich_help_panel="Decide")(control_commands.pause)
+app.command("resume", rich_help_panel="Decide")(control_commands.resume)
+app.command("approve", rich_help_panel="Decide")(control_commands.approve)
+app.command("emergency-rollback", rich_help_panel="Decide")(control_commands.emergency_rollback)
+app.command("rearm", rich_help_panel="Decide")(control_commands.rearm)
+app.command("worker", rich_help_panel="Run")(local_commands.worker)
+app.command("local", rich_help_panel="Run")(local_commands.local)
+app.command(
+    "sandbox",
+    rich_help_panel="Run",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)(local_commands.sandbox)

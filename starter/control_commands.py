@@ -1,0 +1,169 @@
+"""`rollout pause|resume|approve`, `rollout emergency-rollback` and `rollout rearm`."""
+# ruff: noqa: PLC0415  (commands import what they need when they run, so that `--help` is quick)
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from starter.options import By, Json, RolloutId
+
+if TYPE_CHECKING:
+    from starter.session import Session
+
+OptionalReason = Annotated[str, typer.Option("--reason", help="Why; kept in the record.")]
+NeededReason = Annotated[str, typer.Option("--reason", help="Why; kept in the record and told to everybody.")]
+RequestId = Annotated[
+    str | None,
+    typer.Option("--request-id", metavar="ID", help="The same id twice is one command, for scripts that retry."),
+]
+
+
+def pause(
+    rollout: RolloutId = None,
+    reason: OptionalReason = "",
+    *,
+    by: By,
+    request_id: RequestId = None,
+    json: Json = False,
+) -> None:
+    """Stop promotion and the credit clock. Gates go on being judged, and a failing gate still rolls back.
+
+    Exposure and traffic stay as they are. Refused (exit code 2) when it is paused already or has ended.
+    """
+    _ask("pause", rollout, reason, by, request_id, json=json)
+
+
+def resume(
+    rollout: RolloutId = None,
+    reason: OptionalReason = "",
+    *,
+    by: By,
+    request_id: RequestId = None,
+    json: Json = False,
+) -> None:
+    """Let a paused rollout go on: the credit clock runs again. Refused (exit code 2) when it is not paused."""
+    _ask("resume", rollout, reason, by, request_id, json=json)
+
+
+def approve(
+    rollout: RolloutId = None,
+    reason: OptionalReason = "",
+    *,
+    by: By,
+    request_id: RequestId = None,
+    json: Json = False,
+) -> None:
+    """Let the stage that waits for a person begin; this confirms the statements that `rollout status` shows.
+
+    Refused (exit code 2) when nothing waits for an approval, so a second approval cannot approve a later stage.
+    """
+    _ask("approve", rollout, reason, by, request_id, json=json)
+
+
+def emergency_rollback(
+    reason: NeededReason,
+    rollout: RolloutId = None,
+    *,
+    by: By,
+    json: Json = False,
+) -> None:
+    """Take everything back now: flags off and latched, traffic to where it was before the rollout.
+
+    Waits until all of it was read back, and says how long it took. Exit code 0 only when verified: the flags by this
+    command in the flag store itself, the traffic by the rollout. Never refused by a running rollout, whatever it is
+    doing, and safe to repeat.
+    """
+    from starter.session import in_session
+
+    in_session(lambda session: _take_back(session, rollout, by, reason, json=json))
+
+
+async def _take_back(session: "Session", given: str | None, by: str, reason: str, *, json: bool) -> None:
+    from starter.emergency import take_back
+    from starter.rollouts import ID_PREFIX
+    from starter.terminal import say, say_json, warn
+
+    workflow_id = await session.rollouts.chosen(given)
+    verified = await take_back(
+        session.rollouts,
+        workflow_id,
+        by=by,
+        reason=reason,
+        redis_url=session.settings.redis_url,
+        tell=warn if json else say,
+    )
+    seconds = max(verified.rolled_back_after, verified.flags_off_after)
+    if json:
+        say_json(
+            {
+                "workflow_id": workflow_id,
+                "verified": True,
+                "seconds": round(seconds, 3),
+                "flags_off_after": round(verified.flags_off_after, 3),
+                "rollback": verified.progress.rollback.model_dump(mode="json") if verified.progress.rollback else None,
+            }
+        )
+        return
+    for key, split in sorted(verified.progress.traffic.items()):
+        say(f"          traffic of {key}: {split.in_words()}")
+    say(f"VERIFIED after {seconds:.1f} s: flags off, traffic at its anchor.")
+    name = workflow_id.removeprefix(ID_PREFIX)
+    say(f"Next: {verified.progress.next or f'`rollout status {name}`'}")
+
+
+def rearm(
+    plan_or_group: Annotated[
+        str, typer.Argument(metavar="PLAN-OR-GROUP", help="The plan's file, or the name of the plan (its flag group).")
+    ],
+    reason: NeededReason,
+    environment: Annotated[
+        str | None,
+        typer.Option("--environment", help="Where; known from the plan's file or its last rollout otherwise."),
+    ] = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Bring back the flags as they were before the emergency.")
+    ] = False,
+    *,
+    by: By,
+    json: Json = False,
+) -> None:
+    """Clear the kill switch of a plan's flags after a rollback, so that a new rollout may start.
+
+    Flags stay off unless --restore is given. Works on the flag store itself, Temporal may be down. Refused (exit code
+    2) while the rollout that was taken back still guards its flags, and when nothing is latched: safe to repeat.
+    """
+    import asyncio
+
+    from config.settings import Settings
+    from starter.rearming import rearm as clear
+    from starter.terminal import say, say_json
+
+    settings = Settings.from_environment()
+    reply = asyncio.run(clear(settings, plan_or_group, environment, by=by, reason=reason, restore=restore))
+    if json:
+        say_json({"group": reply.group, "epoch": reply.epoch, "rev": reply.rev, "restored": restore})
+        return
+    say(f"{reply.group}: the kill switch is cleared by {by}; flags are {'as before' if restore else 'off'}.")
+    say("Next: `rollout start PLAN …`; a candidate that was rolled back needs --again and a --reason.")
+
+
+def _ask(command: str, given: str | None, reason: str, by: str, request_id: str | None, *, json: bool) -> None:
+    from rollout.messages import Command
+    from starter.controlling import ask
+    from starter.outcome import refused
+    from starter.session import in_session
+    from starter.terminal import say, say_json
+
+    if not by:
+        raise refused("--by: says who, so it cannot be empty")
+
+    async def asked(session: "Session") -> None:
+        workflow_id = await session.rollouts.chosen(given)
+        answer = await ask(session.rollouts, workflow_id, command, Command(by=by, reason=reason), request_id)
+        if json:
+            say_json({"workflow_id": workflow_id, **answer.model_dump(mode="json")})
+            return
+        say(f"{workflow_id}: {answer.happened} by {by}.")
+        say(f"Next: {answer.next}")
+
+    in_session(asked)

@@ -1,0 +1,46 @@
+"""Asking a running rollout for something: an Update that is refused or accepted before anything is written."""
+
+import uuid
+from datetime import timedelta
+
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowUpdateStage
+from temporalio.service import RPCError, RPCStatusCode
+
+from rollout.messages import Answer, Command
+from starter.outcome import failed, refused
+from starter.rollouts import ID_PREFIX, Rollouts
+
+ANSWERED_WITHIN = timedelta(seconds=10)
+
+
+async def ask(rollouts: Rollouts, workflow_id: str, update: str, command: Command, request_id: str | None) -> Answer:
+    """Send a command and wait for its answer. The same `request_id` twice is one command.
+
+    Raises:
+        CommandEnds: the rollout refuses, is closed, or no worker answered.
+    """
+    handle = rollouts.client.get_workflow_handle(workflow_id)
+    name = workflow_id.removeprefix(ID_PREFIX)
+    try:
+        sent = await handle.start_update(
+            update,
+            command,
+            id=request_id or str(uuid.uuid4()),
+            wait_for_stage=WorkflowUpdateStage.COMPLETED,
+            result_type=Answer,
+            rpc_timeout=ANSWERED_WITHIN,
+        )
+        answer: Answer = await sent.result()
+    except WorkflowUpdateFailedError as failure:
+        raise refused(f"{name}: {failure.cause}. Nothing was changed") from None
+    except WorkflowUpdateRPCTimeoutOrCancelledError:
+        raise failed(
+            f"{name}: no worker took `{update}` within {ANSWERED_WITHIN.total_seconds():g} s; the rollout has not "
+            f"changed. `rollout worker` starts one; then give the command again, or see `rollout status {name}`"
+        ) from None
+    except RPCError as failure:
+        if failure.status is RPCStatusCode.NOT_FOUND:
+            observation = await rollouts.observe(workflow_id)
+            raise refused(f"{name}: cannot {update}, the rollout is closed ({observation.execution})") from None
+        raise failed(f"{name}: Temporal did not take `{update}`: {failure.message}") from failure
+    return answer

@@ -1,0 +1,54 @@
+"""`rollout worker`, `rollout local` and `rollout sandbox`: the programs that keep running."""
+# ruff: noqa: PLC0415  (commands import what they need when they run, so that `--help` is quick)
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def worker() -> None:
+    """Run a worker: it carries rollouts out. Stop it with Ctrl-C or SIGTERM; another one goes on where it was.
+
+    Takes Temporal's address from TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY or a profile, the flag store's
+    from ROLLOUT_REDIS_URL. Any number may run beside each other.
+    """
+    _run_module("worker", [])
+
+
+def local(
+    directory: Annotated[Path, typer.Option("--dir", help="Where data, logs and local.env are kept.")] = Path(
+        ".rollout"
+    ),
+    with_worker: Annotated[bool, typer.Option("--worker/--no-worker", help="Start a worker too.")] = True,
+    plan: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--plan",
+            metavar="PLAN",
+            help="Whose services the sandbox has, and whose flags their users follow; the rehearsal's by default.",
+        ),
+    ] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Begin with empty data instead of what is kept.")] = False,
+) -> None:
+    """Run everything a rollout needs on this machine: Temporal with its Web UI, Redis, the sandbox and a worker.
+
+    All of it listens on 127.0.0.1 on free ports, which are written to local.env for other terminals to source. Stays
+    until Ctrl-C and leaves nothing running.
+    """
+    from local.session import run_until_told_to_stop
+
+    run_until_told_to_stop(directory, worker=with_worker, plans=plan or None, fresh=fresh)
+
+
+def sandbox(context: typer.Context) -> None:
+    """Run the sandbox alone: Google's APIs on loopback. Takes the options of `python -m sandbox`; try -- --help."""
+    _run_module("sandbox", context.args)
+
+
+def _run_module(name: str, arguments: list[str]) -> None:
+    import runpy
+    import sys
+
+    sys.argv = [name, *arguments]
+    runpy.run_module(name, run_name="__main__", alter_sys=True)

@@ -1,0 +1,35 @@
+"""Options that several commands share, so that they are named and explained the same everywhere."""
+
+import getpass
+from typing import Annotated
+
+import typer
+
+
+def login_name() -> str:
+    """Who runs this command; in a container without a user database, its number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+RolloutId = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[ID]",
+        help="Name of the rollout (its plan's name, with or without rollout/). Not needed while only one is open.",
+        show_default=False,
+    ),
+]
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        metavar="NAME",
+        help="Who does this; kept in the record.",
+        default_factory=login_name,
+        show_default="your login name",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of words.")]

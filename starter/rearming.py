@@ -1,0 +1,69 @@
+"""Clearing the kill switch of a group of flags after a rollback, by an explicit decision of a person."""
+
+from pathlib import Path
+
+import redis.exceptions
+
+from config.settings import Settings
+from config.temporal import TemporalUnreachable, connect
+from flagstore import store
+from flagstore.store import FlagStore, StoreReply
+from rollout.plan import RolloutPlan
+from starter.outcome import CommandEnds, failed, refused
+from starter.plan_file import load_plan
+from starter.rollouts import Rollouts, workflow_id_of
+from starter.starting import MEMO_ENVIRONMENT
+
+PLAN_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+async def rearm(
+    settings: Settings, plan_or_group: str, environment: str | None, *, by: str, reason: str, restore: bool
+) -> StoreReply:
+    """Clear the latch of a group, if it is set and nothing guards it any more.
+
+    Raises:
+        CommandEnds: the group is not known, not latched, or its rollout is still open; or the store did not answer.
+        PlanRefused: a plan file was given, and is wrong.
+    """
+    given = load_plan(Path(plan_or_group)) if plan_or_group.endswith(PLAN_SUFFIXES) else None
+    group = given.name if isinstance(given, RolloutPlan) else plan_or_group
+    known = given.environment if given is not None else environment
+    found = await _last_rollout(group)
+    if found is not None:
+        is_open, started_in = found
+        if is_open:
+            raise refused(
+                f"{group}: its rollout is still open and would set the latch again. Nothing was changed. "
+                f"`rollout status {group}` shows what it waits for"
+            )
+        known = known or started_in
+    if known is None:
+        raise refused(f"{group}: in which environment? Name the plan's file, or give --environment")
+    client = store.connect(settings.needed_redis_url)
+    try:
+        flags = FlagStore(client, known, group)
+        snapshot = await flags.read()
+        if snapshot is None:
+            raise refused(f"the flag store holds nothing for {group} in {known}: no rollout of it has ever begun there")
+        reply = await flags.rearm(epoch=snapshot.epoch, by=by, reason=reason, restore=restore)
+    except (redis.exceptions.RedisError, OSError) as failure:
+        raise failed(f"the flag store at {settings.redis_address} did not answer: {failure}") from failure
+    finally:
+        await client.aclose()
+    if not reply.accepted:
+        raise refused(f"{reply.sentence}. Nothing was changed")
+    return reply
+
+
+async def _last_rollout(group: str) -> tuple[bool, str | None] | None:
+    """Whether the group's newest rollout is open, and in which environment it runs; None where that is not known.
+
+    A kill switch must be clearable while Temporal is down, so its silence is no refusal.
+    """
+    try:
+        description = await Rollouts(await connect()).describe(workflow_id_of(group))
+    except (TemporalUnreachable, CommandEnds):
+        return None
+    is_open = description.status is not None and description.status.name == "RUNNING"
+    return is_open, await description.memo_value(MEMO_ENVIRONMENT, default=None)

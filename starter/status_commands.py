@@ -1,0 +1,74 @@
+"""`rollout status` and `rollout list`: look without touching."""
+# ruff: noqa: PLC0415  (commands import what they need when they run, so that `--help` is quick)
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from starter.options import Json, RolloutId
+
+if TYPE_CHECKING:
+    from starter.outcome import ExitCode
+    from starter.session import Session
+
+
+def status(
+    rollout: RolloutId = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay and follow it until it ends.")] = False,
+    json: Json = False,
+) -> None:
+    """Show where a rollout stands: its stages, soak credit, gates, traffic, and what comes next.
+
+    Changes nothing. With --watch the exit code is 0 when the rollout completed and 1 when it was rolled back; without,
+    it is 0 whenever the rollout could be shown, and 1 when no worker answered for it.
+    """
+    from starter.outcome import ExitCode
+    from starter.session import in_session
+
+    code = in_session(lambda session: _status(session, rollout, watch=watch, json=json))
+    if code is not ExitCode.DONE:
+        raise typer.Exit(code)
+
+
+async def _status(session: "Session", given: str | None, *, watch: bool, json: bool) -> "ExitCode":
+    from starter.outcome import ExitCode
+    from starter.rollouts import newest
+    from starter.terminal import output, say_json
+    from starter.views import rollout_view
+    from starter.watching import follow
+
+    rollouts = session.rollouts
+    workflow_id = await rollouts.chosen(given)
+    observation = await rollouts.observe(workflow_id)
+    link = session.link(workflow_id, observation.run_id)
+    if json:
+        newer = observation.model_copy(update={"progress": newest(observation)})
+        say_json({**newer.model_dump(mode="json"), "ui": link})
+    elif watch:
+        return await follow(rollouts, workflow_id, output(), link)
+    else:
+        output().print(rollout_view(observation, link))
+    return ExitCode.FAILED if observation.silence else ExitCode.DONE
+
+
+def list_rollouts(
+    everything: Annotated[bool, typer.Option("--all", help="Closed rollouts too.")] = False,
+    json: Json = False,
+) -> None:
+    """List the open rollouts of this namespace. Changes nothing."""
+    from starter.session import in_session
+
+    in_session(lambda session: _list(session, everything=everything, json=json))
+
+
+async def _list(session: "Session", *, everything: bool, json: bool) -> None:
+    from starter.listing import rows, table
+    from starter.terminal import output, say, say_json
+
+    found = await rows(await session.rollouts.listed(only_open=not everything))
+    if json:
+        say_json([row.model_dump(mode="json") for row in found])
+    elif found:
+        output().print(table(found))
+    else:
+        say("No rollout was ever started in this namespace." if everything else "No rollout is open.")

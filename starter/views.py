@@ -1,0 +1,188 @@
+"""Rollouts and plans as tables for a terminal. Words come from `rollout.wording`; here is only their arrangement."""
+
+from collections.abc import Iterable
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from rollout.exposure import in_words
+from rollout.plan import RolloutPlan
+from rollout.progress import Event, RolloutProgress, RolloutStatus, StageProgress
+from rollout.quantity import format_duration
+from rollout.verdict import Verdict
+from rollout.wording import (
+    as_of,
+    duration_in_words,
+    moment_in_words,
+    stage_verdict,
+    standing_in_words,
+    worst_first,
+)
+from starter.rollouts import Observation, newest
+
+BAR_WIDTH = 20
+TIMELINE_TAIL = 6
+
+_STATUS_STYLES = {
+    RolloutStatus.SOAKING: "cyan",
+    RolloutStatus.AWAITING_APPROVAL: "yellow",
+    RolloutStatus.HOLDING: "yellow",
+    RolloutStatus.PAUSED: "yellow",
+    RolloutStatus.ROLLING_BACK: "bold red",
+    RolloutStatus.ROLLED_BACK: "red",
+    RolloutStatus.COMPLETED: "bold green",
+    RolloutStatus.REFUSED: "red",
+}
+_VERDICT_STYLES = {
+    Verdict.PASS.value: "green",
+    "passed": "green",
+    Verdict.IDLE.value: "dim",
+    Verdict.UNKNOWN.value: "yellow",
+    Verdict.SUSPECT.value: "yellow",
+    Verdict.ERROR.value: "red",
+    Verdict.FAIL.value: "bold red",
+    "failed": "bold red",
+}
+_EVENT_STYLES = {"rollback": "red", "failure": "red", "hold": "yellow", "gate": "yellow", "command": "cyan"}
+
+
+def rollout_view(observation: Observation, link: str | None) -> RenderableType:
+    """Everything a person wants to see of one rollout."""
+    progress = newest(observation)
+    if progress is None:
+        return _without_a_worker(observation, link)
+    parts: list[RenderableType] = [_heading(progress, link), _stages(progress)]
+    if progress.current.judgements:
+        parts.append(_gates(progress.current))
+    if progress.traffic:
+        parts.append(_traffic(progress))
+    if progress.rollback is not None:
+        parts.append(_rollback(progress))
+    parts.append(_timeline(progress))
+    if retried := _retried(observation):
+        parts.append(retried)
+    if observation.silence:
+        parts.append(Text(observation.silence, "yellow"))
+    return Group(*_spaced(parts))
+
+
+def event_line(event: Event) -> Text:
+    """One line of the timeline."""
+    by = f" ({event.by})" if event.by else ""
+    return Text(f"{event.at:%H:%M:%S} {event.kind:<8} {event.text}{by}", _EVENT_STYLES.get(event.kind, ""))
+
+
+def plan_view(plan: RolloutPlan) -> RenderableType:
+    """A plan as one reads it before starting it."""
+    services = ", ".join(f"{key} ({spec.project}/{spec.region}/{spec.service})" for key, spec in plan.services.items())
+    heading = Text.assemble((plan.name, "bold"), f": {plan.description}\n", f"environment  {plan.environment}\n")
+    heading.append(f"services     {services}\n")
+    heading.append(f"flags        {', '.join(plan.flags) or 'none: the traffic split carries the exposure'}\n")
+    heading.append(
+        f"soak         {duration_in_words(plan.soak)} over {len(plan.stages)} stages, "
+        f"looked at every {duration_in_words(plan.check_interval)}"
+    )
+    stages = Table("stage", "exposed to", "traffic", "soak", "gates", "needs", box=None, pad_edge=False)
+    for stage in plan.stages:
+        traffic = " → ".join(f"{percent} %" for percent in stage.percents)
+        needs = "approval" if stage.needs_approval else ""
+        stages.add_row(
+            stage.name, in_words(stage.exposure), traffic, format_duration(stage.soak), str(len(stage.gates)), needs
+        )
+    gates = Table("gate", "question", "limit", "window", "on failure", "in stages", box=None, pad_edge=False)
+    for name, gate in plan.gates.items():
+        window = format_duration(gate.window) if hasattr(gate, "window") else ""
+        used = ", ".join(stage.name for stage in plan.stages if name in stage.gates)
+        gates.add_row(name, gate.title, gate.limit_in_words, window, gate.action, used)
+    statements = [statement for stage in plan.stages for statement in stage.statements]
+    parts: list[RenderableType] = [heading, stages, gates]
+    if statements:
+        parts.append(Text("\n".join(["An approval confirms:", *(f"  - {statement}" for statement in statements)])))
+    return Group(*_spaced(parts))
+
+
+def _spaced(parts: Iterable[RenderableType]) -> list[RenderableType]:
+    return [piece for part in parts for piece in (part, Text())][:-1]
+
+
+def _heading(progress: RolloutProgress, link: str | None) -> Text:
+    style = _STATUS_STYLES.get(progress.status, "")
+    text = Text.assemble((progress.plan, "bold"), ": ", (standing_in_words(progress), style))
+    text.append(f", exposed to {progress.exposed_to}\n")
+    lines = [("why", progress.why), ("next", progress.next), ("images", _images(progress)), ("ui", link or "")]
+    lines.append(("started", f"{moment_in_words(progress.started_at)} by {progress.started_by}"))
+    lines.append(("as of", moment_in_words(as_of(progress))))
+    text.append("\n".join(f"{name:<8} {value}" for name, value in lines if value))
+    return text
+
+
+def _images(progress: RolloutProgress) -> str:
+    return ", ".join(f"{service}={image}" for service, image in progress.images.items())
+
+
+def _stages(progress: RolloutProgress) -> Table:
+    table = Table("stage", "exposed to", "soak credit", "", "verdict", box=None, pad_edge=False)
+    for stage in progress.stages:
+        done = stage.credit / stage.soak if stage.soak else 0.0
+        verdict = stage_verdict(stage)
+        table.add_row(
+            Text(stage.name, "bold" if stage is progress.current else ""),
+            stage.exposure,
+            ProgressBar(total=1.0, completed=min(done, 1.0), width=BAR_WIDTH),
+            f"{duration_in_words(stage.credit)} of {duration_in_words(stage.soak)}",
+            Text(verdict, _VERDICT_STYLES.get(verdict, "")),
+        )
+    return table
+
+
+def _gates(stage: StageProgress) -> Table:
+    table = Table(f"gate in {stage.name}", "value", "limit", "sample", "verdict", box=None, pad_edge=False)
+    for judgement in worst_first(stage.judgements):
+        table.add_row(
+            judgement.gate,
+            judgement.value,
+            judgement.limit,
+            f"{judgement.sample:,}" if judgement.sample else "",
+            Text(judgement.verdict.value, _VERDICT_STYLES[judgement.verdict.value]),
+        )
+    return table
+
+
+def _traffic(progress: RolloutProgress) -> Text:
+    return Text("\n".join(f"traffic  {key}: {split.in_words()}" for key, split in sorted(progress.traffic.items())))
+
+
+def _rollback(progress: RolloutProgress) -> Text:
+    rollback = progress.rollback
+    assert rollback is not None, "asked for only where there is one"  # noqa: S101
+    lines = [f"rollback because of {rollback.cause}, by {rollback.by}: {rollback.reason}"]
+    if rollback.detected_after is not None:
+        lines.append(f"  {rollback.detected_after:6.1f} s from the breaching interval to the decision")
+    lines.extend(f"  {step.seconds:6.1f} s {step.name}" for step in rollback.steps)
+    if rollback.seconds is not None:
+        lines.append(f"  {rollback.seconds:6.1f} s until everything was read back as safe")
+    return Text("\n".join(lines), "red")
+
+
+def _timeline(progress: RolloutProgress) -> RenderableType:
+    return Group(*(event_line(event) for event in progress.timeline[-TIMELINE_TAIL:]))
+
+
+def _retried(observation: Observation) -> Text | None:
+    calls = [call for call in observation.pending if call.last_failure]
+    if not calls:
+        return None
+    lines = [f"tried again: {call.activity}, attempt {call.attempt}: {call.last_failure}" for call in calls]
+    return Text("\n".join(lines), "yellow")
+
+
+def _without_a_worker(observation: Observation, link: str | None) -> RenderableType:
+    lines = [
+        f"{observation.workflow_id}: {observation.execution}, since {moment_in_words(observation.started_at)}",
+        observation.silence,
+    ]
+    lines.extend(f"ui       {found}" for found in (link,) if found)
+    parts = [Text("\n".join(lines), "yellow"), _retried(observation)]
+    return Group(*(part for part in parts if part is not None))
