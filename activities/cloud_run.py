@@ -17,6 +17,7 @@ from activities.cloud_run_service import (
     Change,
     ObservedService,
     desired_split,
+    fence_of,
     follows_latest,
     observe,
     observed_split,
@@ -88,6 +89,7 @@ class CloudRunActivities:
             image=await self._calls.image_of(service, stable),
             latest_pinned=follows_latest(current),
             generation=current.generation,
+            fence=fence_of(current) or 0,
         )
 
     @activity.defn

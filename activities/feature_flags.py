@@ -35,6 +35,7 @@ class BeginRollout(_Request):
     ladder: tuple[Exposure, ...]
     candidates: dict[str, str] = Field(description="service key to image")
     again: str | None = None
+    min_epoch: int = Field(description="above every fence that a service still carries from an earlier rollout")
 
 
 class Begun(BaseModel):
@@ -102,6 +103,7 @@ class FeatureFlagActivities:
             ladder=request.ladder,
             candidates=request.candidates,
             again=request.again,
+            min_epoch=request.min_epoch,
             idempotency_key=_key(),
         )
         return Begun(fence=_accepted(reply).epoch)

@@ -20,7 +20,7 @@ from rollout.gates import Action, ProbeGate, judge_probe
 from rollout.measurement import MeasurementSource, SourceFailure, TimeSeriesQuery
 from rollout.soak import SoakState, Transition, counts, due, fill, missing, record
 from rollout.traffic import ServiceRef, TrafficSplit
-from rollout.verdict import Judgement
+from rollout.verdict import Judgement, Verdict
 from rollout.watch import (
     DRIFT,
     LATEST_ARRIVAL,
@@ -42,6 +42,8 @@ INTERVALS_PER_LOOK = 240
 # However late a look is, the next one does not follow at once.
 SHORTEST_PAUSE = timedelta(milliseconds=200)
 DRIFT_PAGE_AFTER = timedelta(minutes=5)
+PROBES_BEFORE_A_VERDICT = 3
+BETWEEN_PROBES = timedelta(seconds=1)
 
 
 class FlagReader(Protocol):
@@ -127,32 +129,35 @@ class GateWatchActivities:
 
     async def _ingest_delay(self, request: WatchRequest) -> timedelta:
         """The longest of the queries' delays: an interval is judged when all its data can be there."""
-        delays = [timedelta()]
-        for query in _queries(request).values():
-            try:
-                delays.append(await self._source.ingest_delay(query))
-            except SourceFailure:
-                # The same source is asked for data next, and that failure is judged with its reason.
-                continue
-        return max(delays)
+        delays = await asyncio.gather(
+            *(self._source.ingest_delay(query) for query in _queries(request).values()), return_exceptions=True
+        )
+        # A source that fails here is asked for data next, and that failure is judged with its reason.
+        return max((delay for delay in delays if isinstance(delay, timedelta)), default=timedelta())
 
     async def _ask(self, request: WatchRequest, soak: SoakState, ends: list[datetime]) -> Answers:
         gaps = [end for end in missing(soak) if end > ends[0] - LATEST_ARRIVAL]
-        intervals, failures = {}, {}
-        for metric, query in _queries(request).items():
-            window = max(
-                getattr(bound.gate, "window", soak.interval)
-                for bound in request.gates.values()
-                if metric in bound.queries
-            )
-            first = max(soak.since, min([*ends, *gaps]) - window)
-            try:
-                measured = await self._recent.measure(
-                    query, start=first, end=ends[-1], interval=soak.interval, afresh=bool(gaps)
+        first = {
+            metric: max(soak.since, min([*ends, *gaps]) - _longest_window(request, metric, soak.interval))
+            for metric in _queries(request)
+        }
+        answered = await asyncio.gather(
+            *(
+                self._recent.measure(
+                    query, start=first[metric], end=ends[-1], interval=soak.interval, afresh=bool(gaps)
                 )
-                intervals[metric] = {measurement.end: measurement for measurement in measured}
-            except SourceFailure as failure:
-                failures[metric] = str(failure)
+                for metric, query in _queries(request).items()
+            ),
+            return_exceptions=True,
+        )
+        intervals, failures = {}, {}
+        for metric, answer in zip(first, answered, strict=True):
+            if isinstance(answer, SourceFailure):
+                failures[metric] = str(answer)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                intervals[metric] = {measurement.end: measurement for measurement in answer}
         return Answers.model_construct(intervals=intervals, failures=failures)
 
     async def _look_around(
@@ -162,17 +167,25 @@ class GateWatchActivities:
         found: dict[str, Judgement] = {}
         for name, bound in request.gates.items():
             if isinstance(bound.gate, ProbeGate):
-                answer = await self._prober.probe(f"{bound.base_url}{bound.gate.path}")
-                number = (answer.body or {}).get(bound.gate.field) if bound.gate.field else None
-                found[name] = judge_probe(
-                    name,
-                    bound.gate,
-                    status=answer.status,
-                    field=float(number) if isinstance(number, int | float) else None,
-                    as_of=end,
-                )
+                found[name] = await self._ask_endpoint(name, bound.gate, f"{bound.base_url}{bound.gate.path}", end)
         found[DRIFT] = await self._drift(request, snapshot, end)
         return found
+
+    async def _ask_endpoint(self, name: str, gate: ProbeGate, url: str, end: datetime) -> Judgement:
+        """The judgement of an endpoint's answer. One bad answer is asked again; a state answers alike each time."""
+        judgement = await self._ask_once(name, gate, url, end)
+        for _ in range(PROBES_BEFORE_A_VERDICT - 1):
+            if judgement.verdict is Verdict.PASS:
+                break
+            await asyncio.sleep(BETWEEN_PROBES.total_seconds())
+            judgement = await self._ask_once(name, gate, url, end)
+        return judgement
+
+    async def _ask_once(self, name: str, gate: ProbeGate, url: str, end: datetime) -> Judgement:
+        answer = await self._prober.probe(url)
+        number = (answer.body or {}).get(gate.field) if gate.field else None
+        measured = float(number) if isinstance(number, int | float) and not isinstance(number, bool) else None
+        return judge_probe(name, gate, status=answer.status, field=measured, as_of=end)
 
     async def _drift(self, request: WatchRequest, snapshot: FlagSnapshot | str, end: datetime) -> Judgement:
         wanted = request.expected.traffic
@@ -202,6 +215,10 @@ def _last_beat(request: WatchRequest) -> WatchBeat:
 
 def _queries(request: WatchRequest) -> dict[str, TimeSeriesQuery]:
     return {metric: query for bound in request.gates.values() for metric, query in bound.queries.items()}
+
+
+def _longest_window(request: WatchRequest, metric: str, interval: timedelta) -> timedelta:
+    return max(getattr(bound.gate, "window", interval) for bound in request.gates.values() if metric in bound.queries)
 
 
 def _actions(request: WatchRequest) -> dict[str, Action]:

@@ -64,6 +64,7 @@ class ServiceAnchor(_Frozen):
     image: str
     latest_pinned: bool = False
     generation: int = Field(ge=0)
+    fence: int = Field(default=0, ge=0, description="of the last rollout that wrote this service; ours must be higher")
 
 
 class Candidate(_Frozen):

@@ -1,8 +1,6 @@
 """What every part of the workflow shares: the plan, the record, what people see and hear, and what is waited for."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -31,6 +29,7 @@ class RolloutContext:
         self.progress = progress
         self._presentation = Presentation(search_attributes=request.search_attributes)
         self._waiting_for: tuple[str, datetime] = ("", workflow.now())
+        self._attentive = False
         # A dict, because a set of tasks has no order that a replay could repeat.
         self._notices: dict[asyncio.Task[None], None] = {}
 
@@ -77,31 +76,30 @@ class RolloutContext:
             await workflow.wait(list(self._notices))
 
     def waiting_for(self, what: str | None) -> None:
-        """What is being waited for from now on; None while only a person or a soak is waited for."""
-        self._waiting_for = (what or "", workflow.now())
+        """What is being waited for from now on; None while only a person or a soak is waited for.
 
-    @asynccontextmanager
-    async def attention(self) -> AsyncIterator[None]:
-        """While the body runs, a person is paged when one thing is waited for longer than `PAGE_AFTER`, and again."""
-        pager = asyncio.create_task(self._page_what_takes_long())
-        try:
-            yield
-        finally:
-            pager.cancel()
+        Whatever lasts longer than `PAGE_AFTER` pages a person, and pages again after each further such time.
+        """
+        self._waiting_for = (what or "", workflow.now())
+        if what and not self._attentive:
+            self._attentive = True
+            self._attention = asyncio.create_task(self._page_what_takes_long())
 
     async def _page_what_takes_long(self) -> None:
+        """Sleeps from one due time to the next and ends by itself: no step has to cancel a timer."""
         paged: tuple[tuple[str, datetime], int] = (self._waiting_for, 0)
-        while True:
+        while self._waiting_for[0]:
             what, since = self._waiting_for
             periods = (workflow.now() - since) // activity_options.PAGE_AFTER
             before = paged[1] if paged[0] == self._waiting_for else 0
-            if what and periods > before:
+            if periods > before:
                 paged = (self._waiting_for, periods)
                 minutes = round(activity_options.PAGE_AFTER * periods / timedelta(minutes=1))
                 self.note("failure", f"{what}: waited for {minutes} minutes, and goes on")
                 self.tell("page", f"Waiting long: {what}", f"{minutes} minutes so far; it goes on being tried.")
             due = since + activity_options.PAGE_AFTER * (periods + 1)
             await asyncio.sleep((due - workflow.now()).total_seconds())
+        self._attentive = False
 
     async def not_paused(self) -> None:
         """Wait until nobody has paused the rollout."""

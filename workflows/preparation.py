@@ -25,14 +25,15 @@ async def prepare(context: RolloutContext) -> None:
     """Leaves fence, baseline and anchors in the record; with the anchors there, preparation is complete."""
     progress = context.progress
     context.note("started", f"started: {context.request.reason or context.plan.description}", progress.started_by)
-    await _take_ownership(context)
     context.waiting_for("reading what serves now")
-    anchors = await asyncio.gather(*(_read_anchor(context, key) for key in context.plan.services))
+    read = await asyncio.gather(*(_read_anchor(context, key) for key in context.plan.services))
+    anchors = dict(zip(context.plan.services, read, strict=True))
+    await _take_ownership(context, above=max(anchor.fence for anchor in read))
     await _measure_baseline(context)
-    await _record_anchors(context, dict(zip(context.plan.services, anchors, strict=True)))
+    await _record_anchors(context, anchors)
 
 
-async def _take_ownership(context: RolloutContext) -> None:
+async def _take_ownership(context: RolloutContext, above: int) -> None:
     plan, progress = context.plan, context.progress
     context.waiting_for("taking ownership of flags and services")
     begun = await workflow.execute_activity_method(
@@ -48,6 +49,7 @@ async def _take_ownership(context: RolloutContext) -> None:
             ladder=ladder_of(plan),
             candidates=progress.images,
             again=context.request.again,
+            min_epoch=above + 1,
         ),
         **summarised(
             activity_options.FLAG_STORE,

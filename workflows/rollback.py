@@ -67,8 +67,8 @@ class RollbackPath:
         context.note("rollback", f"rollback began: {order.reason}", order.by)
         context.stand(RolloutStatus.ROLLING_BACK, order.reason, "flags off, then traffic to its anchor, both read back")
         context.tell("page", "Rolling back", f"{order.reason} (by {order.by})")
-        async with context.attention():
-            await self._to_safety(order)
+        await self._to_safety(order)
+        context.waiting_for(None)
         rollback.verified_at = workflow.now()
         seconds = duration_in_words(rollback.verified_at - rollback.began_at)
         context.note("rollback", f"rolled back and verified in {seconds}")
@@ -86,7 +86,8 @@ class RollbackPath:
         self._context.waiting_for("rollback, flags off")
         flags = asyncio.create_task(self._flags_off(order))
         # Flags first, because they act in a second. A flag store that is down must not keep the traffic where it is.
-        await workflow.wait([flags], timeout=activity_options.FLAGS_BEFORE_TRAFFIC.total_seconds())
+        patience = asyncio.create_task(asyncio.sleep(activity_options.FLAGS_BEFORE_TRAFFIC.total_seconds()))
+        await workflow.wait([flags, patience], return_when=asyncio.FIRST_COMPLETED)
         if flags.done():
             self._context.waiting_for("rollback, traffic to its anchor")
         await asyncio.gather(flags, *(self._restore(anchor) for anchor in self._progress.anchors.values()))

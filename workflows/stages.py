@@ -76,16 +76,14 @@ class WayForward:
 
     async def _prepare(self) -> None:
         try:
-            async with self._context.attention():
-                await prepare(self._context)
+            await prepare(self._context)
         except ActivityError as failure:
             raise Refused(reason_of(failure)) from failure
 
     async def _attended(self, stage: Stage, part: Coroutine[Any, Any, None]) -> None:
         """Run a part of a stage; its final failure fails the stage."""
         try:
-            async with self._context.attention():
-                await part
+            await part
         except ActivityError as failure:
             why = f"{stage.name} failed: {reason_of(failure)}"
             self._context.note("failure", why)

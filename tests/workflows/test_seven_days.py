@@ -3,7 +3,6 @@
 from datetime import timedelta
 from pathlib import Path
 
-from rollout.messages import UPDATE_APPROVE, Answer, Command
 from rollout.progress import RolloutStatus
 from tests.workflows.world import laid_out
 
@@ -14,10 +13,7 @@ HISTORY_BYTES_AT_MOST = 1_000_000
 async def test_the_seven_day_plan_passes_all_five_stages_within_its_history_budget(tmp_path: Path) -> None:
     async with laid_out("request-isolation.yaml", tmp_path) as world:
         handle = await world.start()
-        await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
-        answer = await handle.execute_update(
-            UPDATE_APPROVE, Command(by="alex", reason="checklist read"), result_type=Answer
-        )
+        answer = await world.approve(handle)
         assert answer.happened == "deploy-off approved"
 
         result = await handle.result()
@@ -37,4 +33,3 @@ async def test_the_seven_day_plan_passes_all_five_stages_within_its_history_budg
         history = await handle.fetch_history()
         assert len(history.events) <= EVENTS_AT_MOST
         assert sum(event.ByteSize() for event in history.events) <= HISTORY_BYTES_AT_MOST
-        print(f"\n{len(history.events)} events, {sum(e.ByteSize() for e in history.events):,} bytes, {took}")
