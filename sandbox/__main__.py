@@ -13,11 +13,13 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 
 from pydantic import ValidationError
+from redis.exceptions import RedisError
 
 from sandbox.options import InstalledService, SandboxOptions
 from sandbox.server import Sandbox
 
 _USAGE_ERROR = 2
+_FAILURE = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         sys.stderr.write(f"{parser.prog}: error: {_problems(error)}\n")
         return _USAGE_ERROR
-    asyncio.run(_serve(options))
+    try:
+        asyncio.run(_serve(options))
+    except (OSError, RedisError) as error:
+        sys.stderr.write(f"{parser.prog}: error: {error}\n")
+        return _FAILURE
     return 0
 
 
@@ -67,7 +73,9 @@ def _installed_service(text: str) -> InstalledService:
 
 
 def _problems(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    return "; ".join(
+        ": ".join([*map(str, each["loc"]), each["msg"].removeprefix("Value error, ")]) for each in error.errors()
+    )
 
 
 def _options(given: Namespace) -> SandboxOptions:

@@ -12,7 +12,8 @@ from uuid import UUID
 
 import grpc.aio
 
-from sandbox import cloud_monitoring, cloud_run, cloud_run_revisions, operations
+from sandbox import alerting, cloud_monitoring, cloud_run, cloud_run_revisions, operations
+from sandbox.alerting import Alerting
 from sandbox.behaviours import Behaviour, Behaviours
 from sandbox.clock import SandboxClock
 from sandbox.cloud_monitoring import CloudMonitoring
@@ -137,6 +138,7 @@ class Sandbox:
         descriptors = MetricDescriptors(self._load.settings, written)
         monitoring = CloudMonitoring(self._load, written, descriptors, self.faults, self._clock)
         revisions = CloudRunRevisions(self.services, self._operations, self._clock)
+        alerts = Alerting(self._clock, self._random)
         server = grpc.aio.server(options=_SERVER_OPTIONS)
         server.add_generic_rpc_handlers(
             [
@@ -144,10 +146,16 @@ class Sandbox:
                 service_handler(cloud_run_revisions.SERVICE, revisions.methods(), self.faults),
                 service_handler(operations.SERVICE, self._operations.methods(), self.faults),
                 service_handler(cloud_monitoring.SERVICE, monitoring.methods(), self.faults),
+                service_handler(alerting.POLICY_SERVICE, alerts.policy_methods(), self.faults),
+                service_handler(alerting.CHANNEL_SERVICE, alerts.channel_methods(), self.faults),
             ]
         )
         host, _ = _split(self._options.grpc)
-        return server, f"{host}:{server.add_insecure_port(self._options.grpc)}"
+        try:
+            port = server.add_insecure_port(self._options.grpc)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {self._options.grpc}: {error}") from error
+        return server, f"{host}:{port}"
 
     async def _close(self) -> None:
         await self._reconciler.close()

@@ -18,7 +18,6 @@ from tests.sandbox.google import (
     NAME,
     NEW_IMAGE,
     OLD_IMAGE,
-    PARENT,
     Aligner,
     Google,
     Reducer,
