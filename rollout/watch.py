@@ -3,15 +3,15 @@
 The activity that looks (`activities/gate_watch.py`) fetches; everything decided from what it fetched is decided here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from rollout.flags import Exposure, FlagSnapshot
-from rollout.gates import Evidence, Gate, ProbeGate, judge, metrics_of
-from rollout.measurement import IntervalMeasurement, Sample, SourceFailure, TimeSeriesQuery, merge
+from rollout.gates import Evidence, Gate, ProbeGate, VersusControlGate, judge, metrics_of
+from rollout.measurement import Group, IntervalMeasurement, Sample, SourceFailure, TimeSeriesQuery, merge
 from rollout.soak import SoakState, Suspension, Transition
 from rollout.traffic import ServiceRef, TrafficSplit
 from rollout.verdict import Judgement, Lack, Verdict
@@ -109,6 +109,8 @@ def _judge_bound(
 ) -> Judgement:
     gate = bound.gate
     window: timedelta = getattr(gate, "window", interval)
+    own: Group = getattr(gate, "group", "all")
+    wanted: tuple[Group, ...] = (own, "control") if isinstance(gate, VersusControlGate) else (own,)
     samples: dict[str, dict[str, Sample]] = {}
     for metric in metrics_of(gate):
         if metric in answers.failures:
@@ -118,7 +120,7 @@ def _judge_bound(
             reason = f"no data for the interval that ended at {end:%H:%M:%S}"
             return _no_answer(name, bound, end, Verdict.UNKNOWN, reason, Lack.DATA)
         try:
-            samples[metric] = _window(by_end, max(since, end - window), end)
+            samples[metric] = _window(by_end, max(since, end - window), end, wanted)
         except SourceFailure as failure:
             return _no_answer(name, bound, end, Verdict.ERROR, str(failure), Lack.NOTHING)
     judgement = judge(name, gate, Evidence(as_of=end, samples=samples, baseline=bound.baseline))
@@ -141,14 +143,21 @@ def _served(gate: Gate, answers: Answers, end: datetime) -> bool:
     return getattr(gate, "group", "all") in answers.intervals[metric][end].groups
 
 
-def _window(by_end: Mapping[datetime, IntervalMeasurement], start: datetime, end: datetime) -> dict[str, Sample]:
-    inside: dict[str, list[Sample]] = {}
+def _window(
+    by_end: Mapping[datetime, IntervalMeasurement], start: datetime, end: datetime, wanted: Collection[Group]
+) -> dict[str, Sample]:
+    """The wanted groups summed over the window. Of any other group the last sample stands for its presence."""
+    inside: dict[Group, list[Sample]] = {}
+    merged: dict[str, Sample] = {}
     for moment, measurement in by_end.items():
         if start < moment <= end:
             for group, sample in measurement.groups.items():
-                inside.setdefault(group, []).append(sample)
-    merged = {group: merge(samples) for group, samples in inside.items()}
-    return {group: sample for group, sample in merged.items() if sample is not None}
+                if group in wanted:
+                    inside.setdefault(group, []).append(sample)
+                else:
+                    merged[group] = sample
+    sums = {group: merge(samples) for group, samples in inside.items()}
+    return merged | {group: total for group, total in sums.items() if total is not None}
 
 
 def _no_answer(name: str, bound: BoundGate, end: datetime, verdict: Verdict, why: str, lack: Lack) -> Judgement:

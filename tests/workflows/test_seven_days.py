@@ -3,6 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from rollout.progress import RolloutStatus
 from tests.workflows.world import laid_out
 
@@ -10,6 +12,7 @@ EVENTS_AT_MOST = 400
 HISTORY_BYTES_AT_MOST = 1_000_000
 
 
+@pytest.mark.timeout(400)
 async def test_the_seven_day_plan_passes_all_five_stages_within_its_history_budget(tmp_path: Path) -> None:
     async with laid_out("request-isolation.yaml", tmp_path) as world:
         handle = await world.start()

@@ -3,10 +3,11 @@
 Nothing of the product is replaced. Time is the test server's; measurements come from `TrafficSource`.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -40,9 +41,11 @@ from workflows.canary_rollout import CanaryRolloutWorkflow
 
 PLANS = Path(__file__).parents[2] / "plans"
 POLL_SECONDS = 0.02
+REAL_SECONDS = 30.0
 STABLE_IMAGE = "registry.example/{}:stable"
 CANDIDATE_IMAGE = "registry.example/{}:candidate"
 INTERNAL_SHARE = 0.02
+BETWEEN_LOOKS = timedelta(minutes=10)
 
 Handle = WorkflowHandle[CanaryRolloutWorkflow, RolloutProgress]
 
@@ -86,7 +89,8 @@ class World:
         )
 
     async def progress(self, handle: Handle) -> RolloutProgress:
-        return await handle.query(QUERY_PROGRESS, result_type=RolloutProgress)
+        progress: RolloutProgress = await handle.query(QUERY_PROGRESS, result_type=RolloutProgress)
+        return progress
 
     async def until(self, handle: Handle, *statuses: RolloutStatus, stage: str | None = None) -> RolloutProgress:
         """Wait, letting time pass, until the rollout stands at one of `statuses` (in `stage`, if given)."""
@@ -96,7 +100,7 @@ class World:
                 return progress
             if progress.status.is_final:
                 raise AssertionError(f"ended as {progress.status}: {progress.why}")
-            await self.environment.sleep(self.plan.check_interval)
+            await self.environment.sleep(BETWEEN_LOOKS)
 
     async def approve(self, handle: Handle) -> Answer:
         """Approve the stage that waits, once nothing else is under way.
@@ -104,9 +108,28 @@ class World:
         The time-skipping server loses a workflow task whose update arrives together with an activity's completion.
         """
         await self.until(handle, RolloutStatus.AWAITING_APPROVAL)
-        while (await handle.describe()).raw_description.pending_activities:
+        while await self.under_way(handle):
             await self.environment.sleep(self.plan.check_interval)
-        return await handle.execute_update(UPDATE_APPROVE, Command(by="alex", reason="checked"), result_type=Answer)
+        command = Command(by="alex", reason="checked")
+        answer: Answer = await handle.execute_update(UPDATE_APPROVE, command, result_type=Answer)
+        return answer
+
+    async def until_under_way(self, handle: Handle, activity: str, count: int) -> None:
+        """Wait, in real time, until this many activities of a name are scheduled or running."""
+        async with asyncio.timeout(REAL_SECONDS):
+            while (await self.under_way(handle)).count(activity) < count:  # noqa: ASYNC110  (the server is asked)
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def under_way(self, handle: Handle) -> list[str]:
+        """Names of the activities that are scheduled or running now."""
+        pending = (await handle.describe()).raw_description.pending_activities
+        return [activity.activity_type.name for activity in pending]
+
+    async def fail_to_start(self, key: str) -> None:
+        """The candidate of this service will not come up."""
+        behaviour = {"image": CANDIDATE_IMAGE.format(key), "fails_to_start": True}
+        answer = await self.outside.http.put(f"{self.sandbox.http_url}/behaviours", json=behaviour)
+        answer.raise_for_status()
 
     async def flags(self) -> FlagSnapshot:
         snapshot = await self.store.read()

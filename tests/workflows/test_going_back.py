@@ -1,0 +1,187 @@
+"""Every way back ends in the same place: flags latched off and traffic at its anchor, read back."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollout.measurement import Counts, Group, Sample
+from rollout.messages import SIGNAL_EMERGENCY
+from rollout.progress import RollbackCause, RolloutProgress, RolloutStatus
+from tests.workflows.world import Handle, World, laid_out
+
+NEVER = 3600.0
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with laid_out("request-isolation.yaml", tmp_path) as laid:
+        yield laid
+
+
+async def in_stage(world: World, name: str) -> Handle:
+    handle = await world.start()
+    await world.approve(handle)
+    await world.until(handle, RolloutStatus.SOAKING, stage=name)
+    return handle
+
+
+async def taken_back(world: World, handle: Handle, cause: RollbackCause) -> RolloutProgress:
+    result = await handle.result()
+    assert result.status is RolloutStatus.ROLLED_BACK, result.why
+    assert result.rollback is not None
+    assert result.rollback.cause == cause
+    assert await world.is_safe(result)
+    return result
+
+
+def errors_of_treated_users(metric: str, group: Group, _end: datetime, healthy: Sample) -> Sample:
+    if metric.endswith("request_count") and group == "treated" and isinstance(healthy, Counts):
+        return Counts(total=healthy.total, bad=healthy.total // 10)
+    return healthy
+
+
+def one_violation(metric: str, group: Group, _end: datetime, healthy: Sample) -> Sample:
+    if metric.endswith("isolation_checks") and group == "treated" and isinstance(healthy, Counts):
+        return Counts(total=healthy.total, bad=1)
+    return healthy
+
+
+def one_cascade(metric: str, group: Group, _end: datetime, healthy: Sample) -> Sample:
+    return Counts(total=1) if metric.endswith("cascade_failures") and group == "all" else healthy
+
+
+class TestGates:
+    async def test_errors_of_treated_users_at_canary_take_everything_back(self, world: World) -> None:
+        handle = await in_stage(world, "canary")
+        world.source.fault = errors_of_treated_users
+
+        result = await taken_back(world, handle, "gate")
+
+        assert result.rollback is not None
+        assert "10.00 % against 0.02 % in control" in result.rollback.reason
+        assert [stage.state for stage in result.stages] == ["passed", "passed", "failed", "pending", "pending"]
+
+    async def test_one_violated_isolation_ends_the_internal_stage(self, world: World) -> None:
+        handle = await in_stage(world, "internal")
+        world.source.fault = one_violation
+
+        result = await taken_back(world, handle, "gate")
+
+        assert result.current.name == "internal"
+
+    async def test_the_first_cascade_failure_takes_everything_back_before_anybody_is_exposed(
+        self, world: World
+    ) -> None:
+        handle = await in_stage(world, "deploy-off")
+        world.source.fault = one_cascade
+
+        result = await taken_back(world, handle, "gate")
+
+        assert result.current.name == "deploy-off"
+
+
+class TestPeople:
+    async def test_a_cancelled_rollout_is_rolled_back_not_abandoned(self, world: World) -> None:
+        handle = await in_stage(world, "internal")
+
+        await handle.cancel()
+
+        await taken_back(world, handle, "cancelled")
+
+    async def test_a_cancellation_before_the_first_approval_leaves_everything_as_it_was(self, world: World) -> None:
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
+
+        await handle.cancel()
+
+        result = await taken_back(world, handle, "cancelled")
+        assert result.candidates == {}
+
+    async def test_an_emergency_before_the_first_line_of_the_rollout_is_believed(self, world: World) -> None:
+        handle = await world.start()
+        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "wrong image"})
+
+        result = await taken_back(world, handle, "emergency")
+
+        assert result.rollback is not None
+        assert (result.rollback.by, result.rollback.reason) == ("kim", "wrong image")
+
+    @pytest.mark.parametrize(
+        ("name", "values"),
+        [
+            (SIGNAL_EMERGENCY, []),
+            (SIGNAL_EMERGENCY, ["checkout is down"]),
+            (SIGNAL_EMERGENCY, [{}]),
+            (SIGNAL_EMERGENCY, [{"unknown": [1, 2]}, "and more", None]),
+            ("emergency-rollback", [b"\xff\xfe\x00"]),
+            ("Emergency Rollback", [3.5]),
+        ],
+        ids=["no input", "a text", "an empty object", "several inputs", "bytes and a hyphen", "a number and spaces"],
+    )
+    async def test_an_emergency_of_any_shape_is_believed(self, world: World, name: str, values: list[Any]) -> None:
+        handle = await in_stage(world, "deploy-off")
+
+        await handle.signal(name, args=values)
+
+        await taken_back(world, handle, "emergency")
+
+    async def test_an_unknown_signal_changes_nothing_and_is_answered_with_the_right_name(self, world: World) -> None:
+        handle = await in_stage(world, "internal")
+
+        await handle.signal("emergency_rolback")
+        await world.until(handle, RolloutStatus.SOAKING, stage="canary")
+
+        assert any(SIGNAL_EMERGENCY in notice.text for notice in world.channel.notices)
+
+    async def test_a_kill_switch_pulled_in_the_store_itself_is_seen_and_settles_in_rolled_back(
+        self, world: World
+    ) -> None:
+        handle = await in_stage(world, "canary")
+        await world.store.emergency(by="on-call", reason="from a terminal")
+
+        await taken_back(world, handle, "emergency")
+
+
+class TestTrouble:
+    async def test_a_revision_that_does_not_start_fails_the_first_stage_and_leaves_the_traffic_alone(
+        self, world: World
+    ) -> None:
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
+        await world.fail_to_start("backend")
+        await world.approve(handle)
+
+        result = await taken_back(world, handle, "stage_failed")
+
+        assert "deploy-off failed" in result.why
+
+    async def test_a_rollback_does_not_wait_for_a_deployment_that_hangs(self, world: World) -> None:
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
+        world.sandbox.faults.reconcile_seconds = NEVER
+        await world.approve(handle)
+        await world.until_under_way(handle, "deploy_candidate", len(world.plan.services))
+        world.sandbox.faults.reconcile_seconds = None
+
+        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
+
+        await taken_back(world, handle, "emergency")
+
+    async def test_the_same_candidate_is_refused_until_somebody_says_why_it_may_try_again(self, world: World) -> None:
+        handle = await in_stage(world, "internal")
+        await handle.signal(SIGNAL_EMERGENCY, "bad")
+        await taken_back(world, handle, "emergency")
+
+        latched = await (await world.start()).result()
+        reply = await world.store.rearm(epoch=(await world.flags()).epoch, by="kim", reason="understood")
+        refused = await (await world.start()).result()
+        tried_again = await world.start(again="the database was down, not we")
+
+        assert reply.accepted
+        assert (latched.status, refused.status) == (RolloutStatus.REFUSED, RolloutStatus.REFUSED)
+        assert "kill switch" in latched.why
+        assert "rolled back before" in refused.why
+        assert (await world.until(tried_again, RolloutStatus.AWAITING_APPROVAL)).status
