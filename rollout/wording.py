@@ -32,7 +32,7 @@ _STATUS = {
 _WITHOUT_A_STAGE = (RolloutStatus.STARTING, RolloutStatus.COMPLETED, RolloutStatus.REFUSED)
 # Verdicts are declared in the order of how much they matter.
 _MATTERS = {verdict: position for position, verdict in enumerate(Verdict)}
-_STAGE_MARKS = {"pending": "", "entering": "▶ ", "soaking": "▶ ", "passed": "✓ ", "failed": "✗ ", "skipped": ""}
+_STAGE_MARKS = {"pending": "", "entering": "▶ ", "soaking": "▶ ", "passed": "✓ ", "failed": "✗ "}
 
 
 def duration_in_words(duration: timedelta) -> str:
@@ -89,7 +89,7 @@ def credit_in_words(stage: StageProgress) -> str:
 
 def stage_verdict(stage: StageProgress) -> str:
     """How a stage ended, or what its gates say now."""
-    if stage.state in ("passed", "failed", "skipped"):
+    if stage.state in ("passed", "failed"):
         return stage.state
     if stage.state == "soaking" and stage.judgements:
         return worst(stage.judgements).value

@@ -8,7 +8,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from rollout.messages import Answer, Command
 from starter.outcome import failed, refused
-from starter.rollouts import ID_PREFIX, Rollouts
+from starter.rollouts import ID_PREFIX, Rollouts, how_it_ended
 
 ANSWERED_WITHIN = timedelta(seconds=10)
 
@@ -35,12 +35,12 @@ async def ask(rollouts: Rollouts, workflow_id: str, update: str, command: Comman
         raise refused(f"{name}: {failure.cause}. Nothing was changed") from None
     except WorkflowUpdateRPCTimeoutOrCancelledError:
         raise failed(
-            f"{name}: no worker took `{update}` within {ANSWERED_WITHIN.total_seconds():g} s; the rollout has not "
-            f"changed. `rollout worker` starts one; then give the command again, or see `rollout status {name}`"
+            f"{name}: no worker took `{update}` within {ANSWERED_WITHIN.total_seconds():g} s, so nothing has changed "
+            f"yet; it may still be taken when one comes back (`rollout worker`). See `rollout status {name}` then"
         ) from None
     except RPCError as failure:
         if failure.status is RPCStatusCode.NOT_FOUND:
             observation = await rollouts.observe(workflow_id)
-            raise refused(f"{name}: cannot {update}, the rollout is closed ({observation.execution})") from None
+            raise refused(f"{name}: cannot {update}, the rollout is closed ({how_it_ended(observation)})") from None
         raise failed(f"{name}: Temporal did not take `{update}`: {failure.message}") from failure
     return answer

@@ -13,11 +13,13 @@ from flagstore import store
 from flagstore.store import FlagStore
 from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RolloutProgress, RolloutStatus
-from starter.outcome import CommandEnds, ExitCode, failed, refused
-from starter.rollouts import ID_PREFIX, SERVER_ANSWERS_WITHIN, Rollouts
+from starter.outcome import failed, refused
+from starter.rollouts import ID_PREFIX, SERVER_ANSWERS_WITHIN, Rollouts, how_it_ended
 from starter.starting import MEMO_ENVIRONMENT, MEMO_GROUP
 
 WORKER_MUST_ACT_WITHIN = timedelta(seconds=10)
+FLAGS_MUST_SHOW_WITHIN = timedelta(seconds=5)
+"""How long the store may take to show what the rollout has read back already."""
 ROLLED_BACK_WITHIN = timedelta(minutes=10)
 """A rollback goes on being tried for ever; this is only how long the command stays to see it."""
 BETWEEN_READS = timedelta(milliseconds=100)
@@ -47,14 +49,18 @@ async def take_back(
     if environment is None or group is None:
         progress = (await rollouts.observe(workflow_id)).progress
         environment, group = (progress.environment, progress.plan) if progress else (None, None)
-    await _signal(rollouts, workflow_id, by, reason)
+    sent = await _signal(rollouts, workflow_id, by, reason)
+    if sent:
+        tell(f"{workflow_id}: the emergency signal is recorded; waiting until everything was read back")
+    else:
+        tell(f"{workflow_id} was rolled back before and is closed; reading the flags back once more")
     began = time.monotonic()
-    tell(f"{workflow_id}: the emergency signal is recorded; waiting until everything was read back")
-    flags: asyncio.Task[float] | None = None
+    flags: asyncio.Task[float | None] | None = None
+    enough = asyncio.Event()
     try:
         if redis_url is not None and environment is not None and group is not None:
-            flags = asyncio.create_task(_flags_off(redis_url, environment, group, began, tell))
-        progress = await _rolled_back(rollouts, workflow_id, began, tell)
+            flags = asyncio.create_task(_flags_off(redis_url, environment, group, began, tell, enough))
+        progress = await _rolled_back(rollouts, workflow_id, began, tell if sent else _keep_quiet)
         rolled_back_after = time.monotonic() - began
         if redis_url is None:
             # Asked for only now: nothing that is missing here may keep the signal from being sent.
@@ -63,14 +69,18 @@ async def take_back(
                 "NOT VERIFIED from here: ROLLOUT_REDIS_URL is not set, so the flags could not be read back"
             )
         if flags is None:
-            flags = asyncio.create_task(_flags_off(redis_url, progress.environment, progress.plan, began, tell))
+            where = (progress.environment, progress.plan)
+            flags = asyncio.create_task(_flags_off(redis_url, *where, began, tell, enough))
         return Verified(await _soon(flags), rolled_back_after, progress)
     finally:
+        # Told to stop, not cancelled: on Python 3.11 a read of the store can swallow a cancellation.
+        enough.set()
         if flags is not None:
-            flags.cancel()
+            await asyncio.wait({flags})
 
 
-async def _signal(rollouts: Rollouts, workflow_id: str, by: str, reason: str) -> None:
+async def _signal(rollouts: Rollouts, workflow_id: str, by: str, reason: str) -> bool:
+    """Send it. False when the rollout is closed because it was rolled back: then there is nothing left to ask for."""
     handle = rollouts.client.get_workflow_handle(workflow_id)
     try:
         await handle.signal(SIGNAL_EMERGENCY, {"by": by, "reason": reason}, rpc_timeout=SERVER_ANSWERS_WITHIN)
@@ -78,29 +88,45 @@ async def _signal(rollouts: Rollouts, workflow_id: str, by: str, reason: str) ->
         if failure.status is not RPCStatusCode.NOT_FOUND:
             raise failed(f"Temporal did not take the emergency signal: {failure.message}") from failure
         observation = await rollouts.observe(workflow_id)
-        status = observation.progress.status.replace("_", " ") if observation.progress else observation.execution
+        if observation.progress is not None and observation.progress.status is RolloutStatus.ROLLED_BACK:
+            return False
         name = workflow_id.removeprefix(ID_PREFIX)
-        raise refused(f"{name} is closed ({status}): there is nothing running that could be taken back") from None
+        raise refused(
+            f"{name} is closed ({how_it_ended(observation)}): there is nothing running that could be taken back"
+        ) from None
+    return True
 
 
-async def _flags_off(redis_url: str, environment: str, group: str, began: float, tell: Callable[[str], None]) -> float:
+async def _flags_off(
+    redis_url: str,
+    environment: str,
+    group: str,
+    began: float,
+    tell: Callable[[str], None],
+    enough: asyncio.Event,
+) -> float | None:
     """Read the flag store itself until it holds the latch and every flag off; seconds since `began`."""
     client = store.connect(redis_url)
     try:
         flag_store = FlagStore(client, environment, group)
-        while True:
-            try:
-                snapshot = await flag_store.read()
-            except (redis.exceptions.RedisError, OSError):
-                # The store may be the problem; the deadline of the whole command is what ends this.
-                snapshot = None
-            if snapshot is not None and snapshot.latch and all(f.exposure == "off" for f in snapshot.flags.values()):
+        while not enough.is_set():
+            if await _reads_as_off(flag_store):
                 after = time.monotonic() - began
                 tell(f"{after:6.1f} s  flags: read back from the store, latched, every one off")
                 return after
             await asyncio.sleep(BETWEEN_READS.total_seconds())
+        return None
     finally:
         await client.aclose()
+
+
+async def _reads_as_off(flag_store: FlagStore) -> bool:
+    try:
+        snapshot = await flag_store.read()
+    except (redis.exceptions.RedisError, OSError):
+        # The store may be the problem; the deadline of the whole command is what ends the reading.
+        return False
+    return snapshot is not None and snapshot.latch and all(flag.exposure == "off" for flag in snapshot.flags.values())
 
 
 async def _rolled_back(
@@ -137,12 +163,16 @@ async def _rolled_back(
         await asyncio.sleep(BETWEEN_LOOKS.total_seconds())
 
 
-async def _soon(flags: "asyncio.Task[float]") -> float:
-    try:
-        return await asyncio.wait_for(flags, WORKER_MUST_ACT_WITHIN.total_seconds())
-    except TimeoutError:
-        raise CommandEnds(
-            ExitCode.FAILED,
+def _keep_quiet(_: str) -> None:
+    """For steps that were taken before this command was given."""
+
+
+async def _soon(flags: "asyncio.Task[float | None]") -> float:
+    done, _ = await asyncio.wait({flags}, timeout=FLAGS_MUST_SHOW_WITHIN.total_seconds())
+    after = flags.result() if done else None
+    if after is None:
+        raise failed(
             "NOT VERIFIED: the rollout says that it is rolled back, but the flag store, read from here, does not show "
-            "a latch with every flag off (ROLLOUT_REDIS_URL)",
-        ) from None
+            "its kill switch set with every flag off (ROLLOUT_REDIS_URL)"
+        )
+    return after

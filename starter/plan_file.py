@@ -14,7 +14,11 @@ class PlanRefused(Exception):  # noqa: N818  (a decision about a file, not an er
     """A plan file that cannot be used: what is wrong, all at once, each with its line."""
 
     def __init__(self, file: str, problems: list[Problem]) -> None:
-        super().__init__("\n".join(f"{file}:{problem.line}: {problem}" for problem in problems))
+        super().__init__(
+            "\n".join(
+                f"{file}:{problem.line}: {problem}" if problem.line else f"{file}: {problem}" for problem in problems
+            )
+        )
         self.file = file
         self.problems = problems
 
@@ -31,7 +35,7 @@ def load_plan(path: Path) -> RolloutPlan:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as failure:
-        raise PlanRefused(str(path), [_whole_file(failure.strerror or str(failure))]) from failure
+        raise PlanRefused(str(path), [_whole_file(failure.strerror or str(failure), line=0)]) from failure
     return parse_plan(data, str(path))
 
 
@@ -54,5 +58,6 @@ def parse_plan(data: bytes, file: str) -> RolloutPlan:
         raise PlanRefused(file, problems_of(refused, document)) from None
 
 
-def _whole_file(problem: str, line: int = 1) -> Problem:
+def _whole_file(problem: str, line: int) -> Problem:
+    """A problem that is no field's; line 0 where the file could not even be read."""
     return Problem(line=line, place=(), field="", problem=problem, given=None)

@@ -49,7 +49,7 @@ _TYPES = {
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong. `field` is written for people, `place` for programs; `line` counts from 1."""
+    """One thing that is wrong. `field` is written for people, `place` for programs. Lines count from 1; 0 is none."""
 
     line: int
     place: Place

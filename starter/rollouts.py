@@ -93,6 +93,11 @@ def newest(observation: Observation) -> RolloutProgress | None:
     return progress.model_copy(update={"stages": stages})
 
 
+def how_it_ended(observation: Observation) -> str:
+    """`rolled back`, `completed`; for a workflow that somebody ended from outside, what the server calls it."""
+    return observation.progress.status.replace("_", " ") if observation.progress is not None else observation.execution
+
+
 class Rollouts:
     """The rollouts of a namespace. Every method raises `CommandEnds` when the server does not answer."""
 

@@ -44,13 +44,15 @@ def images_of(plan: RolloutPlan, given: Sequence[str]) -> dict[str, str]:
     Raises:
         CommandEnds: an image is missing, malformed, given twice, or for a service that the plan does not have.
     """
-    known = ", ".join(plan.services)
+    known, example = ", ".join(plan.services), next(iter(plan.services))
     chosen: dict[str, str] = {}
     problems: list[str] = []
     for text in given:
         key, equals, image = text.partition("=")
         if not equals or not _IMAGE.fullmatch(image):
-            problems.append(f"--image {text!r}: expected SERVICE=IMAGE without spaces, for example {known}=…")
+            problems.append(
+                f"--image {text!r}: expected SERVICE=IMAGE without spaces, for example {example}=registry/{example}:2"
+            )
         elif key not in plan.services:
             problems.append(f"--image {text!r}: the plan has no service {key!r}; it has: {known}")
         elif key in chosen:

@@ -1,0 +1,148 @@
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.progress import Event, Rollback, RollbackStep, RolloutStatus
+from rollout.verdict import Verdict
+from rollout.wording import (
+    as_of,
+    current_details_markdown,
+    duration_in_words,
+    judgements_in_a_line,
+    stage_verdict,
+    status_line,
+    worst_first,
+)
+from tests.rollout.progress_samples import HOUR, MINUTE, NOON, in_canary, judgement, soak
+
+
+@pytest.mark.parametrize(
+    ("duration", "words"),
+    [
+        (timedelta(), "0 s"),
+        (timedelta(milliseconds=68), "68 ms"),
+        (timedelta(seconds=1), "1 s"),
+        (timedelta(seconds=3.27), "3.2 s"),
+        (timedelta(seconds=9.99), "9.9 s"),
+        (timedelta(seconds=42.9), "42 s"),
+        (timedelta(seconds=90), "1 min 30 s"),
+        (timedelta(minutes=12), "12 min"),
+        (timedelta(hours=46, minutes=12, seconds=59), "46 h 12 min"),
+        (timedelta(days=7), "168 h"),
+        (-timedelta(minutes=5), "-5 min"),
+    ],
+)
+def test_a_duration_is_said_in_at_most_two_units(duration: timedelta, words: str) -> None:
+    assert duration_in_words(duration) == words
+
+
+@given(st.timedeltas(min_value=timedelta(), max_value=timedelta(days=3000)))
+def test_a_duration_is_never_said_to_be_longer_than_it_is(duration: timedelta) -> None:
+    size = {"h": 3600.0, "min": 60.0, "s": 1.0, "ms": 0.001}
+    words = duration_in_words(duration).split()
+    said = sum(float(number) * size[unit] for number, unit in zip(words[::2], words[1::2], strict=True))
+    assert said <= duration.total_seconds() + 0.0005
+
+
+def test_a_rollout_in_one_line() -> None:
+    assert status_line(in_canary()) == (
+        "request-isolation: soaking in canary, stage 3 of 4, exposed to 10%, 12 h of 48 h of soak credit"
+    )
+
+
+@pytest.mark.parametrize("status", RolloutStatus)
+def test_every_status_has_its_words(status: RolloutStatus) -> None:
+    line = status_line(in_canary(status))
+    assert line.startswith("request-isolation: ")
+    assert "_" not in line.removeprefix("request-isolation: ")
+
+
+def test_a_finished_rollback_says_how_long_it_took() -> None:
+    progress = in_canary(RolloutStatus.ROLLED_BACK)
+    progress.rollback = Rollback(
+        cause="emergency", reason="r", by="kim", began_at=NOON, verified_at=NOON + timedelta(seconds=4.2)
+    )
+    assert status_line(progress).endswith("rolled back from canary, exposed to 10%, verified in 4.2 s")
+
+
+def test_a_look_in_one_line_tells_the_worst_first_and_why() -> None:
+    line = judgements_in_a_line(soak(12 * HOUR), 48 * HOUR, in_canary().current.judgements)
+    assert line == (
+        "12 h of 48 h credit, passing · backend_p95 UNKNOWN: backend_p95: because · "
+        "backend_errors PASS +0.02 points (limit ≤ +1 points)"
+    )
+
+
+def test_a_look_before_the_first_interval_says_so() -> None:
+    assert judgements_in_a_line(soak(timedelta()), HOUR, ()) == "0 s of 1 h credit, passing: no interval is closed yet"
+
+
+def test_gates_are_listed_from_what_matters_most_to_what_matters_least() -> None:
+    shuffled = [Verdict.PASS, Verdict.FAIL, Verdict.IDLE, Verdict.SUSPECT, Verdict.UNKNOWN, Verdict.ERROR]
+    listed = worst_first(judgement(f"gate-{verdict}", verdict) for verdict in shuffled)
+    assert [found.verdict for found in listed] == [
+        Verdict.FAIL,
+        Verdict.SUSPECT,
+        Verdict.ERROR,
+        Verdict.UNKNOWN,
+        Verdict.IDLE,
+        Verdict.PASS,
+    ]
+
+
+def test_a_stage_is_said_to_be_what_its_gates_say_while_it_soaks() -> None:
+    assert [stage_verdict(stage) for stage in in_canary().stages] == ["passed", "passed", "UNKNOWN", "–"]
+
+
+def test_what_is_newest_in_a_record_dates_it() -> None:
+    progress = in_canary()
+    assert as_of(progress) == NOON
+    progress.timeline.append(Event(at=NOON + MINUTE, kind="command", text="paused"))
+    assert as_of(progress) == NOON + MINUTE
+
+
+def test_the_details_in_the_temporal_ui() -> None:
+    assert (
+        current_details_markdown(in_canary())
+        == """\
+### Soaking in canary: exposed to 10%
+
+soaking in canary, features for 10%
+
+| stage | exposed to | soak credit | verdict |
+| --- | --- | --- | --- |
+| ✓ deploy-off | off | 2 h of 2 h | passed |
+| ✓ internal | internal | 0 s of 24 h | passed |
+| ▶ canary | 10% | 12 h of 48 h | UNKNOWN |
+| full | full | 0 s of 46 h | – |
+
+| gate in canary | value | limit | verdict |
+| --- | --- | --- | --- |
+| backend_p95 | – | ≤ +1 points | UNKNOWN |
+| backend_errors | +0.02 points | ≤ +1 points | PASS |
+
+**Traffic:** backend backend-r2 100 %
+
+**Next:** then staged (50%)
+
+As of 2026-11-23 12:00:00 UTC; `rollout status request-isolation` has newer numbers."""
+    )
+
+
+def test_the_details_of_a_rollback_say_when_each_step_was_verified() -> None:
+    progress = in_canary(RolloutStatus.ROLLED_BACK)
+    progress.rollback = Rollback(
+        cause="gate", reason="r", by="gate", began_at=NOON, steps=[RollbackStep(name="flags off", seconds=0.31)]
+    )
+    assert "**Rollback:** flags off after 0.3 s" in current_details_markdown(progress)
+
+
+def test_what_people_write_cannot_break_the_table_or_become_html() -> None:
+    progress = in_canary()
+    progress.why = "first line\nsecond | line <script>alert(1)</script> p95 < 5"
+    progress.stages[2].judgements = (judgement("a|b", Verdict.PASS, "1 | 2\n3"),)
+    text = current_details_markdown(progress)
+    assert "first line second | line &lt;script>alert(1)&lt;/script> p95 < 5" in text
+    assert "| a\\|b | 1 \\| 2 3 | ≤ +1 points | PASS |" in text
