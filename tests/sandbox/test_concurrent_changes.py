@@ -107,6 +107,20 @@ async def test_a_superseded_operation_ends_without_touching_what_is_observed() -
         assert (await google.settled()).terminal_condition.state == run_v2.Condition.State.CONDITION_SUCCEEDED
 
 
+async def test_the_end_of_a_superseded_operation_does_not_bring_the_newer_change_about() -> None:
+    async with Google.started(inflight="supersede") as google:
+        before = await google.service()
+        first = await google.update(["traffic"], traffic=[to(await google.stable(), 100, "first")])
+        google.sandbox.faults.reconcile_seconds = 60
+        await google.update(["traffic"], traffic=[to(await google.stable(), 100, "second")])
+        await result_of(first)
+        service = await google.service()
+
+        assert service.reconciling
+        assert service.observed_generation == before.generation
+        assert service.traffic_statuses == before.traffic_statuses
+
+
 async def test_generations_count_the_accepted_updates() -> None:
     async with Google.started() as google:
         before = (await google.services.get_service(name=NAME)).generation

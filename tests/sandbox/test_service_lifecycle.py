@@ -11,6 +11,7 @@ from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 
 from tests.sandbox.google import (
     CANDIDATE,
+    INSTALLED,
     NAME,
     NEW_IMAGE,
     OLD_IMAGE,
@@ -144,12 +145,15 @@ async def test_the_operation_answers_with_the_whole_service(google: Google) -> N
     assert packed_service(finished.metadata) == packed_service(finished.response) == await google.service()
 
 
-async def test_the_etag_is_made_of_the_update_time_and_the_name(google: Google) -> None:
-    service = await google.service()
+@pytest.mark.parametrize("service", ["backend", "marketing", "shop"])
+async def test_the_etag_is_made_of_the_update_time_and_the_name(google: Google, service: str) -> None:
+    name = f"{PARENT}/services/{service}"
+    await google.sandbox.install(INSTALLED.model_copy(update={"service": service}))
+    found = await google.service(name)
 
-    parts = (updated_at(service).SerializeToString(), NAME.encode())
-    expected = "/".join(urlsafe_b64encode(part).rstrip(b"=").decode() for part in parts)
-    assert service.etag == f'"{expected}"'
+    parts = (updated_at(found).SerializeToString(), name.encode())
+    expected = "/".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+    assert found.etag == f'"{expected}"'
 
 
 async def test_two_updates_in_one_instant_have_different_etags() -> None:
