@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from temporalio import workflow
 from temporalio.common import RawValue
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 from workflows import activity_options
 from workflows.activity_options import summarised
@@ -42,6 +42,8 @@ with workflow.unsafe.imports_passed_through():
 
 T = TypeVar("T")
 
+_CANCELLED = RollbackOrder("cancelled", "cancellation", "the workflow was cancelled")
+
 
 @workflow.defn(name=WORKFLOW)
 class CanaryRolloutWorkflow:
@@ -62,15 +64,23 @@ class CanaryRolloutWorkflow:
             if self._order is not None:
                 await _uninterrupted(RollbackPath(self._context).run(self._order))
             elif all_passed is False:
-                await _uninterrupted(self._settled())
+                await self._ready_to_continue_as_new()
                 if self._order is None:
                     workflow.continue_as_new(request.model_copy(update={"carried": self._progress}))
+                continue
             await _uninterrupted(self._settled())
             # An emergency may have come while the last messages were sent; it is believed even then.
             if self._order is None or self._progress.rollback is not None:
                 break
         self._progress.finished_at = workflow.now()
         return self._progress
+
+    async def _ready_to_continue_as_new(self) -> None:
+        """Everything sent and answered. What comes meanwhile must not be lost in the hand-over."""
+        try:
+            await self._settled()
+        except asyncio.CancelledError:
+            self._order_rollback(_CANCELLED)
 
     async def _settled(self) -> None:
         await self._context.settle_notices()
@@ -85,7 +95,7 @@ class CanaryRolloutWorkflow:
             await workflow.wait_condition(lambda: way.done() or self._order is not None)
         except asyncio.CancelledError:
             # A cancelled workflow is a request to undo, not permission to leave things as they are.
-            self._order_rollback(RollbackOrder("cancelled", "cancellation", "the workflow was cancelled"))
+            self._order_rollback(_CANCELLED)
         if self._order is not None:
             way.cancel()
             return None
@@ -103,6 +113,8 @@ class CanaryRolloutWorkflow:
             self._order_rollback(back.order)
             return None
         except FailureError as failure:
+            if is_cancelled_exception(failure):
+                return None
             # Whatever else fails for good while people may be exposed ends in safety, never in a failed workflow.
             self._order_rollback(RollbackOrder("stage_failed", "the rollout itself", reason_of(failure)))
             return None
@@ -146,6 +158,8 @@ class CanaryRolloutWorkflow:
                 **summarised(activity_options.FLAG_STORE, "release flags and services"),
             )
         except ActivityError as failure:
+            if is_cancelled_exception(failure):
+                raise
             # Users are where the plan wants them; only the ownership was not given back, which a person can do.
             self._context.note("failure", f"ownership was not released: {reason_of(failure)}")
             self._context.tell("warning", "Ownership was not released", reason_of(failure))

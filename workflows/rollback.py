@@ -81,6 +81,8 @@ class RollbackPath:
         context.tell("page", "Rolled back", f"Flags off and traffic at its anchor, read back after {seconds}.")
         await self._refuse_candidates(order)
         await self._guard()
+        following = f"`rollout rearm {context.plan.name} --reason …` allows a new start; this candidate needs --again"
+        context.stand(RolloutStatus.ROLLED_BACK, progress.why, following)
 
     async def _to_safety(self, order: RollbackOrder) -> None:
         self._context.waiting_for("rollback, flags off")

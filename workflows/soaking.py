@@ -61,7 +61,10 @@ class Soaking:
         try:
             await workflow.wait_condition(lambda: watch.done() or self._suspensions_changed)
         finally:
-            watch.cancel()
+            if not watch.done():
+                # It ends as cancelled, which nobody waits to hear.
+                watch.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+                watch.cancel()
         return watch.result() if watch.done() and not watch.cancelled() else None
 
     def _request(self, stage: Stage, state: StageProgress, target: timedelta) -> WatchRequest:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from workflows.context import RolloutContext, reason_of
 from workflows.preparation import prepare
@@ -78,6 +78,8 @@ class WayForward:
         try:
             await prepare(self._context)
         except ActivityError as failure:
+            if is_cancelled_exception(failure):
+                raise
             raise Refused(reason_of(failure)) from failure
 
     async def _attended(self, stage: Stage, part: Coroutine[Any, Any, None]) -> None:
@@ -85,6 +87,8 @@ class WayForward:
         try:
             await part
         except ActivityError as failure:
+            if is_cancelled_exception(failure):
+                raise
             why = f"{stage.name} failed: {reason_of(failure)}"
             self._context.note("failure", why)
             raise GoBack(RollbackOrder("stage_failed", f"stage {stage.name}", why)) from failure

@@ -37,9 +37,10 @@ class TrafficSource:
         self.treated_share = treated_share
         self.fault = fault
         self.failing = ""
+        self.delay = INGEST_DELAY
 
     async def ingest_delay(self, query: TimeSeriesQuery) -> timedelta:
-        return INGEST_DELAY
+        return self.delay
 
     async def measure(
         self, query: TimeSeriesQuery, *, start: datetime, end: datetime, interval: timedelta

@@ -34,7 +34,7 @@ from rollout.progress import RolloutProgress, RolloutStatus
 from sandbox.options import InstalledService, SandboxOptions
 from sandbox.server import Sandbox
 from starter.plan_file import load_plan
-from tests.binaries import TEMPORAL_TEST_SERVER
+from tests.binaries import TEMPORAL, TEMPORAL_TEST_SERVER
 from tests.workflows.traffic_source import TrafficSource
 from worker.wiring import OutsideWorld, workers
 from workflows.canary_rollout import CanaryRolloutWorkflow
@@ -92,15 +92,21 @@ class World:
         progress: RolloutProgress = await handle.query(QUERY_PROGRESS, result_type=RolloutProgress)
         return progress
 
-    async def until(self, handle: Handle, *statuses: RolloutStatus, stage: str | None = None) -> RolloutProgress:
-        """Wait, letting time pass, until the rollout stands at one of `statuses` (in `stage`, if given)."""
+    async def until(
+        self,
+        handle: Handle,
+        *statuses: RolloutStatus,
+        stage: str | None = None,
+        step: timedelta = BETWEEN_LOOKS,
+    ) -> RolloutProgress:
+        """Wait, letting time pass in steps, until the rollout stands at one of `statuses` (in `stage`, if given)."""
         while True:
             progress = await self.progress(handle)
             if progress.status in statuses and stage in (None, progress.current.name):
                 return progress
             if progress.status.is_final:
                 raise AssertionError(f"ended as {progress.status}: {progress.why}")
-            await self.environment.sleep(BETWEEN_LOOKS)
+            await self.environment.sleep(step)
 
     async def approve(self, handle: Handle) -> Answer:
         """Approve the stage that waits, once nothing else is under way.
@@ -153,14 +159,31 @@ class World:
 
 @asynccontextmanager
 async def laid_out(plan_file: str, directory: Path) -> AsyncIterator[World]:
-    """A world for one shipped plan, with its services serving their stable images and a worker running."""
-    plan = load_plan(PLANS / plan_file)
+    """A world for one shipped plan on the server that skips time."""
+    environment = await WorkflowEnvironment.start_time_skipping(
+        test_server_existing_path=str(TEMPORAL_TEST_SERVER), data_converter=pydantic_data_converter
+    )
+    async with environment, _furnished(load_plan(PLANS / plan_file), environment, directory) as world:
+        yield world
+
+
+@asynccontextmanager
+async def laid_out_in_real_time(plan: RolloutPlan, directory: Path, *server_options: str) -> AsyncIterator[World]:
+    """A world on the real development server, whose data are visible at once."""
+    environment = await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(TEMPORAL),
+        dev_server_extra_args=list(server_options),
+        data_converter=pydantic_data_converter,
+    )
+    async with environment, _furnished(plan, environment, directory) as world:
+        world.source.delay = timedelta()
+        yield world
+
+
+@asynccontextmanager
+async def _furnished(plan: RolloutPlan, environment: WorkflowEnvironment, directory: Path) -> AsyncIterator[World]:
+    """Redis, Google with the plan's services serving their stable images, and a worker."""
     async with AsyncExitStack() as stack:
-        environment = await stack.enter_async_context(
-            await WorkflowEnvironment.start_time_skipping(
-                test_server_existing_path=str(TEMPORAL_TEST_SERVER), data_converter=pydantic_data_converter
-            )
-        )
         server = RedisServer.start(directory / "redis")
         stack.callback(server.stop)
         redis = connect(server.url)

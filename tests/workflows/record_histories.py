@@ -1,0 +1,74 @@
+"""Record the histories that `test_replay` holds the workflow to: `python -m tests.workflows.record_histories`.
+
+Run it once for a story that is new. A file that exists is history in both senses: a change of the workflow that breaks
+it needs `workflow.patched`, and a newly recorded file beside the old one, under a name of its own.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+from rollout.messages import SIGNAL_EMERGENCY, UPDATE_PAUSE, UPDATE_RESUME, Answer, Command
+from rollout.progress import RolloutStatus
+from tests.workflows.test_going_back import errors_of_treated_users
+from tests.workflows.world import Handle, World, laid_out
+
+HISTORIES = Path(__file__).parent / "histories"
+
+Story = Callable[[World, Handle], Awaitable[None]]
+
+
+async def completed_in_five_stages(_world: World, _handle: Handle) -> None:
+    """Nothing happens but time."""
+
+
+async def rolled_back_by_a_gate_at_canary(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(seconds=2))
+    world.source.fault = errors_of_treated_users
+
+
+async def emergency_while_internal_soaks(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.SOAKING, stage="internal", step=timedelta(seconds=2))
+    await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
+
+
+async def paused_and_resumed_at_canary(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(seconds=2))
+    await handle.execute_update(UPDATE_PAUSE, Command(by="kim", reason="lunch"), result_type=Answer)
+    await world.environment.sleep(timedelta(minutes=30))
+    await handle.execute_update(UPDATE_RESUME, Command(by="kim"), result_type=Answer)
+
+
+STORIES: dict[str, Story] = {
+    "completed-in-five-stages": completed_in_five_stages,
+    "rolled-back-by-a-gate-at-canary": rolled_back_by_a_gate_at_canary,
+    "emergency-while-internal-soaks": emergency_while_internal_soaks,
+    "paused-and-resumed-at-canary": paused_and_resumed_at_canary,
+}
+
+
+async def record(name: str, story: Story) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        async with laid_out("rehearsal.yaml", Path(directory)) as world:
+            handle = await world.start()
+            await story(world, handle)
+            result = await handle.result()
+            history = await handle.fetch_history()
+    (HISTORIES / f"{name}.json").write_text(history.to_json() + "\n", encoding="utf-8")
+    sys.stdout.write(f"{name}: {result.status}, {len(history.events)} events\n")
+
+
+async def main() -> None:
+    for name, story in STORIES.items():
+        if not (HISTORIES / f"{name}.json").exists():
+            await record(name, story)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
+    sys.stdout.flush()
+    os._exit(0)
