@@ -14,7 +14,6 @@ from sandbox.grpc_service import Method
 from sandbox.named_resources import NamedResources
 from sandbox.rpc_errors import RpcError, invalid
 from sandbox.wire_messages import (
-    AlertPolicy,
     CreateAlertPolicyRequest,
     CreateNotificationChannelRequest,
     DeleteAlertPolicyRequest,
@@ -26,9 +25,9 @@ from sandbox.wire_messages import (
     ListAlertPoliciesResponse,
     ListNotificationChannelsRequest,
     ListNotificationChannelsResponse,
-    NotificationChannel,
     UpdateAlertPolicyRequest,
     UpdateNotificationChannelRequest,
+    copy_of,
 )
 
 POLICY_SERVICE = "google.monitoring.v3.AlertPolicyService"
@@ -68,7 +67,7 @@ class Alerting:
         ]
 
     async def _create_policy(self, request: Any) -> Any:
-        policy = _copy(AlertPolicy, request.alert_policy)
+        policy = copy_of(request.alert_policy)
         policy.name = self._policies.new_name(request.name)
         self._check_policy(policy)
         await self._record(policy.creation_record)
@@ -101,7 +100,7 @@ class Alerting:
 
     async def _update_policy(self, request: Any) -> Any:
         current = self._policies.get(request.alert_policy.name)
-        policy = _merged(AlertPolicy, current, request.alert_policy, request.update_mask)
+        policy = _merged(current, request.alert_policy, request.update_mask)
         self._check_policy(policy)
         policy.creation_record.CopyFrom(current.creation_record)
         await self._record(policy.mutation_record)
@@ -113,7 +112,7 @@ class Alerting:
         return Empty()
 
     async def _create_channel(self, request: Any) -> Any:
-        channel = _copy(NotificationChannel, request.notification_channel)
+        channel = copy_of(request.notification_channel)
         if not channel.type_:
             raise invalid("notification_channel.type", "The type is required, such as 'email'.")
         channel.name = self._channels.new_name(request.name)
@@ -134,7 +133,7 @@ class Alerting:
 
     async def _update_channel(self, request: Any) -> Any:
         current = self._channels.get(request.notification_channel.name)
-        channel = _merged(NotificationChannel, current, request.notification_channel, request.update_mask)
+        channel = _merged(current, request.notification_channel, request.update_mask)
         await self._record(channel.mutation_records.add())
         self._channels.put(channel)
         return _masked(channel)
@@ -154,17 +153,11 @@ class Alerting:
         record.mutated_by = _OWNER
 
 
-def _copy(message_class: Any, message: Any) -> Any:
-    copy = message_class()
-    copy.CopyFrom(message)
-    return copy
-
-
-def _merged(message_class: Any, current: Any, update: Any, mask: FieldMask) -> Any:
+def _merged(current: Any, update: Any, mask: FieldMask) -> Any:
     """The update in whole, or its masked fields over what is there."""
     if not mask.paths:
-        return _copy(message_class, update)
-    result = _copy(message_class, current)
+        return copy_of(update)
+    result = copy_of(current)
     replace_messages = replace_lists = True
     mask.MergeMessage(update, result, replace_messages, replace_lists)
     return result
@@ -172,7 +165,7 @@ def _merged(message_class: Any, current: Any, update: Any, mask: FieldMask) -> A
 
 def _masked(channel: Any) -> Any:
     """The channel as it may be read: of a secret only the end is shown."""
-    copy = _copy(NotificationChannel, channel)
+    copy = copy_of(channel)
     for label in _SECRET_LABELS & set(copy.labels):
         secret = copy.labels[label]
         hidden = max(0, len(secret) - _SHOWN_OF_A_SECRET)

@@ -28,6 +28,7 @@ from sandbox.wire_messages import (
     ListServicesResponse,
     Service,
     UpdateServiceRequest,
+    copy_of,
 )
 
 SERVICE = "google.cloud.run.v2.Services"
@@ -117,7 +118,7 @@ class CloudRunServices:
         return record, mint(record, short_name, instant, self._new_id())
 
     async def _get(self, request: Any) -> Any:
-        return _snapshot(self._services.get(parse_service(request.name, field="GetServiceRequest.name")).message)
+        return copy_of(self._services.get(parse_service(request.name, field="GetServiceRequest.name")).message)
 
     async def _list(self, request: Any) -> Any:
         parent = parse_location(request.parent, field="ListServicesRequest.parent")
@@ -168,7 +169,7 @@ class CloudRunServices:
         instant = await self._clock.now()
         record = self._services.get(parse_service(request.name, field="DeleteServiceRequest.name"))
         self._refuse_conflict(record, request.etag)
-        condemned = _snapshot(record.message)
+        condemned = copy_of(record.message)
         self._accept(record, condemned, instant)
         condemned.delete_time.CopyFrom(timestamp(instant))
         condemned.expire_time.CopyFrom(timestamp(instant + _DELETED_FOR))
@@ -190,9 +191,3 @@ class CloudRunServices:
                 f"is '{version_in(message.etag)}'.",
                 domain=_DOMAIN,
             )
-
-
-def _snapshot(message: Any) -> Any:
-    copy = Service()
-    copy.CopyFrom(message)
-    return copy

@@ -16,7 +16,7 @@ from sandbox.wire_messages import (
     GetRevisionRequest,
     ListRevisionsRequest,
     ListRevisionsResponse,
-    Revision,
+    copy_of,
 )
 
 SERVICE = "google.cloud.run.v2.Revisions"
@@ -53,7 +53,7 @@ class CloudRunRevisions:
 
     async def _get(self, request: Any) -> Any:
         _, revision = self._find(request.name, field="GetRevisionRequest.name")
-        return _snapshot(revision.message)
+        return copy_of(revision.message)
 
     async def _list(self, request: Any) -> Any:
         """Newest first. The service in the parent may be `-` for those of every service in the region."""
@@ -80,7 +80,7 @@ class CloudRunRevisions:
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"Revision '{revision.short_name}' cannot be deleted: it can receive traffic or is the latest one.",
             )
-        condemned = _snapshot(revision.message)
+        condemned = copy_of(revision.message)
         condemned.delete_time.CopyFrom(timestamp(await self._clock.now()))
         operation = self._operations.begin(record.name.parent, condemned)
         if not request.validate_only:
@@ -95,9 +95,3 @@ def _in_use(record: ServiceRecord, revision: RevisionRecord) -> bool:
         return True
     rows = [*message.traffic, *message.traffic_statuses]
     return not revision.settled.is_set() or any(row.revision == revision.short_name for row in rows)
-
-
-def _snapshot(message: Any) -> Any:
-    copy = Revision()
-    copy.CopyFrom(message)
-    return copy

@@ -1,6 +1,7 @@
 """The catalogue of metrics: what kind each one is, and how late its points become visible."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -20,6 +21,7 @@ from sandbox.wire_messages import (
     ListMetricDescriptorsRequest,
     ListMetricDescriptorsResponse,
     MetricDescriptor,
+    copy_of,
 )
 from sandbox.written_series import USER_METRICS, WrittenSeries
 
@@ -100,8 +102,7 @@ class MetricDescriptors:
         given = request.metric_descriptor
         if not given.type.startswith(USER_METRICS):
             raise invalid("metricDescriptor.type", f"'{given.type}' is not a user-defined metric.")
-        descriptor = MetricDescriptor()
-        descriptor.CopyFrom(given)
+        descriptor = copy_of(given)
         before = self._made.get((project, given.type))
         if before is not None:
             names = {label.key for label in given.labels}
@@ -144,7 +145,7 @@ def _missing(metric_type: str) -> RpcError:
     return RpcError(grpc.StatusCode.NOT_FOUND, f"Could not find descriptor for metric '{metric_type}'.")
 
 
-def _wanted_type(text: str) -> Any:
+def _wanted_type(text: str) -> Callable[[str], bool]:
     if not text:
         return lambda _: True
     match = _PREFIX_FILTER.fullmatch(text.strip())

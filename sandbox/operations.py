@@ -1,6 +1,7 @@
 """Long-running operations of Cloud Run: what an accepted change answers with before it has taken effect."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from sandbox.wire_messages import (
     ListOperationsResponse,
     Operation,
     WaitOperationRequest,
+    copy_of,
 )
 
 SERVICE = "google.longrunning.Operations"
@@ -45,22 +47,19 @@ class PendingOperation:
         self.done.set()
 
     def snapshot(self) -> Any:
-        copy = Operation()
-        copy.CopyFrom(self.message)
-        return copy
+        return copy_of(self.message)
 
 
 class Operations:
     """Every operation begun, by name, newest last. None can be cancelled: Cloud Run has no call for it."""
 
-    def __init__(self, new_id: Any) -> None:
+    def __init__(self, new_id: Callable[[], UUID]) -> None:
         self._operations: dict[str, PendingOperation] = {}
         self._new_id = new_id
 
     def begin(self, parent: str, resource: Any) -> PendingOperation:
         """Open an operation below `parent` (`projects/P/locations/L`) that will answer with `resource`'s type."""
-        identity: UUID = self._new_id()
-        operation = PendingOperation(f"{parent}/operations/{identity}", resource)
+        operation = PendingOperation(f"{parent}/operations/{self._new_id()}", resource)
         self._operations[operation.message.name] = operation
         return operation
 

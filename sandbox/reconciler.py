@@ -19,7 +19,7 @@ from sandbox.operations import PendingOperation
 from sandbox.revisions import FAILED, SUCCEEDED, settle, start_failure
 from sandbox.rpc_errors import RpcError
 from sandbox.run_services import RevisionRecord, RunServices, ServiceRecord
-from sandbox.wire_messages import Condition, Service, TrafficTargetStatus
+from sandbox.wire_messages import Condition, TrafficTargetStatus, copy_of
 
 _log = logging.getLogger(__name__)
 
@@ -109,8 +109,7 @@ class Reconciler:
         await self._delay()
         if not record.deleted:
             self._services.remove(record)
-        final = Service()
-        final.CopyFrom(record.message)
+        final = copy_of(record.message)
         final.reconciling = False
         instant = await self._clock.now()
         stamp(final, max(instant, micros_of(final.update_time) + 1))

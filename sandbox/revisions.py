@@ -12,7 +12,7 @@ from sandbox.etag import etag_of
 from sandbox.rpc_errors import RpcError
 from sandbox.run_services import RevisionRecord, ServiceRecord
 from sandbox.service_spec import same_configuration
-from sandbox.wire_messages import Condition, Revision, RevisionTemplate
+from sandbox.wire_messages import Condition, Revision, copy_of
 
 PENDING = int(RunCondition.State.CONDITION_PENDING)
 FAILED = int(RunCondition.State.CONDITION_FAILED)
@@ -54,8 +54,7 @@ def _automatic_name(record: ServiceRecord, random: Random) -> str:
 
 def mint(record: ServiceRecord, short_name: str, instant: int, uid: UUID) -> RevisionRecord:
     """Add the revision of the service's present template, not yet started."""
-    template = RevisionTemplate()
-    template.CopyFrom(record.message.template)
+    template = copy_of(record.message.template)
     full_name = record.name.revision(short_name)
     message = Revision(
         name=full_name,

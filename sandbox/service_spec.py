@@ -8,7 +8,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from sandbox.resource_names import ServiceName
 from sandbox.rpc_errors import invalid
 from sandbox.traffic_rules import checked_traffic
-from sandbox.wire_messages import RevisionTemplate, Service, TrafficTarget
+from sandbox.wire_messages import Service, TrafficTarget, copy_of
 
 _WRITTEN_BY_THE_SERVER = frozenset(
     {
@@ -61,8 +61,7 @@ def merged(current: Any, update: Any, mask: FieldMask) -> Any:
     Raises:
         RpcError: INVALID_ARGUMENT, the mask names a field that does not exist.
     """
-    result = Service()
-    result.CopyFrom(current)
+    result = copy_of(current)
     if list(mask.paths) == ["*"]:
         mask = FieldMask(paths=[field.name for field in Service.DESCRIPTOR.fields])
     elif not mask.paths:
@@ -151,7 +150,6 @@ def same_configuration(left: Any, right: Any) -> bool:
 
 
 def _unnamed(template: Any) -> Any:
-    copy = RevisionTemplate()
-    copy.CopyFrom(template)
+    copy = copy_of(template)
     copy.ClearField("revision")
     return copy

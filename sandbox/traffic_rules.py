@@ -8,7 +8,7 @@ from google.cloud.run_v2 import TrafficTargetAllocationType
 
 from sandbox.resource_names import ServiceName
 from sandbox.rpc_errors import RpcError, invalid
-from sandbox.wire_messages import TrafficTarget
+from sandbox.wire_messages import copy_of
 
 LATEST = int(TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST)
 REVISION = int(TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION)
@@ -33,7 +33,7 @@ def checked_traffic(name: ServiceName, rows: Sequence[Any], field: str) -> list[
     for tag in tags:
         if tags.count(tag) > 1:
             raise invalid(field, f"Multiple definitions for tag '{tag}'.")
-    return [_copy(row) for row in rows]
+    return [copy_of(row) for row in rows]
 
 
 def _check_row(name: ServiceName, row: Any, field: str) -> None:
@@ -63,9 +63,3 @@ def _check_tag(name: ServiceName, tag: str, field: str) -> None:
         raise invalid(
             field, f"Tag '{tag}' and service '{name.service}' together exceed {_TAG_AND_SERVICE_MAX} characters."
         )
-
-
-def _copy(row: Any) -> Any:
-    copy = TrafficTarget()
-    copy.CopyFrom(row)
-    return copy

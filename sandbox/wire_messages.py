@@ -10,12 +10,19 @@ from typing import Any
 from google.api import (  # type: ignore[import-untyped]
     distribution_pb2,
     metric_pb2,
-    monitored_resource_pb2,
 )
 from google.cloud import monitoring_v3, run_v2
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 from google.protobuf import duration_pb2, empty_pb2, timestamp_pb2
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+
+
+def copy_of(message: Any) -> Any:
+    """A message of its own with the same content."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    return copy
+
 
 Timestamp = timestamp_pb2.Timestamp
 Duration = duration_pb2.Duration
@@ -34,7 +41,6 @@ WaitOperationRequest: Any = operations_pb2.WaitOperationRequest
 
 Service: Any = run_v2.Service.meta.pb
 Revision: Any = run_v2.Revision.meta.pb
-RevisionTemplate: Any = run_v2.RevisionTemplate.meta.pb
 Condition: Any = run_v2.Condition.meta.pb
 TrafficTarget: Any = run_v2.TrafficTarget.meta.pb
 TrafficTargetStatus: Any = run_v2.TrafficTargetStatus.meta.pb
@@ -52,10 +58,8 @@ DeleteRevisionRequest: Any = run_v2.DeleteRevisionRequest.meta.pb
 Distribution: Any = distribution_pb2.Distribution
 MetricDescriptor: Any = metric_pb2.MetricDescriptor
 Metric: Any = metric_pb2.Metric
-MonitoredResource: Any = monitored_resource_pb2.MonitoredResource
 TimeSeries: Any = monitoring_v3.TimeSeries.meta.pb
 Point: Any = monitoring_v3.Point.meta.pb
-TypedValue: Any = monitoring_v3.TypedValue.meta.pb
 ListTimeSeriesRequest: Any = monitoring_v3.ListTimeSeriesRequest.meta.pb
 ListTimeSeriesResponse: Any = monitoring_v3.ListTimeSeriesResponse.meta.pb
 CreateTimeSeriesRequest: Any = monitoring_v3.CreateTimeSeriesRequest.meta.pb
@@ -65,14 +69,12 @@ ListMetricDescriptorsResponse: Any = monitoring_v3.ListMetricDescriptorsResponse
 CreateMetricDescriptorRequest: Any = monitoring_v3.CreateMetricDescriptorRequest.meta.pb
 DeleteMetricDescriptorRequest: Any = monitoring_v3.DeleteMetricDescriptorRequest.meta.pb
 
-AlertPolicy: Any = monitoring_v3.AlertPolicy.meta.pb
 CreateAlertPolicyRequest: Any = monitoring_v3.CreateAlertPolicyRequest.meta.pb
 GetAlertPolicyRequest: Any = monitoring_v3.GetAlertPolicyRequest.meta.pb
 ListAlertPoliciesRequest: Any = monitoring_v3.ListAlertPoliciesRequest.meta.pb
 ListAlertPoliciesResponse: Any = monitoring_v3.ListAlertPoliciesResponse.meta.pb
 UpdateAlertPolicyRequest: Any = monitoring_v3.UpdateAlertPolicyRequest.meta.pb
 DeleteAlertPolicyRequest: Any = monitoring_v3.DeleteAlertPolicyRequest.meta.pb
-NotificationChannel: Any = monitoring_v3.NotificationChannel.meta.pb
 CreateNotificationChannelRequest: Any = monitoring_v3.CreateNotificationChannelRequest.meta.pb
 GetNotificationChannelRequest: Any = monitoring_v3.GetNotificationChannelRequest.meta.pb
 ListNotificationChannelsRequest: Any = monitoring_v3.ListNotificationChannelsRequest.meta.pb
