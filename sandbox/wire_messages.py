@@ -57,7 +57,6 @@ DeleteRevisionRequest: Any = run_v2.DeleteRevisionRequest.meta.pb
 
 Distribution: Any = distribution_pb2.Distribution
 MetricDescriptor: Any = metric_pb2.MetricDescriptor
-Metric: Any = metric_pb2.Metric
 TimeSeries: Any = monitoring_v3.TimeSeries.meta.pb
 Point: Any = monitoring_v3.Point.meta.pb
 ListTimeSeriesRequest: Any = monitoring_v3.ListTimeSeriesRequest.meta.pb
