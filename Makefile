@@ -16,7 +16,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	touch $(INSTALLED)
 
 demo: setup
-	$(BIN)/python -m bench.demo
+	$(BIN)/python -m local.demo
 
 test: setup
 	$(BIN)/python -m pytest

@@ -1,0 +1,155 @@
+"""`make demo`: a faulty candidate is caught and taken back, then a good one goes to everybody, on this machine.
+
+Everything is real but Google: the Temporal server, Redis, the worker, and the `rollout` commands that a release
+manager would type. The rollouts are the rehearsal plan, whose five stages take seconds instead of days.
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from config.settings import inherited_environment
+from local.child_process import ChildFailed
+from local.stack import DirectoryInUse, LocalStack
+from rollout.progress import RolloutProgress, RolloutStatus
+from rollout.wording import duration_in_words, stage_verdict
+
+CHECKOUT = Path(__file__).parents[1]
+DIRECTORY = CHECKOUT / ".rollout" / "demo"
+PLAN = "rehearsal"
+FAULT = {"treated_error_rate": 0.15}
+"""What the faulty backend does: every seventh request of a user who has the features fails."""
+BETWEEN_LOOKS_SECONDS = 0.5
+GUARD_ENDS_WITHIN_SECONDS = 60.0
+
+console = Console(highlight=False)
+
+
+class Unexpected(Exception):  # noqa: N818  (named as what is the case)
+    """The demonstration did not show what it promises."""
+
+
+def main() -> int:
+    """Run the demonstration; 0 when both rollouts ended as they should, 1 otherwise."""
+    began = time.monotonic()
+    try:
+        with LocalStack(DIRECTORY, fresh=True, started=lambda part: console.print(f"  {part}")) as stack:
+            show(stack)
+    except (Unexpected, ChildFailed, DirectoryInUse) as failure:
+        console.print(f"[bold red]The demo did not work:[/] {failure}")
+        return 1
+    console.print(f"\nAll of it took {time.monotonic() - began:.0f} s. Nothing is left running.")
+    return 0
+
+
+def show(stack: LocalStack) -> None:
+    say("Everything answers: Temporal, Redis, the sandbox that stands in for Google, and a worker.")
+    console.print(f"  Look at the Temporal UI while it runs: {stack.temporal.ui_url}")
+    console.print("  Open rollout/rehearsal there and its tab “User Metadata”: where the rollout stands, and why.")
+
+    say("1. A faulty candidate. 15 % of the requests of users who have the new features will fail.")
+    fault = httpx.put(f"{stack.sandbox.url}/behaviours", json={"image": "shop/backend:faulty", **FAULT})
+    fault.raise_for_status()
+    console.print("  Watch it pass deploy-off and internal, then fail at canary, where 10 % of the users have it.")
+    rollout(
+        stack, ["start", "plans/rehearsal.yaml", *images("shop/backend:faulty", "shop/auth:2"), "--watch"], wanted=1
+    )
+    faulty = closed(stack)
+    expect(faulty, RolloutStatus.ROLLED_BACK)
+
+    say("2. The kill switch stays set until a person says why it may be cleared.")
+    rollout(stack, ["rearm", PLAN, "--reason", "the fault is understood"], wanted=0)
+
+    say("3. A good candidate goes through all five stages to everybody.")
+    rollout(stack, [*start, *images("shop/backend:good", "shop/auth:3")], wanted=0)
+    good = closed(stack)
+    expect(good, RolloutStatus.COMPLETED)
+
+    console.print()
+    console.print(summary("shop/backend:faulty", faulty))
+    console.print(from_breach_to_safety(faulty))
+    console.print()
+    console.print(summary("shop/backend:good", good))
+
+
+def say(text: str) -> None:
+    console.print(f"\n[bold]{text}[/]")
+
+
+def images(backend: str, auth: str) -> list[str]:
+    return ["--image", f"backend={backend}", "--image", f"auth={auth}"]
+
+
+def rollout(stack: LocalStack, arguments: Sequence[str], *, wanted: int) -> None:
+    """Type a command as a person would, and see that it ends as promised."""
+    console.print(f"\n[dim]$[/] rollout {shlex.join(arguments)}", soft_wrap=True)
+    ended = subprocess.run(  # noqa: S603  (the product's own command)
+        [sys.executable, "-m", "starter", *arguments],
+        cwd=CHECKOUT,
+        env=inherited_environment(stack.environment),
+        check=False,
+    )
+    if ended.returncode != wanted:
+        raise Unexpected(f"`rollout {arguments[0]}` ended with code {ended.returncode}, {wanted} was promised")
+
+
+def closed(stack: LocalStack) -> RolloutProgress:
+    """The record of the rollout once its run is closed, after the guard time of a rollback."""
+    deadline = time.monotonic() + GUARD_ENDS_WITHIN_SECONDS
+    while True:
+        answer: dict[str, Any] = json.loads(
+            subprocess.run(  # noqa: S603  (as above)
+                [sys.executable, "-m", "starter", "status", PLAN, "--json"],
+                cwd=CHECKOUT,
+                env=inherited_environment(stack.environment),
+                check=True,
+                capture_output=True,
+            ).stdout
+        )
+        if answer["closed_at"] is not None:
+            return RolloutProgress.model_validate(answer["progress"])
+        if time.monotonic() > deadline:
+            raise Unexpected(f"the rollout is still {answer['execution']}")
+        time.sleep(BETWEEN_LOOKS_SECONDS)
+
+
+def expect(progress: RolloutProgress, status: RolloutStatus) -> None:
+    if progress.status is not status:
+        raise Unexpected(f"the rollout ended as {progress.status}, {status} was promised: {progress.why}")
+
+
+def summary(candidate: str, progress: RolloutProgress) -> Table:
+    table = Table(title=f"{candidate}: {progress.status.replace('_', ' ')}", title_justify="left", title_style="bold")
+    for heading in ("stage", "exposed to", "soak", "verdict", "gates"):
+        table.add_column(heading)
+    for stage in progress.stages:
+        failing = [judgement.gate for judgement in stage.judgements if judgement.verdict.value == "FAIL"]
+        gates = ", ".join(failing) if failing else f"{len(stage.judgements)} pass" if stage.judgements else ""
+        soak = f"{duration_in_words(stage.credit)} of {duration_in_words(stage.soak)}"
+        table.add_row(stage.name, stage.exposure, soak, stage_verdict(stage), gates)
+    return table
+
+
+def from_breach_to_safety(progress: RolloutProgress) -> str:
+    """The seconds that count: from the interval that showed the breach to everything read back as safe."""
+    rollback = progress.rollback
+    if rollback is None or rollback.seconds is None or rollback.detected_after is None:
+        raise Unexpected("the rollback has no times")
+    steps = ", ".join(f"{step.name} after {step.seconds:.1f} s" for step in rollback.steps)
+    return (
+        f"From breach to safety: {rollback.detected_after + rollback.seconds:.1f} s "
+        f"({rollback.detected_after:.1f} s to the decision, then {steps})."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
