@@ -60,9 +60,8 @@ def show(stack: LocalStack) -> None:
     fault = httpx.put(f"{stack.sandbox.url}/behaviours", json={"image": "shop/backend:faulty", **FAULT})
     fault.raise_for_status()
     console.print("  Watch it pass deploy-off and internal, then fail at canary, where 10 % of the users have it.")
-    rollout(
-        stack, ["start", "plans/rehearsal.yaml", *images("shop/backend:faulty", "shop/auth:2"), "--watch"], wanted=1
-    )
+    start = ["start", "plans/rehearsal.yaml", "--watch"]
+    rollout(stack, [*start, *images("shop/backend:faulty", "shop/auth:2")], wanted=1)
     faulty = closed(stack)
     expect(faulty, RolloutStatus.ROLLED_BACK)
 
