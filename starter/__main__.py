@@ -11,7 +11,7 @@ from starter.outcome import CommandEnds, ExitCode
 
 def main() -> NoReturn:
     """Run the command line. Leaves at once when done: Temporal's and gRPC's threads may abort an orderly exit."""
-    code = _run()
+    code = run_command_line()
     try:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -20,7 +20,8 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _run() -> int:
+def run_command_line() -> int:
+    """Run the command that `sys.argv` holds; returns its exit code, having said on standard error what went wrong."""
     try:
         app()
     except SystemExit as leaving:

@@ -257,7 +257,7 @@ def test_a_document_that_is_no_mapping_is_refused(text: str) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(PlanRefused) as refused:
         load_plan(tmp_path / "nowhere.yaml")
-    assert str(refused.value) == f"{tmp_path}/nowhere.yaml:1: No such file or directory"
+    assert str(refused.value) == f"{tmp_path}/nowhere.yaml: No such file or directory"
 
 
 def test_a_directory_is_not_a_plan(tmp_path: Path) -> None:

@@ -1,0 +1,40 @@
+"""Running `rollout`: its exit code, and what it printed where."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config.settings import inherited_environment
+
+CHECKOUT = Path(__file__).parents[2]
+LONGEST_COMMAND_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+def rollout(*arguments: object, environment: Mapping[str, str] | None = None, stdin: str | None = None) -> Ran:
+    """Run a command as a person does, in a process of its own, with the product's variables exactly as given."""
+    completed = subprocess.run(
+        [sys.executable, "-m", "starter", *map(str, arguments)],
+        env=inherited_environment(environment or {}),
+        cwd=CHECKOUT,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_COMMAND_SECONDS,
+        check=False,
+    )
+    return Ran(completed.returncode, completed.stdout, completed.stderr)

@@ -1,0 +1,63 @@
+import asyncio
+import sys
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.temporal import connect
+from local.sandbox_server import SandboxTiming
+from local.stack import LocalStack
+from starter.__main__ import run_command_line
+from starter.rollouts import Rollouts
+from tests.starter.command_line import Ran
+
+QUICK_PLAN = Path(__file__).with_name("quick_plan.yaml")
+
+Rollout = Callable[..., Ran]
+Look = Callable[[Callable[[Rollouts], Awaitable[Any]]], Any]
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """Temporal, Redis, the sandbox with the quick plan's service, and a worker; all real."""
+    timing = SandboxTiming(sample_seconds=0.5, ingest_delay_seconds=0.2, reconcile_seconds=0.1)
+    with LocalStack(tmp_path_factory.mktemp("stack"), plans=[QUICK_PLAN], timing=timing) as running:
+        yield running
+
+
+@pytest.fixture
+def command(stack: LocalStack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Rollout:
+    """`rollout` with the stack's variables: the whole command line, without starting an interpreter for it."""
+    for name, value in stack.environment.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["rollout", *map(str, arguments)])
+        capsys.readouterr()
+        code = run_command_line()
+        printed = capsys.readouterr()
+        return Ran(int(code), printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture
+def look(stack: LocalStack) -> Look:
+    """Ask the rollouts of the stack something, over a connection of one's own."""
+
+    def ask(question: Callable[[Rollouts], Awaitable[Any]]) -> Any:
+        async def asked() -> Any:
+            return await question(Rollouts(await connect(stack.environment)))
+
+        return asyncio.run(asked())
+
+    return ask
+
+
+@pytest.fixture
+def image() -> str:
+    """A candidate that no test has rolled back yet."""
+    return f"example/backend:{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,188 @@
+"""Commands that must work, or fail well, with nothing running."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from starter.plan_file import load_plan
+from tests.starter.command_line import CHECKOUT, rollout
+
+SMALL_PLAN = Path(__file__).with_name("small_plan.yaml")
+QUICK_PLAN = Path(__file__).with_name("quick_plan.yaml")
+NOTHING_THERE = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
+
+COMMANDS = (
+    ["plan", "validate"],
+    ["plan", "show"],
+    ["plan", "schema"],
+    ["start"],
+    ["status"],
+    ["list"],
+    ["pause"],
+    ["resume"],
+    ["approve"],
+    ["emergency-rollback"],
+    ["rearm"],
+    ["worker"],
+    ["local"],
+)
+HEAVY = ("google", "grpc", "pydantic", "redis", "ruamel", "temporalio")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_every_command_explains_itself(command: list[str]) -> None:
+    ran = rollout(*command, "--help")
+    assert ran.code == 0
+    assert f"Usage: python -m starter {' '.join(command)}" in " ".join(ran.out.split())
+
+
+def test_the_start_of_the_command_line_loads_no_client_library() -> None:
+    program = f"import sys, starter.__main__; print([name for name in {HEAVY} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    assert loaded.stdout == "[]\n"
+
+
+def test_no_command_may_bring_in_google_or_the_workflow() -> None:
+    modules = "control_commands, emergency, listing, rearming, session, start_command, starting, views, watching"
+    program = (
+        f"import sys; from starter import {modules}; "
+        "print([n for n in ('google.cloud', 'workflows', 'activities', 'worker') if n in sys.modules])"
+    )
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    assert loaded.stdout == "[]\n"
+
+
+def test_a_valid_plan_is_said_to_be_valid() -> None:
+    ran = rollout("plan", "validate", SMALL_PLAN)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out == f"{SMALL_PLAN}: small is a valid plan, 3 stages under 2 gates\n"
+
+
+def test_a_wrong_plan_is_refused_on_standard_error_with_code_2() -> None:
+    ran = rollout("plan", "validate", "-", stdin=SMALL_PLAN.read_text().replace("guard: 5m", "guard: 5"))
+    assert (ran.code, ran.out) == (2, "")
+    assert (
+        ran.err == "standard input:16: guard: a duration is a number with a unit: 500ms, 90s, 15m, 48h, 7d (given: 5)\n"
+    )
+
+
+def test_a_program_reads_what_is_wrong_with_a_plan_as_json() -> None:
+    text = SMALL_PLAN.read_text().replace("    exposure: full", "    exposure: ful")
+    ran = rollout("plan", "validate", "-", "--json", stdin=text)
+    assert ran.code == 2
+    assert ran.json == {
+        "file": "standard input",
+        "valid": False,
+        "problems": [
+            {
+                "line": 10,
+                "field": "audiences",
+                "place": ["audiences"],
+                "problem": "all flags of a plan share one audience, the stages name ful, staff",
+                "given": None,
+            },
+            {
+                "line": 63,
+                "field": "stages[everybody].exposure",
+                "place": ["stages", 2, "exposure"],
+                "problem": "'ful' is neither off, full, a percentage such as 10% nor an audience (staff)",
+                "given": "'ful'",
+            },
+        ],
+    }
+    assert rollout("plan", "validate", SMALL_PLAN, "--json").json["valid"]
+
+
+def test_a_plan_is_shown_with_its_stages_and_limits() -> None:
+    ran = rollout("plan", "show", CHECKOUT / "plans" / "request-isolation.yaml")
+    assert ran.code == 0
+    rows = [line.split() for line in ran.out.splitlines()]
+    assert [
+        "deploy-off",
+        "off",
+        "0",
+        "%",
+        "→",
+        "10",
+        "%",
+        "→",
+        "50",
+        "%",
+        "→",
+        "100",
+        "%",
+        "2h",
+        "11",
+        "approval",
+    ] in rows
+    assert ["canary", "10%", "48h", "11"] in rows
+    assert ["isolation_score", "Isolation", "score", "≥", "99.5%", "10m", "rollback", "canary,", "staged"] in rows
+    assert "  - All secrets are validated in Secret Manager" in ran.out
+
+
+def test_a_plan_shown_as_json_is_the_same_plan() -> None:
+    shown = rollout("plan", "show", SMALL_PLAN, "--json")
+    again = rollout("plan", "validate", "-", stdin=shown.out)
+    assert again.code == 0, again.err
+    assert shown.json["stages"][1]["exposure"] == "staff"
+
+
+def test_the_published_schema_accepts_a_valid_plan_and_no_misspelt_one() -> None:
+    schema = rollout("plan", "schema").json
+    plan = rollout("plan", "show", SMALL_PLAN, "--json").json
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate(plan)
+    assert not validator.is_valid({**plan, "guards": "5m"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--image shop=…: is missing, and the plan names no image for shop"),
+        (["--image", "shop"], "--image 'shop': expected SERVICE=IMAGE without spaces"),
+        (["--image", "shop="], "--image 'shop=': expected SERVICE=IMAGE without spaces"),
+        (["--image", "shop=a b"], "--image 'shop=a b': expected SERVICE=IMAGE without spaces"),
+        (["--image", "shp=a:1"], "--image 'shp=a:1': the plan has no service 'shp'; it has: shop"),
+        (["--image", "shop=a:1", "--image", "shop=a:2"], "--image 'shop=a:2': shop is given twice"),
+        (["--image", "shop=a:1", "--again"], "--again: say in --reason why"),
+    ],
+)
+def test_a_start_with_wrong_images_is_refused_before_anything_is_asked(arguments: list[str], said: str) -> None:
+    ran = rollout("start", SMALL_PLAN, *arguments, environment=NOTHING_THERE)
+    assert ran.code == 2
+    assert said in ran.err
+
+
+def test_commands_that_need_temporal_say_that_it_does_not_answer() -> None:
+    for command in (["status"], ["list"], ["pause"], ["emergency-rollback", "--reason", "x"]):
+        ran = rollout(*command, environment=NOTHING_THERE)
+        assert ran.code == 1
+        assert "no Temporal server answers at 127.0.0.1:1 (TEMPORAL_ADDRESS)" in ran.err
+        assert "Traceback" not in ran.err
+
+
+def test_a_misspelt_variable_is_refused() -> None:
+    ran = rollout("status", environment={"ROLLOUT_REDIS_ULR": "redis://127.0.0.1:1"})
+    assert ran.code == 2
+    assert ran.err.startswith("ROLLOUT_REDIS_ULR: not a variable of this product; did you mean ROLLOUT_REDIS_URL?")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["emergency-rollback"], ["rearm", "quick"], ["start"], ["nonsense"], ["status", "--nonsense"]]
+)
+def test_a_command_that_is_written_wrong_is_refused_with_code_2(arguments: list[str]) -> None:
+    assert rollout(*arguments).code == 2
+
+
+def test_an_output_that_nobody_reads_is_no_traceback() -> None:
+    command = f"{sys.executable} -m starter plan schema | true"
+    ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=CHECKOUT, check=False)
+    assert ran.stderr == ""
+
+
+def test_the_plans_used_here_are_valid() -> None:
+    assert json.loads(load_plan(QUICK_PLAN).model_dump_json())["name"] == "quick"
