@@ -22,7 +22,7 @@ TELL_EVERY = timedelta(seconds=10)
 
 async def follow(rollouts: Rollouts, workflow_id: str, console: Console, link: str | None) -> ExitCode:
     """Show the rollout until it ends. DONE when it completed, FAILED when it was rolled back, refused or broke."""
-    screen = _Screen(console, link) if console.is_terminal else _Lines(console)
+    screen = Screen(console, link) if console.is_terminal else Lines(console)
     observation: Observation | None = None
     with screen:
         while True:
@@ -56,7 +56,7 @@ def _ending(observation: Observation) -> ExitCode:
     return ExitCode.DONE if completed else ExitCode.FAILED
 
 
-class _Screen:
+class Screen:
     """Redraws the whole view in place."""
 
     def __init__(self, console: Console, link: str | None) -> None:
@@ -74,7 +74,7 @@ class _Screen:
         self._live.update(rollout_view(observation, self._link), refresh=True)
 
 
-class _Lines:
+class Lines:
     """Writes what happened since the last look, where it stands when that changes, and now and then the numbers."""
 
     def __init__(self, console: Console) -> None:

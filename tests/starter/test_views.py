@@ -1,0 +1,166 @@
+from collections.abc import Sequence
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from rollout.progress import Event, Rollback, RollbackStep, RolloutProgress, RolloutStatus
+from rollout.verdict import Verdict
+from rollout.watch import WatchBeat
+from starter.outcome import ExitCode
+from starter.rollouts import Observation, PendingCall, newest, ui_link, workflow_id_of
+from starter.views import rollout_view
+from starter.watching import Lines, Screen
+from tests.rollout.progress_samples import HOUR, MINUTE, NOON, in_canary, judgement, soak
+
+
+def observation(
+    progress: RolloutProgress | None, latest: WatchBeat | None = None, pending: Sequence[PendingCall] = ()
+) -> Observation:
+    return Observation(
+        workflow_id="rollout/request-isolation",
+        run_id="run-1",
+        execution="running",
+        started_at=NOON,
+        closed_at=None,
+        history_length=1,
+        progress=progress,
+        latest=latest,
+        pending=tuple(pending),
+    )
+
+
+def beat(credit: timedelta, *, later: timedelta = MINUTE) -> WatchBeat:
+    newer = (judgement("backend_errors", Verdict.FAIL, "+1.42 points"),)
+    return WatchBeat(soak=soak(credit, until=NOON + later), judgements=newer, as_of=NOON + later)
+
+
+def shown(seen: Observation) -> list[str]:
+    console = Console(file=StringIO(), record=True, width=200)
+    console.print(rollout_view(seen, "http://ui/run-1"))
+    return [line.rstrip() for line in console.export_text().splitlines()]
+
+
+def test_a_rollout_is_shown_with_its_stages_gates_traffic_and_timeline() -> None:
+    lines = shown(observation(in_canary()))
+    assert lines[0] == "request-isolation: soaking in canary, exposed to 10%"
+    assert "next     then staged (50%)" in lines
+    assert "ui       http://ui/run-1" in lines
+    assert any(line.startswith("canary") and line.endswith("12 h of 48 h  UNKNOWN") for line in lines)
+    gates = [line.split() for line in lines if line.startswith("backend_")]
+    assert gates == [
+        ["backend_p95", "–", "≤", "+1", "points", "48,211", "UNKNOWN"],
+        ["backend_errors", "+0.02", "points", "≤", "+1", "points", "48,211", "PASS"],
+    ]
+    assert "traffic  backend: backend-r2 100 %" in lines
+    assert lines[-1] == "11:59:00 flags    features are on for 10% (kim)"
+
+
+def test_what_the_watch_found_meanwhile_is_shown_in_place_of_the_last_transition() -> None:
+    progress = newest(observation(in_canary(), beat(13 * HOUR)))
+    assert progress is not None
+    assert progress.current.credit == 13 * HOUR
+    assert [found.verdict for found in progress.current.judgements] == [Verdict.FAIL]
+    assert [stage.name for stage in progress.stages] == [stage.name for stage in in_canary().stages]
+
+
+@pytest.mark.parametrize(
+    ("status", "later"),
+    [(RolloutStatus.SOAKING, -MINUTE), (RolloutStatus.ROLLING_BACK, MINUTE), (RolloutStatus.COMPLETED, MINUTE)],
+)
+def test_an_older_beat_or_one_of_a_finished_soak_changes_nothing(status: RolloutStatus, later: timedelta) -> None:
+    progress = in_canary(status)
+    assert newest(observation(progress, beat(13 * HOUR, later=later))) is progress
+
+
+def test_calls_that_fail_and_are_tried_again_are_told_and_benign_ones_are_not() -> None:
+    calls = [
+        PendingCall(activity="watch_gates", attempt=700, last_failure=""),
+        PendingCall(activity="shift_traffic", attempt=3, last_failure="PERMISSION_DENIED"),
+    ]
+    lines = shown(observation(in_canary(), pending=calls))
+    assert lines[-1] == "tried again: shift_traffic, attempt 3: PERMISSION_DENIED"
+    assert not any("watch_gates" in line for line in lines)
+
+
+def test_a_rollback_is_shown_with_the_seconds_of_each_step() -> None:
+    progress = in_canary(RolloutStatus.ROLLED_BACK)
+    progress.rollback = Rollback(
+        cause="gate",
+        reason="errors",
+        by="gate backend_errors",
+        began_at=NOON,
+        verified_at=NOON + timedelta(seconds=4.2),
+        steps=[RollbackStep(name="flags off", seconds=0.31)],
+        detected_after=61.0,
+    )
+    lines = shown(observation(progress))
+    assert "rollback because of gate, by gate backend_errors: errors" in lines
+    assert "    61.0 s from the breaching interval to the decision" in lines
+    assert "     0.3 s flags off" in lines
+    assert "     4.2 s until everything was read back as safe" in lines
+
+
+def test_what_people_write_is_no_markup() -> None:
+    progress = in_canary()
+    progress.why = "[bold]not bold[/bold] [/]"
+    assert "why      [bold]not bold[/bold] [/]" in shown(observation(progress))
+
+
+def told(looks: Sequence[Observation]) -> list[str]:
+    console = Console(file=StringIO(), record=True, width=200)
+    with Lines(console) as lines:
+        for look in looks:
+            lines.show(look)
+    return console.export_text().splitlines()
+
+
+def test_following_in_lines_tells_each_event_once_and_the_standing_when_it_changes() -> None:
+    first, second, last = in_canary(), in_canary(), in_canary(RolloutStatus.HOLDING)
+    for progress in (second, last):
+        progress.timeline.append(Event(at=NOON, kind="hold", text="holding: no data"))
+    assert told([observation(first), observation(first), observation(second), observation(last)]) == [
+        "11:59:00 flags    features are on for 10% (kim)",
+        "request-isolation: soaking in canary, stage 3 of 4, exposed to 10%, 12 h of 48 h of soak credit",
+        "12:00:00 hold     holding: no data",
+        "request-isolation: holding in canary, stage 3 of 4, exposed to 10%, 12 h of 48 h of soak credit",
+    ]
+
+
+def test_following_in_lines_goes_on_after_the_oldest_events_were_dropped() -> None:
+    events = [Event(at=NOON + MINUTE * n, kind="gate", text=f"event {n}") for n in range(5)]
+    first, second = in_canary(), in_canary()
+    first.timeline, second.timeline = events[:3], events[2:]
+    printed = told([observation(first), observation(second)])
+    assert [line.rpartition(" ")[2] for line in printed if "event" in line] == ["0", "1", "2", "3", "4"]
+
+
+def test_following_on_a_terminal_redraws_the_whole_view_in_place() -> None:
+    screen = StringIO()
+    console = Console(file=screen, force_terminal=True, width=120)
+    with Screen(console, None) as live:
+        live.show(observation(in_canary()))
+        live.show(observation(in_canary(RolloutStatus.HOLDING)))
+    written = screen.getvalue()
+    assert "soaking in canary" in written
+    erase_line_and_go_up = "\x1b[2K\x1b[1A"
+    assert "holding in canary" in written.rpartition(erase_line_and_go_up)[2]
+
+
+def test_a_silent_rollout_is_told_once() -> None:
+    silent = observation(None).model_copy(update={"silence": "no worker answered within 5 s"})
+    assert told([silent, silent]) == ["rollout/request-isolation: no worker answered within 5 s"]
+
+
+def test_a_rollout_goes_by_its_name_with_or_without_the_prefix() -> None:
+    assert workflow_id_of("request-isolation") == workflow_id_of("rollout/request-isolation")
+
+
+def test_a_link_into_the_ui_is_given_where_the_ui_is_known() -> None:
+    assert ui_link(None, "default", "rollout/x", "run") is None
+    assert ui_link("http://ui", "a b", "rollout/x", "run") == "http://ui/namespaces/a%20b/workflows/rollout%2Fx/run"
+
+
+def test_the_codes_are_the_documented_ones() -> None:
+    assert [int(code) for code in ExitCode] == [0, 1, 2, 130]
