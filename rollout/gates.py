@@ -33,28 +33,28 @@ UNITS: dict[Statistic, tuple[Unit, ...]] = {
 class _Gate(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    title: str = Field(min_length=1)
-    action: Action
+    title: str = Field(min_length=1, description="what people read in notices")
+    action: Action = Field(description="what a FAIL does; every other answer than a pass stops the credit clock")
     page_after: Duration = Field(description="how long the gate may be without an answer before somebody is paged")
 
 
 class _Measured(_Gate):
     """A gate over one metric. `minimum_sample` is what the window must hold before it is judged at all."""
 
-    metric: str
-    statistic: Statistic
-    group: Literal["treated", "all"]
-    window: Duration
-    minimum_sample: int = Field(ge=1)
+    metric: str = Field(description="a metric of the plan")
+    statistic: Statistic = Field(description="what is taken from the metric")
+    group: Literal["treated", "all"] = Field(description="whose observations count")
+    window: Duration = Field(description="how far back each judgement looks, within its stage")
+    minimum_sample: int = Field(ge=1, description="with fewer observations there is no judgement")
 
 
 class ThresholdGate(_Measured):
     """A value against a fixed limit: `at_most` or `at_least`, or strictly `below`."""
 
     kind: Literal["threshold"]
-    at_most: Limit | None = None
-    at_least: Limit | None = None
-    below: Limit | None = None
+    at_most: Limit | None = Field(default=None, description="the largest value that passes")
+    at_least: Limit | None = Field(default=None, description="the smallest value that passes")
+    below: Limit | None = Field(default=None, description="the value that no longer passes")
 
     @model_validator(mode="after")
     def _one_limit_in_the_statistics_unit(self) -> "ThresholdGate":
@@ -79,8 +79,8 @@ class ThresholdGate(_Measured):
 class _Comparison(_Measured):
     """A value against a reference: absolutely (`max_difference`, in points) or relatively (`max_increase`)."""
 
-    max_difference: Share | None = None
-    max_increase: Share | None = None
+    max_difference: Share | None = Field(default=None, description="in percentage points, for bad_share")
+    max_increase: Share | None = Field(default=None, description="relative to the reference, for everything else")
 
     @model_validator(mode="after")
     def _one_margin_that_fits_the_statistic(self) -> "_Comparison":
@@ -115,8 +115,8 @@ class ZeroToleranceGate(_Gate):
     """A count that must stay 0: the first event fails, in whatever interval it falls."""
 
     kind: Literal["zero_tolerance"]
-    metric: str
-    group: Literal["treated", "all"]
+    metric: str = Field(description="a count of the plan's metrics")
+    group: Literal["treated", "all"] = Field(description="whose events count")
 
     @property
     def limit_in_words(self) -> str:
@@ -127,9 +127,9 @@ class AbsenceGate(_Gate):
     """Something that must no longer happen. `alive` names a count that proves the silence is real."""
 
     kind: Literal["absence"]
-    metric: str
-    alive: str
-    group: Literal["treated", "all"]
+    metric: str = Field(description="a count that must be silent")
+    alive: str = Field(description="a count that must not be")
+    group: Literal["treated", "all"] = Field(description="whose events count")
 
     @property
     def limit_in_words(self) -> str:
@@ -140,10 +140,10 @@ class ProbeGate(_Gate):
     """An HTTP endpoint of a service that must answer 200, and optionally a number in its JSON that must suffice."""
 
     kind: Literal["probe"]
-    service: str
-    path: str = Field(pattern=r"^/")
-    field: str | None = None
-    at_least: Limit | None = None
+    service: str = Field(description="a service of the plan; asked at the candidate's own address")
+    path: str = Field(pattern=r"^/", description="such as /health")
+    field: str | None = Field(default=None, description="a number in the JSON of the answer")
+    at_least: Limit | None = Field(default=None, description="how large that number must be")
 
     @model_validator(mode="after")
     def _field_and_limit_come_together(self) -> "ProbeGate":

@@ -25,25 +25,25 @@ class _Frozen(BaseModel):
 class BadLabel(_Frozen):
     """Which series of a count are the bad ones, for example `metric.labels.outcome` in `[error]`."""
 
-    label: str
-    values: tuple[str, ...] = Field(min_length=1)
+    label: str = Field(description="such as metric.labels.response_code_class")
+    values: tuple[str, ...] = Field(min_length=1, description="such as 5xx")
 
 
 class GroupsByLabel(_Frozen):
     """Treated and control told apart by a label that the application sets (its users' cohort)."""
 
     by: Literal["label"] = "label"
-    label: str
-    treated: str
-    control: str
+    label: str = Field(description="such as metric.labels.group")
+    treated: str = Field(description="the label's value for users who see the features")
+    control: str = Field(description="the label's value for all others")
 
 
 class GroupsByRevision(_Frozen):
     """Treated and control told apart by the Cloud Run revision that served: candidate against stable."""
 
     by: Literal["revision"] = "revision"
-    service: str
-    label: str = "resource.labels.revision_name"
+    service: str = Field(description="the service of the plan whose revisions are compared")
+    label: str = Field(default="resource.labels.revision_name", description="where the revision's name stands")
 
 
 class Metric(_Frozen):
@@ -54,13 +54,17 @@ class Metric(_Frozen):
     (GAUGE numbers). `ingest_delay` overrides what the metric's descriptor says about when points become visible.
     """
 
-    type: str = Field(min_length=3, examples=["run.googleapis.com/request_count"])
+    type: str = Field(
+        min_length=3, examples=["run.googleapis.com/request_count"], description="the metric type in Cloud Monitoring"
+    )
     project: str | None = Field(default=None, description="where it is stored, if not in the services' own project")
-    filter: str = ""
-    value: ValueKind
-    bad: BadLabel | None = None
-    groups: Annotated[GroupsByLabel | GroupsByRevision, Field(discriminator="by")] | None = None
-    ingest_delay: Duration | None = None
+    filter: str = Field(default="", description="which series of the type, by their labels")
+    value: ValueKind = Field(description="what its points are")
+    bad: BadLabel | None = Field(default=None, description="which part of a count is bad")
+    groups: Annotated[GroupsByLabel | GroupsByRevision, Field(discriminator="by")] | None = Field(
+        default=None, description="how treated and control are told apart, where a gate asks for treated"
+    )
+    ingest_delay: Duration | None = Field(default=None, description="in place of what the metric's descriptor says")
 
     @model_validator(mode="after")
     def _bad_only_splits_counts(self) -> "Metric":

@@ -24,20 +24,24 @@ PLAN_RULE = "plan_rule"
 class RolloutPlan(Part):
     """A rollout plan as its YAML file says it."""
 
-    name: Name
-    description: str = Field(min_length=1)
-    environment: Name
-    services: dict[str, Service] = Field(min_length=1)
-    flags: tuple[FlagName, ...] = ()
+    name: Name = Field(description="also the rollout's name, and the name of its group of flags")
+    description: str = Field(min_length=1, description="a sentence for the people who see the rollout")
+    environment: Name = Field(description="where the flags live, such as production")
+    services: dict[str, Service] = Field(min_length=1, description="what is rolled out together, by names of your own")
+    flags: tuple[FlagName, ...] = Field(
+        default=(), description="the feature flags that carry the exposure; without any, the traffic split carries it"
+    )
     cohort: FlagName | None = Field(default=None, description="the hash key of all flags; each flag's own without it")
-    audiences: dict[str, AudienceSpec] = Field(default_factory=dict)
-    metrics: dict[str, Metric] = Field(default_factory=dict)
-    gates: dict[str, Gate] = Field(min_length=1)
-    stages: tuple[Stage, ...] = Field(min_length=1)
+    audiences: dict[str, AudienceSpec] = Field(
+        default_factory=dict, description="named groups of people that a stage can expose the features to"
+    )
+    metrics: dict[str, Metric] = Field(default_factory=dict, description="what is measured, by names of your own")
+    gates: dict[str, Gate] = Field(min_length=1, description="how measurements are judged, by names of your own")
+    stages: tuple[Stage, ...] = Field(min_length=1, description="the steps, in order; exposure and traffic only rise")
     baseline: Baseline
-    check_interval: Duration
+    check_interval: Duration = Field(description="how often gates are judged; at least 60s against Google itself")
     guard: Duration = Field(description="how long flags and traffic are watched after a rollback for late writes")
-    notifications: Notifications
+    notifications: Notifications = Field(description="where notices go")
 
     @property
     def workflow_id(self) -> str:

@@ -23,17 +23,17 @@ class Part(BaseModel):
 class Service(Part):
     """A Cloud Run service. `image` may be given at the start instead (`--image backend=…`)."""
 
-    project: str = Field(min_length=6, max_length=30)
-    region: str = Field(min_length=1)
+    project: str = Field(min_length=6, max_length=30, description="the Google Cloud project")
+    region: str = Field(min_length=1, description="such as us-central1")
     service: str = Field(pattern=r"^[a-z][a-z0-9-]{0,47}[a-z0-9]$", description="the name in Cloud Run")
-    image: str | None = None
+    image: str | None = Field(default=None, description="what to roll out, if it is not given at the start")
 
 
 class AudienceSpec(Part):
     """People by exact e-mail domain or user id; they keep the features at every exposure above off."""
 
-    email_domains: tuple[str, ...] = ()
-    user_ids: tuple[str, ...] = ()
+    email_domains: tuple[str, ...] = Field(default=(), description="plain lower-case domains such as example.com")
+    user_ids: tuple[str, ...] = Field(default=(), description="user ids as the application knows them")
 
     @field_validator("email_domains")
     @classmethod
@@ -51,8 +51,8 @@ class HttpCheck(Part):
     """
 
     kind: Literal["http"]
-    service: str
-    path: str = Field(pattern=r"^/")
+    service: str = Field(description="a service of the plan")
+    path: str = Field(pattern=r"^/", description="such as /health")
 
 
 class RedisCheck(Part):
@@ -65,14 +65,14 @@ class MonitoringCheck(Part):
     """A metric of the plan has had data within the baseline window."""
 
     kind: Literal["monitoring"]
-    metric: str
+    metric: str = Field(description="a metric of the plan")
 
 
 class AttestCheck(Part):
     """A statement that the person who approves the stage confirms."""
 
     kind: Literal["attest"]
-    statement: str = Field(min_length=1)
+    statement: str = Field(min_length=1, description="a sentence that is true before the stage may begin")
 
 
 Check = Annotated[HttpCheck | RedisCheck | MonitoringCheck | AttestCheck, Field(discriminator="kind")]
@@ -81,8 +81,8 @@ Check = Annotated[HttpCheck | RedisCheck | MonitoringCheck | AttestCheck, Field(
 class Checks(Part):
     """What must hold before a stage changes anything, and after its soak before the next stage begins."""
 
-    before: tuple[Check, ...] = ()
-    after: tuple[Check, ...] = ()
+    before: tuple[Check, ...] = Field(default=(), description="before the stage changes anything")
+    after: tuple[Check, ...] = Field(default=(), description="after its soak")
 
 
 class Stage(Part):
@@ -93,14 +93,16 @@ class Stage(Part):
     """
 
     name: Name
-    deploy: bool = False
-    traffic: tuple[Share, ...] = ()
-    traffic_hold: Duration | None = None
-    exposure: StageExposure
-    soak: Duration
-    gates: tuple[str, ...] = Field(min_length=1)
-    checks: Checks = Checks()
-    approval: bool = False
+    deploy: bool = Field(default=False, description="deploy the candidate at 0 %; the first stage does, and only it")
+    traffic: tuple[Share, ...] = Field(default=(), description="the candidate's share of the traffic, step by step")
+    traffic_hold: Duration | None = Field(default=None, description="how long each step but the last is held")
+    exposure: StageExposure = Field(description="who sees the features: for all flags at once, or flag by flag")
+    soak: Duration = Field(description="the time that must be covered by fresh data with every gate passing")
+    gates: tuple[str, ...] = Field(min_length=1, description="names of gates of the plan")
+    checks: Checks = Field(default=Checks(), description="what must hold before and after")
+    approval: bool = Field(
+        default=False, description="wait for `rollout approve`; statements to confirm ask for it too"
+    )
 
     @field_validator("exposure", mode="before")
     @classmethod
@@ -134,11 +136,11 @@ class Stage(Part):
 class Baseline(Part):
     """How much of the past stands for "before": measured once, before the first change."""
 
-    window: Duration
+    window: Duration = Field(description="such as 24h, ending when the rollout starts")
 
 
 class Notifications(Part):
-    channels: tuple[str, ...] = Field(min_length=1)
+    channels: tuple[str, ...] = Field(min_length=1, description=f"any of: {', '.join(CHANNELS)}")
 
     @field_validator("channels")
     @classmethod
