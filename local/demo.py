@@ -26,8 +26,8 @@ from rollout.wording import duration_in_words, stage_verdict
 CHECKOUT = Path(__file__).parents[1]
 DIRECTORY = CHECKOUT / ".rollout" / "demo"
 PLAN = "rehearsal"
-FAULT = {"treated_error_rate": 0.15}
-"""What the faulty backend does: every seventh request of a user who has the features fails."""
+FAULT = {"treated_error_rate": 0.10}
+"""What the faulty backend does: every tenth request of a user who has the features fails."""
 BETWEEN_LOOKS_SECONDS = 0.5
 GUARD_ENDS_WITHIN_SECONDS = 60.0
 
@@ -56,7 +56,7 @@ def show(stack: LocalStack) -> None:
     console.print(f"  Look at the Temporal UI while it runs: {stack.temporal.ui_url}")
     console.print("  Open rollout/rehearsal there and its tab “User Metadata”: where the rollout stands, and why.")
 
-    say("1. A faulty candidate. 15 % of the requests of users who have the new features will fail.")
+    say("1. A faulty candidate. 10 % of the requests of users who have the new features will fail.")
     fault = httpx.put(f"{stack.sandbox.url}/behaviours", json={"image": "shop/backend:faulty", **FAULT})
     fault.raise_for_status()
     console.print("  Watch it pass deploy-off and internal, then fail at canary, where 10 % of the users have it.")

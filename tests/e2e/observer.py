@@ -15,6 +15,7 @@ from rollout.flags import FlagSnapshot
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress
 from rollout.traffic import TrafficSplit
+from starter.outcome import CommandEnds
 from starter.rollouts import Rollouts
 
 BETWEEN_LOOKS_SECONDS = 0.1
@@ -29,7 +30,11 @@ class Observer:
     cloud_run: CloudRunActivities
 
     async def progress(self) -> RolloutProgress | None:
-        return (await self.rollouts.observe(self.plan.workflow_id)).progress
+        try:
+            return (await self.rollouts.observe(self.plan.workflow_id)).progress
+        except CommandEnds:
+            # Not started yet.
+            return None
 
     async def once(self, holds: Callable[[RolloutProgress], bool]) -> RolloutProgress:
         """The record as soon as a condition holds for it."""
