@@ -38,7 +38,7 @@ class RolloutPlan(Part):
     metrics: dict[str, Metric] = Field(default_factory=dict, description="what is measured, by names of your own")
     gates: dict[str, Gate] = Field(min_length=1, description="how measurements are judged, by names of your own")
     stages: tuple[Stage, ...] = Field(min_length=1, description="the steps, in order; exposure and traffic only rise")
-    baseline: Baseline
+    baseline: Baseline = Field(description="what stands for before, where there is nobody to compare with")
     check_interval: Duration = Field(description="how often gates are judged; at least 60s against Google itself")
     guard: Duration = Field(description="how long flags and traffic are watched after a rollback for late writes")
     notifications: Notifications = Field(description="where notices go")

@@ -92,7 +92,7 @@ class Stage(Part):
     one for the rest. Without it the split stays as the stage before left it.
     """
 
-    name: Name
+    name: Name = Field(description="unique in the plan")
     deploy: bool = Field(default=False, description="deploy the candidate at 0 %; the first stage does, and only it")
     traffic: tuple[Share, ...] = Field(default=(), description="the candidate's share of the traffic, step by step")
     traffic_hold: Duration | None = Field(default=None, description="how long each step but the last is held")
@@ -140,6 +140,8 @@ class Baseline(Part):
 
 
 class Notifications(Part):
+    """Where notices go: every channel gets every notice."""
+
     channels: tuple[str, ...] = Field(min_length=1, description=f"any of: {', '.join(CHANNELS)}")
 
     @field_validator("channels")

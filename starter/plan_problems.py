@@ -23,7 +23,7 @@ Schema = dict[str, Any]
 LONGEST_VALUE = 60
 SERVICE_PATTERN = r"^[a-z][a-z0-9-]{0,47}[a-z0-9]$"
 
-_PATTERNS = {
+PATTERNS_IN_WORDS = {
     NAME_PATTERN: "2 to 40 lower-case letters, digits and hyphens, beginning with a letter",
     FLAG_PATTERN: "1 to 63 lower-case letters, digits and underscores, beginning with a letter",
     SERVICE_PATTERN: "2 to 49 lower-case letters, digits and hyphens, beginning with a letter",
@@ -100,7 +100,7 @@ def _in_words(error: ErrorDetails, schema: Schema) -> str:
             return _one_of(error["input"], [str(value) for value in _resolve(schema).get("enum", ())])
         case "string_pattern_mismatch":
             pattern = context["pattern"]
-            return f"must be {_PATTERNS[pattern]}" if pattern in _PATTERNS else f"must match {pattern}"
+            return f"must be {PATTERNS_IN_WORDS[pattern]}" if pattern in PATTERNS_IN_WORDS else f"must match {pattern}"
         case "string_too_short" if context["min_length"] == 1:
             return "must not be empty"
         case "string_too_short":
