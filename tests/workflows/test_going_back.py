@@ -10,7 +10,8 @@ import pytest
 from rollout.measurement import Counts, Group, Sample
 from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RollbackCause, RolloutProgress, RolloutStatus
-from tests.workflows.world import Handle, World, laid_out
+from starter.plan_file import load_plan
+from tests.workflows.world import PLANS, Handle, World, laid_out, laid_out_in_real_time
 
 NEVER = 3600.0
 
@@ -18,6 +19,13 @@ NEVER = 3600.0
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with laid_out("request-isolation.yaml", tmp_path) as laid:
+        yield laid
+
+
+@pytest.fixture
+async def rehearsing(tmp_path: Path) -> AsyncIterator[World]:
+    """On the real server: the one that skips time loses a task that cancels an activity which just ended."""
+    async with laid_out_in_real_time(load_plan(PLANS / "rehearsal.yaml"), tmp_path) as laid:
         yield laid
 
 
@@ -100,11 +108,11 @@ class TestPeople:
         result = await taken_back(world, handle, "cancelled")
         assert result.candidates == {}
 
-    async def test_an_emergency_before_the_first_line_of_the_rollout_is_believed(self, world: World) -> None:
-        handle = await world.start()
+    async def test_an_emergency_before_the_first_line_of_the_rollout_is_believed(self, rehearsing: World) -> None:
+        handle = await rehearsing.start()
         await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "wrong image"})
 
-        result = await taken_back(world, handle, "emergency")
+        result = await taken_back(rehearsing, handle, "emergency")
 
         assert result.rollback is not None
         assert (result.rollback.by, result.rollback.reason) == ("kim", "wrong image")
