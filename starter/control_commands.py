@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from starter.options import By, Json, RolloutId
+from starter.options import By, Json, RolloutId, not_empty
 
 if TYPE_CHECKING:
     from starter.session import Session
 
 OptionalReason = Annotated[str, typer.Option("--reason", help="Why; kept in the record.")]
-NeededReason = Annotated[str, typer.Option("--reason", help="Why; kept in the record and told to everybody.")]
+NeededReason = Annotated[
+    str, typer.Option("--reason", help="Why; kept in the record and told to everybody.", callback=not_empty)
+]
 RequestId = Annotated[
     str | None,
     typer.Option("--request-id", metavar="ID", help="The same id twice is one command, for scripts that retry."),
@@ -150,12 +152,8 @@ def rearm(
 def _ask(command: str, given: str | None, reason: str, by: str, request_id: str | None, *, json: bool) -> None:
     from rollout.messages import Command
     from starter.controlling import ask
-    from starter.outcome import refused
     from starter.session import in_session
     from starter.terminal import say, say_json
-
-    if not by:
-        raise refused("--by: says who, so it cannot be empty")
 
     async def asked(session: "Session") -> None:
         workflow_id = await session.rollouts.chosen(given)

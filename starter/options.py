@@ -14,10 +14,17 @@ def login_name() -> str:
         return "unknown"
 
 
+def not_empty(value: str) -> str:
+    """For options that go into the record: said, or not accepted."""
+    if not value.strip():
+        raise typer.BadParameter("it is kept in the record and cannot be empty")
+    return value
+
+
 RolloutId = Annotated[
     str | None,
     typer.Argument(
-        metavar="[ID]",
+        metavar="ID",
         help="Name of the rollout (its plan's name, with or without rollout/). Not needed while only one is open.",
         show_default=False,
     ),
@@ -29,6 +36,7 @@ By = Annotated[
         metavar="NAME",
         help="Who does this; kept in the record.",
         default_factory=login_name,
+        callback=not_empty,
         show_default="your login name",
     ),
 ]

@@ -178,6 +178,21 @@ def test_a_command_that_is_written_wrong_is_refused_with_code_2(arguments: list[
     assert rollout(*arguments).code == 2
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pause", "--by", ""],
+        ["emergency-rollback", "--reason", " "],
+        ["rearm", "quick", "--reason", ""],
+        ["start", QUICK_PLAN, "--image", "backend=a:1", "--by", ""],
+    ],
+)
+def test_who_and_why_cannot_be_left_empty(arguments: list[str]) -> None:
+    ran = rollout(*arguments, environment=NOTHING_THERE)
+    assert ran.code == 2
+    assert "it is kept in the record and cannot be empty" in " ".join(ran.err.replace("│", " ").split())
+
+
 def test_an_output_that_nobody_reads_is_no_traceback() -> None:
     command = f"{sys.executable} -m starter plan schema | true"
     ran = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=CHECKOUT, check=False)
