@@ -6,7 +6,8 @@ costs nothing, and a soak of any length leaves the same handful of events.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -39,6 +40,7 @@ from rollout.wording import judgements_in_a_line
 STILL_SOAKING = "StillSoaking"
 # A look judges at most this much backlog before it saves its state, so that a long outage is caught up in pieces.
 INTERVALS_PER_LOOK = 240
+BETWEEN_HEARTBEATS = timedelta(seconds=5)
 # However late a look is, the next one does not follow at once.
 SHORTEST_PAUSE = timedelta(milliseconds=200)
 DRIFT_PAGE_AFTER = timedelta(minutes=5)
@@ -95,7 +97,10 @@ class GateWatchActivities:
         Raises:
             ApplicationError: of type StillSoaking, retryable, with the current judgements as its text.
         """
-        beat = _last_beat(request)
+        async with _heartbeating(beat := _last_beat(request)):
+            return await self._look(request, beat)
+
+    async def _look(self, request: WatchRequest, beat: WatchBeat) -> WatchReport:
         soak, judgements = beat.soak, beat.judgements
         snapshot = await self._snapshot(request.expected)
         if isinstance(snapshot, FlagSnapshot) and snapshot.latch:
@@ -204,6 +209,22 @@ class GateWatchActivities:
         except Exception as failure:  # noqa: BLE001  (as above)
             return f"the flag store could not be read: {failure}"
         return snapshot or "the flag store holds nothing for this group"
+
+
+@asynccontextmanager
+async def _heartbeating(beat: WatchBeat) -> AsyncIterator[None]:
+    """Tells the server that this attempt is alive, with what the last one left: a dead worker is noticed in seconds."""
+
+    async def repeat() -> None:
+        while True:
+            await asyncio.sleep(BETWEEN_HEARTBEATS.total_seconds())
+            activity.heartbeat(beat)
+
+    beating = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        beating.cancel()
 
 
 def _last_beat(request: WatchRequest) -> WatchBeat:

@@ -110,6 +110,7 @@ def watch(check_interval: timedelta) -> ActivityConfig:
     return ActivityConfig(
         task_queue=TASK_QUEUE,
         start_to_close_timeout=timedelta(minutes=2),
+        heartbeat_timeout=timedelta(seconds=20),
         retry_policy=RetryPolicy(initial_interval=min(check_interval, _LOOK_AGAIN), backoff_coefficient=1.0),
         cancellation_type=_LEAVE_AT_ONCE,
     )

