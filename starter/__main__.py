@@ -23,7 +23,7 @@ def main() -> NoReturn:
 def run_command_line() -> int:
     """Run the command that `sys.argv` holds; returns its exit code, having said on standard error what went wrong."""
     try:
-        app()
+        app(prog_name="rollout")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else ExitCode.DONE
     except KeyboardInterrupt:

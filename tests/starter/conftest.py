@@ -1,7 +1,9 @@
 import asyncio
+import os
 import sys
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from tests.starter.command_line import Ran
 QUICK_PLAN = Path(__file__).with_name("quick_plan.yaml")
 
 Rollout = Callable[..., Ran]
+Run = Callable[..., Ran]
 Look = Callable[[Callable[[Rollouts], Awaitable[Any]]], Any]
 
 
@@ -29,19 +32,27 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 
 
 @pytest.fixture
-def command(stack: LocalStack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Rollout:
-    """`rollout` with the stack's variables: the whole command line, without starting an interpreter for it."""
-    for name, value in stack.environment.items():
-        monkeypatch.setenv(name, value)
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The whole command line in this process, with the product's variables exactly as given."""
 
-    def run(*arguments: object) -> Ran:
+    def in_this_process(environment: Mapping[str, str], *arguments: object) -> Ran:
+        for name in [name for name in os.environ if name.startswith(("ROLLOUT_", "TEMPORAL_"))]:
+            monkeypatch.delenv(name)
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
         monkeypatch.setattr(sys, "argv", ["rollout", *map(str, arguments)])
         capsys.readouterr()
         code = run_command_line()
         printed = capsys.readouterr()
         return Ran(int(code), printed.out, printed.err)
 
-    return run
+    return in_this_process
+
+
+@pytest.fixture
+def command(stack: LocalStack, run: Run) -> Rollout:
+    """`rollout` with the stack's variables."""
+    return partial(run, stack.environment)
 
 
 @pytest.fixture

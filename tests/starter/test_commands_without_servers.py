@@ -10,6 +10,7 @@ import pytest
 
 from starter.plan_file import load_plan
 from tests.starter.command_line import CHECKOUT, rollout
+from tests.starter.conftest import Run
 
 SMALL_PLAN = Path(__file__).with_name("small_plan.yaml")
 QUICK_PLAN = Path(__file__).with_name("quick_plan.yaml")
@@ -34,10 +35,10 @@ HEAVY = ("google", "grpc", "pydantic", "redis", "ruamel", "temporalio")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_every_command_explains_itself(command: list[str]) -> None:
-    ran = rollout(*command, "--help")
+def test_every_command_explains_itself(run: Run, command: list[str]) -> None:
+    ran = run({}, *command, "--help")
     assert ran.code == 0
-    assert f"Usage: python -m starter {' '.join(command)}" in " ".join(ran.out.split())
+    assert f"Usage: rollout {' '.join(command)} " in " ".join(ran.out.split())
 
 
 def test_the_start_of_the_command_line_loads_no_client_library() -> None:
@@ -97,8 +98,8 @@ def test_a_program_reads_what_is_wrong_with_a_plan_as_json() -> None:
     assert rollout("plan", "validate", SMALL_PLAN, "--json").json["valid"]
 
 
-def test_a_plan_is_shown_with_its_stages_and_limits() -> None:
-    ran = rollout("plan", "show", CHECKOUT / "plans" / "request-isolation.yaml")
+def test_a_plan_is_shown_with_its_stages_and_limits(run: Run) -> None:
+    ran = run({}, "plan", "show", CHECKOUT / "plans" / "request-isolation.yaml")
     assert ran.code == 0
     rows = [line.split() for line in ran.out.splitlines()]
     assert [
@@ -151,22 +152,24 @@ def test_the_published_schema_accepts_a_valid_plan_and_no_misspelt_one() -> None
         (["--image", "shop=a:1", "--again"], "--again: say in --reason why"),
     ],
 )
-def test_a_start_with_wrong_images_is_refused_before_anything_is_asked(arguments: list[str], said: str) -> None:
-    ran = rollout("start", SMALL_PLAN, *arguments, environment=NOTHING_THERE)
+def test_a_start_with_wrong_images_is_refused_before_anything_is_asked(
+    run: Run, arguments: list[str], said: str
+) -> None:
+    ran = run(NOTHING_THERE, "start", SMALL_PLAN, *arguments)
     assert ran.code == 2
     assert said in ran.err
 
 
-def test_commands_that_need_temporal_say_that_it_does_not_answer() -> None:
+def test_commands_that_need_temporal_say_that_it_does_not_answer(run: Run) -> None:
     for command in (["status"], ["list"], ["pause"], ["emergency-rollback", "--reason", "x"]):
-        ran = rollout(*command, environment=NOTHING_THERE)
+        ran = run(NOTHING_THERE, *command)
         assert ran.code == 1
         assert "no Temporal server answers at 127.0.0.1:1 (TEMPORAL_ADDRESS)" in ran.err
         assert "Traceback" not in ran.err
 
 
-def test_a_misspelt_variable_is_refused() -> None:
-    ran = rollout("status", environment={"ROLLOUT_REDIS_ULR": "redis://127.0.0.1:1"})
+def test_a_misspelt_variable_is_refused(run: Run) -> None:
+    ran = run({"ROLLOUT_REDIS_ULR": "redis://127.0.0.1:1"}, "status")
     assert ran.code == 2
     assert ran.err.startswith("ROLLOUT_REDIS_ULR: not a variable of this product; did you mean ROLLOUT_REDIS_URL?")
 
@@ -174,8 +177,8 @@ def test_a_misspelt_variable_is_refused() -> None:
 @pytest.mark.parametrize(
     "arguments", [["emergency-rollback"], ["rearm", "quick"], ["start"], ["nonsense"], ["status", "--nonsense"]]
 )
-def test_a_command_that_is_written_wrong_is_refused_with_code_2(arguments: list[str]) -> None:
-    assert rollout(*arguments).code == 2
+def test_a_command_that_is_written_wrong_is_refused_with_code_2(run: Run, arguments: list[str]) -> None:
+    assert run({}, *arguments).code == 2
 
 
 @pytest.mark.parametrize(
@@ -187,8 +190,8 @@ def test_a_command_that_is_written_wrong_is_refused_with_code_2(arguments: list[
         ["start", QUICK_PLAN, "--image", "backend=a:1", "--by", ""],
     ],
 )
-def test_who_and_why_cannot_be_left_empty(arguments: list[str]) -> None:
-    ran = rollout(*arguments, environment=NOTHING_THERE)
+def test_who_and_why_cannot_be_left_empty(run: Run, arguments: list[str]) -> None:
+    ran = run(NOTHING_THERE, *arguments)
     assert ran.code == 2
     assert "it is kept in the record and cannot be empty" in " ".join(ran.err.replace("│", " ").split())
 
