@@ -1,0 +1,204 @@
+"""What a rollout and an on-call person rely on, held against a real server."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+from flagstore.store import FlagStore, StoreReply, StoreStatus, connect
+from local.redis_server import RedisServer
+from rollout.flags import Audience, Exposure
+
+OFF = Exposure(exposure="off", bp=0, stage="off")
+INTERNAL = Exposure(exposure="audience", bp=0, stage="internal")
+CANARY = Exposure(exposure="percent", bp=1_000, stage="canary")
+FULL = Exposure(exposure="percent", bp=10_000, stage="full")
+LADDER = (OFF, INTERNAL, CANARY, FULL)
+FLAGS = ("basket", "search")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    running = RedisServer.start(tmp_path_factory.mktemp("redis"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+async def redis(server: RedisServer) -> AsyncIterator[Redis]:
+    client = connect(server.url)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+def store(redis: Redis) -> FlagStore:
+    return FlagStore(redis, "production", "shop")
+
+
+async def begin(store: FlagStore, owner: str = "rollout/shop/1", again: str | None = None) -> StoreReply:
+    return await store.begin(
+        owner=owner,
+        by="kim",
+        flags=FLAGS,
+        audience=Audience(domains=("example.com",), users=()),
+        cohort=None,
+        ladder=LADDER,
+        candidates={"backend": "shop:2"},
+        again=again,
+    )
+
+
+async def to(store: FlagStore, exposure: Exposure, fence: int, *, idempotency_key: str | None = None) -> StoreReply:
+    return await store.set_exposures(
+        dict.fromkeys(FLAGS, exposure), fence=fence, by="kim", reason="a stage", idempotency_key=idempotency_key
+    )
+
+
+async def shown(store: FlagStore) -> set[str]:
+    snapshot = await store.read()
+    assert snapshot is not None
+    return {exposure.exposure for exposure in snapshot.flags.values()}
+
+
+async def test_every_rollout_gets_a_higher_fence_and_begins_with_everything_off(store: FlagStore) -> None:
+    first = await begin(store)
+    await store.release(owner="rollout/shop/1", outcome="completed")
+    second = await begin(store, owner="rollout/shop/2")
+
+    assert second.epoch > first.epoch
+    assert await shown(store) == {"off"}
+
+
+async def test_a_write_with_an_older_fence_raises_nothing(store: FlagStore) -> None:
+    late = (await begin(store)).epoch
+    await store.release(owner="rollout/shop/1", outcome="completed")
+    await begin(store, owner="rollout/shop/2")
+
+    reply = await to(store, INTERNAL, late)
+
+    assert reply.status is StoreStatus.STALE_EPOCH
+    assert await shown(store) == {"off"}
+
+
+async def test_after_an_emergency_nothing_is_raised_by_any_fence_until_a_rearm(store: FlagStore) -> None:
+    fence = (await begin(store)).epoch
+    await to(store, INTERNAL, fence)
+    emergency = await store.emergency(by="kim", reason="down")
+
+    replies = [await to(store, INTERNAL, tried) for tried in (fence, emergency.epoch, emergency.epoch + 1)]
+
+    assert not any(reply.accepted for reply in replies)
+    assert await shown(store) == {"off"}
+
+
+async def test_a_rearm_of_an_older_incident_is_refused_and_a_right_one_exposes_nobody(store: FlagStore) -> None:
+    await begin(store)
+    first = await store.emergency(by="kim", reason="down")
+    second = await store.emergency(by="alex", reason="still down")
+
+    early = await store.rearm(epoch=first.epoch, by="kim", reason="fixed")
+    right = await store.rearm(epoch=second.epoch, by="kim", reason="fixed")
+
+    assert (early.status, right.accepted) == (StoreStatus.STALE_EPOCH, True)
+    assert await shown(store) == {"off"}
+
+
+async def test_several_flags_are_set_together_or_not_at_all(store: FlagStore) -> None:
+    fence = (await begin(store)).epoch
+
+    reply = await store.set_exposures(
+        {"basket": INTERNAL, "unknown": INTERNAL}, fence=fence, by="kim", reason="a stage"
+    )
+
+    assert reply.status is StoreStatus.UNKNOWN_FLAG
+    assert await shown(store) == {"off"}
+
+
+async def test_up_is_one_step_of_the_ladder_and_down_is_any(store: FlagStore) -> None:
+    fence = (await begin(store)).epoch
+
+    skipped = await to(store, CANARY, fence)
+    climbed = [await to(store, step, fence) for step in (INTERNAL, CANARY, FULL)]
+    down = await to(store, INTERNAL, fence)
+
+    assert skipped.status is StoreStatus.STEP_TOO_LARGE
+    assert all(reply.accepted for reply in (*climbed, down))
+
+
+async def test_a_flag_that_somebody_else_changed_is_not_overwritten(store: FlagStore) -> None:
+    fence = (await begin(store)).epoch
+    await to(store, INTERNAL, fence)
+
+    reply = await store.set_exposures(
+        {"basket": CANARY}, expected={"basket": OFF}, fence=fence, by="kim", reason="a stage"
+    )
+
+    assert reply.status is StoreStatus.CONFLICT
+
+
+async def test_a_retried_write_changes_the_store_once(store: FlagStore) -> None:
+    fence = (await begin(store)).epoch
+
+    first = await to(store, INTERNAL, fence, idempotency_key="stage-2")
+    again = await to(store, INTERNAL, fence, idempotency_key="stage-2")
+
+    snapshot = await store.read()
+    assert snapshot is not None
+    assert (first.replayed, again.replayed) == (False, True)
+    assert first.rev == again.rev == snapshot.rev
+
+
+@pytest.mark.parametrize("key", ["meta", "flags", "snap", "audit", "safety"])
+async def test_an_emergency_is_accepted_whatever_was_broken(store: FlagStore, redis: Redis, key: str) -> None:
+    await begin(store)
+    name = f"{{rf:production:shop}}:{key}"
+    await redis.delete(name)
+    await redis.lpush(name, "not what it should be")
+
+    reply = await store.emergency(by="kim", reason="down")
+
+    snapshot = await store.read()
+    assert reply.accepted
+    assert snapshot is not None
+    assert snapshot.latch
+
+
+async def test_an_emergency_works_on_an_empty_store_and_keeps_the_epoch_it_is_told(store: FlagStore) -> None:
+    reply = await store.emergency(by="kim", reason="down", min_epoch=41)
+
+    snapshot = await store.read()
+    assert snapshot is not None
+    assert (reply.epoch, snapshot.epoch, snapshot.latch) == (41, 41, True)
+
+
+async def test_a_group_has_one_owner_who_is_named_to_others(store: FlagStore) -> None:
+    await begin(store)
+
+    reply = await begin(store, owner="rollout/shop/other")
+
+    assert reply.status is StoreStatus.OWNED
+    assert "rollout/shop/1" in reply.sentence
+
+
+async def test_a_candidate_that_was_taken_back_is_refused_until_somebody_says_why_again(store: FlagStore) -> None:
+    await begin(store)
+    await store.refuse_candidates({"backend": "shop:2"}, by="kim", reason="errors")
+    await store.release(owner="rollout/shop/1", outcome="rolled_back")
+
+    refused = await begin(store, owner="rollout/shop/2")
+    again = await begin(store, owner="rollout/shop/3", again="it was the database")
+
+    assert refused.status is StoreStatus.REFUSED_CANDIDATE
+    assert again.accepted
+
+
+async def test_anchors_are_kept_beside_the_flags_for_whoever_goes_back_without_temporal(store: FlagStore) -> None:
+    fence = (await begin(store)).epoch
+    await store.record_anchors(fence=fence, anchors={"backend": '{"stable": "backend-1"}'})
+
+    safety = await store.read_safety()
+
+    assert safety.anchors == {"backend": '{"stable": "backend-1"}'}
+    assert safety.fence == fence
