@@ -6,6 +6,7 @@ The rollouts share one plan, so each test leaves its rollout closed and the plan
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import redis
 
 from local.stack import LocalStack
 from rollout.progress import RolloutProgress, RolloutStatus
+from starter import emergency
 from starter.rollouts import Rollouts
 from tests.starter.command_line import rollout
 from tests.starter.conftest import QUICK_PLAN, Look, Rollout
@@ -168,11 +170,20 @@ def test_an_emergency_is_carried_out_verified_and_final(
     assert command("start", QUICK_PLAN, "--image", f"backend={image}", "--again", "--reason", "was not it").code == 0
 
 
-def test_a_rearm_waits_for_the_rollout_that_guards_its_rollback(command: Rollout, look: Look, image: str) -> None:
+def test_a_rearm_waits_for_the_guard_and_what_is_armed_again_is_not_called_safe(
+    command: Rollout, look: Look, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     command("start", QUICK_PLAN, "--image", f"backend={image}")
+    command("emergency-rollback", "--reason", "a mistake")
     too_early = command("rearm", "quick", "--reason", "impatience")
     assert too_early.code == 2
     assert "its rollout is still open and would set the latch again. Nothing was changed" in too_early.err
+    look(closed)
+    assert command("rearm", "quick", "--reason", "patience").code == 0
+    monkeypatch.setattr(emergency, "FLAGS_MUST_SHOW_WITHIN", timedelta(seconds=0.3))
+    not_latched = command("emergency-rollback", "quick", "--reason", "once more")
+    assert not_latched.code == 1
+    assert "NOT VERIFIED: the rollout says that it is rolled back, but the flag store" in not_latched.err
 
 
 def test_following_a_candidate_that_fails_a_gate_ends_with_code_1(stack: LocalStack, image: str) -> None:
