@@ -170,14 +170,14 @@ def test_an_emergency_is_carried_out_verified_and_final(
     assert command("start", QUICK_PLAN, "--image", f"backend={image}", "--again", "--reason", "was not it").code == 0
 
 
-def test_a_rearm_waits_for_the_guard_and_what_is_armed_again_is_not_called_safe(
+def test_a_rearm_waits_for_an_open_rollout_and_what_is_armed_again_is_not_called_safe(
     command: Rollout, look: Look, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command("start", QUICK_PLAN, "--image", f"backend={image}")
-    command("emergency-rollback", "--reason", "a mistake")
     too_early = command("rearm", "quick", "--reason", "impatience")
     assert too_early.code == 2
     assert "its rollout is still open and would set the latch again. Nothing was changed" in too_early.err
+    command("emergency-rollback", "--reason", "a mistake")
     look(closed)
     assert command("rearm", "quick", "--reason", "patience").code == 0
     monkeypatch.setattr(emergency, "FLAGS_MUST_SHOW_WITHIN", timedelta(seconds=0.3))
