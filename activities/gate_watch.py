@@ -40,6 +40,8 @@ from rollout.wording import judgements_in_a_line
 STILL_SOAKING = "StillSoaking"
 # A look judges at most this much backlog before it saves its state, so that a long outage is caught up in pieces.
 INTERVALS_PER_LOOK = 240
+# Late data are looked for now and then: a gap is asked for whole, and it may be hours long.
+INTERVALS_BETWEEN_GAP_QUERIES = 15
 BETWEEN_HEARTBEATS = timedelta(seconds=5)
 # However late a look is, the next one does not follow at once.
 SHORTEST_PAUSE = timedelta(milliseconds=200)
@@ -141,7 +143,8 @@ class GateWatchActivities:
         return max((delay for delay in delays if isinstance(delay, timedelta)), default=timedelta())
 
     async def _ask(self, request: WatchRequest, soak: SoakState, ends: list[datetime]) -> Answers:
-        gaps = [end for end in missing(soak) if end > ends[0] - LATEST_ARRIVAL]
+        asked_now = (ends[-1] - soak.since) // soak.interval % INTERVALS_BETWEEN_GAP_QUERIES == 0
+        gaps = [end for end in missing(soak) if end > ends[0] - LATEST_ARRIVAL] if asked_now else []
         first = {
             metric: max(soak.since, min([*ends, *gaps]) - _longest_window(request, metric, soak.interval))
             for metric in _queries(request)

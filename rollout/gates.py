@@ -18,6 +18,8 @@ from rollout.verdict import Judgement, Lack, Verdict
 Action = Literal["rollback", "hold", "warn"]
 Statistic = Literal["bad_share", "good_share", "p50", "p95", "p99", "mean", "level"]
 
+SHARE_DIGITS, NUMBER_DIGITS = 6, 4
+
 QUANTILES: dict[Statistic, float] = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 UNITS: dict[Statistic, tuple[Unit, ...]] = {
     "bad_share": ("share",),
@@ -336,7 +338,9 @@ def _shown(statistic: Statistic, sample: Sample) -> str:
 def _against_limit(gate: ThresholdGate, sample: Sample) -> tuple[Verdict, str, str]:
     value, low, high = _estimate(gate.statistic, sample)
     limit = gate.limit.value
-    shown = str(Limit(value=float(f"{value:.6g}"), unit=gate.limit.unit))
+    # Six digits of a share, so that one violation in 100,000 does not read as 100 %.
+    digits = SHARE_DIGITS if gate.limit.unit == "share" else NUMBER_DIGITS
+    shown = str(Limit(value=float(f"{value:.{digits}g}"), unit=gate.limit.unit))
     if gate.at_least is not None:
         kept, broken = value >= limit, high < limit
     elif gate.below is not None:

@@ -56,7 +56,7 @@ class HttpCheck(Part):
 
 
 class RedisCheck(Part):
-    """The flag store answers, and takes and returns a value."""
+    """The flag store answers a read of this plan's group."""
 
     kind: Literal["redis"]
 

@@ -134,8 +134,12 @@ class RolloutProgress(_Record):
     @property
     def exposed_to(self) -> str:
         """Who sees the features now, over all flags and splits."""
-        shares = sorted({exposure.in_words() for exposure in self.flags.values()})
-        return ", ".join(shares) or self.current.exposure
+        if self.flags:
+            return ", ".join(sorted({exposure.in_words() for exposure in self.flags.values()}))
+        if not self.candidates:
+            return self.current.exposure
+        shares = {self.traffic[key].share_of(candidate.revision) for key, candidate in self.candidates.items()}
+        return ", ".join(f"{share} % of the traffic" for share in sorted(shares))
 
     def note(self, at: datetime, kind: EventKind, text: str, by: str | None = None) -> None:
         self.timeline.append(Event(at=at, kind=kind, text=text, by=by))

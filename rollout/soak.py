@@ -99,15 +99,15 @@ def record(
 ) -> tuple[SoakState, Transition | None]:
     """The soak after the interval that ends at `end`.
 
-    A gate that fails with `warn` neither holds nor stops credit. A FAIL with `rollback` breaches at once; every other
-    answer than PASS, IDLE or a warning stops the credit clock, and becomes a hold: at once for FAIL, SUSPECT and
-    ERROR that lasts, after a few intervals for missing data, after the gate's `page_after` for a sample that is
-    still too small.
+    A gate whose action is `warn` neither holds nor stops credit, whatever it answers. A FAIL with `rollback`
+    breaches at once. Every other answer than PASS and IDLE stops the credit clock and becomes a hold: at once for
+    FAIL and SUSPECT, after a few intervals for an ERROR or missing data, after the gate's `page_after` for a sample
+    that is still too small.
     """
-    deciding = {name: judgement for name, judgement in judgements.items() if not _only_warns(judgement, actions[name])}
+    deciding = {name: judgement for name, judgement in judgements.items() if actions[name] != "warn"}
     verdict = worst(deciding.values())
     failed = tuple(sorted(name for name, judgement in deciding.items() if judgement.verdict is Verdict.FAIL))
-    warned = tuple(sorted(set(judgements) - set(deciding)))
+    warned = tuple(sorted(name for name in set(judgements) - set(deciding) if judgements[name].verdict is Verdict.FAIL))
     moved = state.model_copy(update={"judged_until": end, "warned": warned})
     if any(actions[name] == "rollback" for name in failed):
         return moved.model_copy(update={"standing": "failed", "causes": failed}), "breached"
@@ -148,10 +148,6 @@ def _widened(gaps: tuple[Gap, ...], end: datetime, interval: timedelta) -> tuple
     if gaps and gaps[-1].until == start:
         return (*gaps[:-1], Gap(since=gaps[-1].since, until=end))
     return (*gaps, Gap(since=start, until=end))
-
-
-def _only_warns(judgement: Judgement, action: Action) -> bool:
-    return judgement.verdict is Verdict.FAIL and action == "warn"
 
 
 def _passed(moved: SoakState, before: SoakState, credit: timedelta) -> tuple[SoakState, Transition | None]:

@@ -196,6 +196,7 @@ class CanaryRolloutWorkflow:
         self._progress.suspensions.append(Suspension(since=workflow.now()))
         self._commanded("paused", command)
         self._forward.suspensions_changed()
+        self._context.stand(RolloutStatus.PAUSED, self._context.paused_why(), f"`rollout resume {self._progress.plan}`")
         return self._answer("paused", f"gates go on being judged; `rollout resume {self._progress.plan}` goes on")
 
     @pause.validator
@@ -211,7 +212,7 @@ class CanaryRolloutWorkflow:
         suspensions[-1] = Suspension(since=suspensions[-1].since, until=workflow.now())
         self._commanded("resumed", command)
         self._forward.suspensions_changed()
-        return self._answer("resumed", "the credit clock runs again")
+        return Answer(happened="resumed", next="the credit clock runs again", status="resumed")
 
     @resume.validator
     def _may_resume(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)

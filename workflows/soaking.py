@@ -129,9 +129,10 @@ class Soaking:
             )
             context.stand(RolloutStatus.HOLDING, why, following)
         else:
-            left = duration_in_words(max(target - state.credit, timedelta()))
-            why = f"soaking in {stage.name}, features for {exposures.in_words(stage.exposure)}"
-            context.stand(RolloutStatus.SOAKING, why, f"{left} of credit to go, then {self._after(stage, state)}")
+            why = f"soaking in {stage.name}, exposed to {self._progress.exposed_to}"
+            context.stand(
+                RolloutStatus.SOAKING, why, f"{duration_in_words(target)} of credit, then {self._after(stage, state)}"
+            )
 
     def _after(self, stage: Stage, state: StageProgress) -> str:
         rising = [percent for percent in stage.percents if percent > 0]
