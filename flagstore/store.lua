@@ -1,49 +1,89 @@
 -- Every change of a group's flags, as one atomic step. Refusals are answers, not errors: only a fault may be retried.
+-- The contract, with every refusal and its order, is docs/flags.md.
 --
--- KEYS  meta flags snap audit idem safety          (all of one group, one hash slot)
--- ARGV  op, request digest, idempotency ttl in ms, channel, arguments as JSON
--- returns  { status, epoch, rev, detail, replayed 0/1 }
+-- KEYS     meta flags snap audit idem safety acks lease         (all of one group, one hash slot)
+-- ARGV     op, request digest, idempotency ttl in ms, channel, arguments as JSON, attempt
+-- returns  { status, epoch, rev, detail, replayed 0/1, snapshot text or '' }
 
-local META, FLAGS, SNAP, AUDIT, IDEM, SAFETY = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local op, digest, ttl, channel = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local a = cjson.decode(ARGV[5])
+local META, FLAGS, SNAP, AUDIT, IDEM, SAFETY, ACKS, LEASE = unpack(KEYS)
+local KINDS = { 'hash', 'hash', 'string', 'stream', 'string', 'hash', 'hash', 'string' }
+local OFF = '{"exposure":"off","bp":0,"stage":"off"}'
+local op, digest, ttl, channel, arguments, attempt = unpack(ARGV)
+local a = cjson.decode(arguments)
 local detail = ''
 
--- An emergency is accepted from every state of the database: a key of a wrong type is removed, and that is told.
 if op == 'emergency' then
-  local kinds = { [META] = 'hash', [FLAGS] = 'hash', [SNAP] = 'string', [AUDIT] = 'stream', [IDEM] = 'string', [SAFETY] = 'hash' }
-  for _, key in ipairs(KEYS) do
-    local kind = redis.call('TYPE', key).ok
-    if kind ~= 'none' and kind ~= kinds[key] then
-      redis.call('DEL', key)
-      detail = detail .. 'removed ' .. key .. ' of type ' .. kind .. '; '
-    end
+  -- First a write that needs no memory: after it Redis lets the rest of the script write even when memory is full.
+  redis.call('DEL', LEASE)
+end
+
+-- A key of a wrong type is a damaged store. An emergency removes it, and tells; everything else is refused.
+for place, key in ipairs(KEYS) do
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'none' and kind ~= KINDS[place] then
+    if op ~= 'emergency' then return { 'DAMAGED', 0, 0, key .. ' is of type ' .. kind, 0, '' } end
+    redis.call('DEL', key)
+    detail = detail .. 'removed ' .. key .. ' of type ' .. kind .. '; '
   end
 end
 
-local prior = redis.call('GET', IDEM)
-if prior then
-  local known = cjson.decode(prior)
-  if known.digest ~= digest then
-    return { 'IDEM_MISMATCH', 0, 0, 'this key was used for another request', 0 }
-  end
-  return { known.status, known.epoch, known.rev, known.detail, 1 }
+local function decoded(text)
+  local fine, value = pcall(cjson.decode, text or '')
+  return fine and type(value) == 'table' and value or nil
 end
 
-local function number(field) return tonumber(redis.call('HGET', META, field) or nil) end
+-- A flag's document, if it is one.
+local function document_in(text)
+  local found = decoded(text)
+  if not found or type(found.bp) ~= 'number' or type(found.stage) ~= 'string' then return nil end
+  if found.exposure ~= 'off' and found.exposure ~= 'audience' and found.exposure ~= 'percent' then return nil end
+  return found
+end
 
-local epoch, rev, latch = number('epoch'), number('rev') or 0, redis.call('HGET', META, 'latch') == '1'
+-- A whole number that Lua's doubles hold exactly; nil for anything else that may stand in a damaged store.
+local function whole(text)
+  if type(text) == 'number' then text = string.format('%.0f', text) end
+  if type(text) == 'string' and #text <= 15 and string.find(text, '^%d+$') then return tonumber(text) end
+  return nil
+end
+
+local epoch = whole(redis.call('HGET', META, 'epoch'))
+local rev = whole(redis.call('HGET', META, 'rev')) or 0
+local latch = redis.call('HGET', META, 'latch') == '1'
 local instant = redis.call('TIME')
 local ms = string.format('%.0f', tonumber(instant[1]) * 1000 + math.floor(tonumber(instant[2]) / 1000))
+
+local function answer(status, told)
+  return { status, epoch or 0, rev, told or '', 0, redis.call('GET', SNAP) or '' }
+end
+
+-- The dead-man's lease is renewed all the time: it needs no memory of requests and leaves no audit entry.
+if op == 'renew' then
+  local lives = whole(redis.call('HGET', META, 'deadman'))
+  if not epoch then return answer('UNINITIALISED') end
+  if a.fence < epoch then return answer('STALE_EPOCH', tostring(epoch)) end
+  if a.fence > epoch then return answer('LOST_WRITES', tostring(epoch)) end
+  if latch then return answer('LATCHED', redis.call('HGET', SAFETY, 'latched_by') or '') end
+  if not lives then return answer('UNCHANGED') end
+  redis.call('SET', LEASE, epoch, 'PX', lives)
+  return answer('OK')
+end
+
+local prior = decoded(redis.call('GET', IDEM))
+if prior then
+  if prior.digest ~= digest then return answer('IDEM_MISMATCH') end
+  return { prior.status, prior.epoch, prior.rev, prior.detail, 1, redis.call('GET', SNAP) or '' }
+end
+
+for _, flag in ipairs(op == 'emergency' and {} or redis.call('HKEYS', FLAGS)) do
+  if not document_in(redis.call('HGET', FLAGS, flag)) then
+    return answer('DAMAGED', FLAGS .. ' holds no document for ' .. flag)
+  end
+end
 
 local function order(document)
   if document.exposure == 'off' then return -1 end
   return document.bp
-end
-
-local function document_of(flag)
-  local text = redis.call('HGET', FLAGS, flag)
-  return text and cjson.decode(text) or nil
 end
 
 local function snapshot_text(head)
@@ -52,142 +92,210 @@ local function snapshot_text(head)
   for _, name in ipairs(names) do
     parts[#parts + 1] = cjson.encode(name) .. ':' .. redis.call('HGET', FLAGS, name)
   end
-  local cohort = redis.call('HGET', META, 'cohort')
+  local cohort, audience = redis.call('HGET', META, 'cohort'), redis.call('HGET', META, 'audience')
+  local lives = whole(redis.call('HGET', META, 'deadman'))
   return string.format(
-    '{"v":1,"epoch":%d,"rev":%d,"latch":%s,"ms":%s,"h":"%s","cohort":%s,"audience":%s,"flags":{%s}}',
+    '{"v":1,"epoch":%d,"rev":%d,"latch":%s,"ms":%s,"h":"%s","cohort":%s,"audience":%s,"flags":{%s}%s}',
     epoch, rev, latch and 'true' or 'false', ms, head,
     cohort and cohort ~= '' and cjson.encode(cohort) or 'null',
-    redis.call('HGET', META, 'audience') or '{"domains":[],"users":[]}',
-    table.concat(parts, ','))
+    decoded(audience) and audience or '{"domains":[],"users":[]}',
+    table.concat(parts, ','),
+    lives and string.format(',"deadman_ms":%d', lives) or '')
 end
 
--- Every first outcome leaves one audit entry, chained to the one before it.
+-- Documents that this call changes, for the audit: flag -> { before or null, after or null }, as JSON.
+local changes = {}
+
+local function note(flag, before, after)
+  before = document_in(before) and before or 'null'
+  changes[#changes + 1] = cjson.encode(flag) .. ':[' .. before .. ',' .. (after or 'null') .. ']'
+end
+
+local function put(flag, text)
+  local before = redis.call('HGET', FLAGS, flag)
+  if before == text then return false end
+  note(flag, before, text)
+  redis.call('HSET', FLAGS, flag, text)
+  return true
+end
+
+-- Every first outcome leaves one audit entry, chained to the one before it, and is remembered under its key.
 local function finish(status, told)
   local head = redis.call('HGET', META, 'head') or ''
-  local body = cjson.encode({ op = op, status = status, args = ARGV[5], epoch = epoch or 0, rev = rev })
+  local body = string.format(
+    '{"op":"%s","status":"%s","epoch":%d,"rev":%d,"attempt":%d,"detail":%s,"arguments":%s,"changes":{%s}}',
+    op, status, epoch or 0, rev, attempt, cjson.encode(told or ''), arguments, table.concat(changes, ','))
   local chained = redis.sha1hex(head .. body .. ms)
   redis.call('HSET', META, 'head', chained)
-  redis.call('XADD', AUDIT, '*', 'op', op, 'status', status, 'by', a.by or '', 'reason', a.reason or '',
-    'attempt', tostring(a.attempt or 1), 'epoch', epoch or 0, 'rev', rev, 'ms', ms, 'body', body, 'h', chained)
-  redis.call('SET', IDEM, cjson.encode({ digest = digest, status = status, epoch = epoch or 0, rev = rev, detail = told or '' }), 'PX', ttl)
-  return { status, epoch or 0, rev, told or '', 0 }
+  local entry = { 'XADD', AUDIT, '*', 'body', body, 'ms', ms, 'prev', head, 'h', chained }
+  local added = redis.pcall(unpack(entry))
+  if type(added) == 'table' and added.err then
+    -- A stream whose last possible id is used up takes nothing any more; a change must not stop half way for it.
+    redis.call('DEL', AUDIT)
+    redis.call(unpack(entry))
+  end
+  redis.call('SET', IDEM, cjson.encode({
+    digest = digest, status = status, epoch = epoch or 0, rev = rev, detail = told or '' }), 'PX', ttl)
+  return answer(status, told)
 end
 
 -- An accepted change of documents, latch or epoch: one revision more, stored and published as one text.
 local function commit(told)
   rev = rev + 1
   redis.call('HSET', META, 'epoch', epoch, 'rev', rev, 'latch', latch and '1' or '0')
-  local answer = finish('OK', told)
+  finish('OK', told)
   local text = snapshot_text(redis.call('HGET', META, 'head'))
   redis.call('SET', SNAP, text)
   redis.call('PUBLISH', channel, text)
-  return answer
+  return answer('OK', told)
 end
 
-local function all_off()
+-- Documents of all flags as one JSON object; '' where there are none.
+local function documents()
+  local parts = {}
   for _, flag in ipairs(redis.call('HKEYS', FLAGS)) do
-    redis.call('HSET', FLAGS, flag, '{"exposure":"off","bp":0,"stage":"off"}')
+    local text = redis.call('HGET', FLAGS, flag)
+    if document_in(text) then parts[#parts + 1] = cjson.encode(flag) .. ':' .. text end
   end
+  return #parts > 0 and '{' .. table.concat(parts, ',') .. '}' or ''
 end
 
 if op == 'emergency' then
-  if not latch then
-    local former = {}
-    local names = redis.call('HKEYS', FLAGS)
-    for _, flag in ipairs(names) do former[flag] = redis.call('HGET', FLAGS, flag) end
-    if #names > 0 then redis.call('HSET', SAFETY, 'former', cjson.encode(former)) end
+  -- The epoch rises above every one that any surviving key still knows.
+  local snapshot = decoded(redis.call('GET', SNAP)) or {}
+  epoch = math.max(epoch or 0, whole(snapshot.epoch) or 0, whole(redis.call('HGET', SAFETY, 'fence')) or 0) + 1
+  epoch = math.max(epoch, whole(a.min_epoch) or 0)
+  rev = math.max(rev, whole(snapshot.rev) or 0)
+  local former = documents()
+  -- A second emergency must not forget what the first one turned off.
+  if not latch and former ~= '' then redis.call('HSET', SAFETY, 'former', former) end
+  if type(snapshot.flags) == 'table' then
+    for flag in pairs(snapshot.flags) do if type(flag) == 'string' then put(flag, OFF) end end
   end
-  all_off()
-  epoch = math.max((epoch or 0) + 1, a.min_epoch or 0)
+  for _, flag in ipairs(redis.call('HKEYS', FLAGS)) do put(flag, OFF) end
   latch = true
-  redis.call('HSET', SAFETY, 'fence', epoch)
+  redis.call('HSET', SAFETY, 'fence', epoch, 'latched_by', a.by .. ': ' .. a.reason)
   return commit(detail)
 end
 
 if op == 'begin' then
   if latch then return finish('LATCHED', redis.call('HGET', SAFETY, 'latched_by') or '') end
   local owner = redis.call('HGET', SAFETY, 'owner')
-  if owner and owner ~= '' and owner ~= a.owner then return finish('OWNED', owner) end
-  if owner == a.owner then return finish('OK', owner) end
+  if owner and owner ~= a.owner then return finish('OWNED', owner) end
+  if owner and epoch and epoch >= (a.min_epoch or 0) then return finish('UNCHANGED', owner) end
   if not a.again then
+    -- One new image makes it another candidate: a fixed backend may come with the auth that was taken back with it.
+    local refused, known = {}, 0
     for service, image in pairs(a.candidates) do
+      known = known + 1
       if redis.call('HEXISTS', SAFETY, 'refused:' .. service .. '=' .. image) == 1 then
-        return finish('REFUSED_CANDIDATE', image)
+        refused[#refused + 1] = image
       end
     end
+    table.sort(refused)
+    if known > 0 and #refused == known then return finish('REFUSED_CANDIDATE', table.concat(refused, ', ')) end
   end
-  redis.call('DEL', FLAGS)
-  for _, flag in ipairs(a.flags) do redis.call('HSET', FLAGS, flag, '{"exposure":"off","bp":0,"stage":"off"}') end
-  redis.call('HSET', META, 'cohort', a.cohort or '', 'audience', a.audience, 'ladder', a.ladder)
+  local before = documents()
   epoch = math.max((epoch or 0) + 1, a.min_epoch or 0)
+  redis.call('HDEL', SAFETY, 'anchors', 'former', 'before')
   redis.call('HSET', SAFETY, 'owner', a.owner, 'fence', epoch)
-  redis.call('HDEL', SAFETY, 'anchors', 'former')
+  if before ~= '' then redis.call('HSET', SAFETY, 'before', before) end
+  local named = {}
+  for _, flag in ipairs(a.flags) do
+    named[flag] = true
+    put(flag, OFF)
+  end
+  for _, flag in ipairs(redis.call('HKEYS', FLAGS)) do
+    if not named[flag] then
+      note(flag, redis.call('HGET', FLAGS, flag), nil)
+      redis.call('HDEL', FLAGS, flag)
+    end
+  end
+  redis.call('HSET', META, 'cohort', a.cohort or '', 'audience', a.audience, 'ladders', a.ladders)
+  redis.call('HDEL', META, 'deadman')
+  redis.call('DEL', ACKS, LEASE)
+  if a.deadman then
+    redis.call('HSET', META, 'deadman', a.deadman)
+    redis.call('SET', LEASE, epoch, 'PX', a.deadman)
+  end
   return commit('')
 end
 
 -- From here on a database that lost its data is seen as such; no epoch is invented.
-if not epoch then return { 'UNINITIALISED', 0, 0, '', 0 } end
+if not epoch then return answer('UNINITIALISED') end
 
 if op == 'set' then
-  local up = false
-  local ladder = cjson.decode(redis.call('HGET', META, 'ladder') or '[]')
-  for flag, to in pairs(a.to) do
-    local current = document_of(flag)
+  local flags, targets, exposes = {}, {}, false
+  for flag, text in pairs(a.to) do
+    flags[#flags + 1] = flag
+    targets[flag] = cjson.decode(text)
+    exposes = exposes or order(targets[flag]) >= 0
+  end
+  table.sort(flags)
+  -- Turning off is always allowed, by anybody. Any exposure needs the fence of the present and no latch.
+  if exposes then
+    if a.fence < epoch then return finish('STALE_EPOCH', tostring(epoch)) end
+    if a.fence > epoch then return finish('LOST_WRITES', tostring(epoch)) end
+    if latch then return finish('LATCHED', redis.call('HGET', SAFETY, 'latched_by') or '') end
+  end
+  local ladders = decoded(redis.call('HGET', META, 'ladders')) or {}
+  for _, flag in ipairs(flags) do
+    local current = document_in(redis.call('HGET', FLAGS, flag))
     if not current then return finish('UNKNOWN_FLAG', flag) end
-    if a.expected and a.expected[flag] and order(a.expected[flag]) ~= order(current) then
-      return finish('CONFLICT', flag)
-    end
-    if order(to) > order(current) then
-      up = true
-      local step = false
-      for _, rung in ipairs(ladder) do
-        if rung > order(current) then step = rung == order(to) break end
+    local stands, wanted = order(current), order(targets[flag])
+    if wanted > stands then
+      local next_rung
+      for _, rung in ipairs(ladders[flag] or {}) do
+        if rung > stands and (not next_rung or rung < next_rung) then next_rung = rung end
       end
-      if not step then detail = flag end
+      if wanted ~= next_rung then return finish('STEP_TOO_LARGE', flag) end
     end
-    if order(to) > -1 then up = true end
+    local expected = a.expected and a.expected[flag]
+    if expected and expected ~= stands then return finish('CONFLICT', flag) end
   end
-  if up then
-    if a.fence ~= epoch then return finish('STALE_EPOCH', tostring(epoch)) end
-    if latch then return finish('LATCHED', '') end
-    if detail ~= '' then return finish('STEP_TOO_LARGE', detail) end
-  end
-  for flag, to in pairs(a.to) do redis.call('HSET', FLAGS, flag, a.documents[flag]) end
+  local changed = false
+  for _, flag in ipairs(flags) do changed = put(flag, a.to[flag]) or changed end
+  if not changed then return finish('UNCHANGED') end
   return commit('')
 end
 
 if op == 'rearm' then
   if a.epoch ~= epoch then return finish('STALE_EPOCH', tostring(epoch)) end
-  if not latch then return finish('NOT_LATCHED', '') end
+  if not latch then return finish('NOT_LATCHED') end
   latch = false
-  if a.restore then
-    local former = redis.call('HGET', SAFETY, 'former')
-    if former then
-      for flag, text in pairs(cjson.decode(former)) do redis.call('HSET', FLAGS, flag, text) end
+  local former = a.restore and decoded(redis.call('HGET', SAFETY, 'former'))
+  if former then
+    for flag, document in pairs(former) do
+      put(flag, string.format('{"exposure":%s,"bp":%d,"stage":%s}',
+        cjson.encode(document.exposure), document.bp, cjson.encode(document.stage)))
     end
   end
-  redis.call('HDEL', SAFETY, 'owner')
+  -- With the owner goes the dead-man: nobody would renew its lease.
+  redis.call('HDEL', SAFETY, 'owner', 'latched_by', 'former')
+  redis.call('HDEL', META, 'deadman')
   return commit('')
 end
 
 if op == 'anchors' then
   if a.fence < epoch then return finish('STALE_EPOCH', tostring(epoch)) end
-  redis.call('HSET', SAFETY, 'anchors', a.anchors, 'fence', a.fence)
-  return finish('OK', '')
+  redis.call('HSET', SAFETY, 'anchors', a.anchors)
+  return finish('OK')
 end
 
 if op == 'refuse' then
   for service, image in pairs(a.candidates) do
-    redis.call('HSET', SAFETY, 'refused:' .. service .. '=' .. image, a.reason)
+    redis.call('HSET', SAFETY, 'refused:' .. service .. '=' .. image, a.by .. ': ' .. a.reason)
   end
-  return finish('OK', '')
+  return finish('OK')
 end
 
 if op == 'release' then
   local owner = redis.call('HGET', SAFETY, 'owner')
-  if owner and owner ~= '' and owner ~= a.owner then return finish('OWNED', owner) end
+  if owner ~= a.owner then return finish('UNCHANGED', owner or '') end
   redis.call('HDEL', SAFETY, 'owner')
-  return finish('OK', '')
+  if redis.call('HDEL', META, 'deadman') == 0 then return finish('OK') end
+  redis.call('DEL', LEASE)
+  return commit('')
 end
 
 return redis.error_reply('ERR unknown operation ' .. op)

@@ -11,113 +11,53 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from importlib.resources import files
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.exceptions import ResponseError
 
+from flagstore.acknowledgements import Acknowledgement, Confirmations, confirmations, current_acknowledgements
+from flagstore.audit import AuditEntry, AuditVerdict, verify_chain
+from flagstore.commands import commands
+from flagstore.connection import ANSWER_WITHIN, connect
+from flagstore.keys import KeyFamily, groups_key
+from flagstore.replies import DamagedStore, SafetyState, StoreReply, StoreStatus
 from rollout.flags import Audience, Exposure, FlagSnapshot
 
-ANSWER_WITHIN = timedelta(seconds=2)
-"""A command that is not answered by then has failed; whether it was carried out is settled by its idempotency key."""
+__all__ = [
+    "ANSWER_WITHIN",
+    "DamagedStore",
+    "FlagStore",
+    "SafetyState",
+    "StoreReply",
+    "StoreStatus",
+    "connect",
+]
+
 IDEMPOTENCY_KEPT = timedelta(days=30)
+REFUSED_PREFIX = "refused:"
+
+Ladder = Sequence[Exposure] | Mapping[str, Sequence[Exposure]]
+"""The exposures that may be climbed to, one step at a time: the same for all flags, or by flag."""
 
 _SCRIPT = files("flagstore").joinpath("store.lua").read_text(encoding="utf-8")
-
-
-class StoreStatus(StrEnum):
-    """OK, or the name of a refusal."""
-
-    OK = "OK"
-    STALE_EPOCH = "STALE_EPOCH"
-    LATCHED = "LATCHED"
-    NOT_LATCHED = "NOT_LATCHED"
-    OWNED = "OWNED"
-    REFUSED_CANDIDATE = "REFUSED_CANDIDATE"
-    CONFLICT = "CONFLICT"
-    STEP_TOO_LARGE = "STEP_TOO_LARGE"
-    UNKNOWN_FLAG = "UNKNOWN_FLAG"
-    UNINITIALISED = "UNINITIALISED"
-    IDEM_MISMATCH = "IDEM_MISMATCH"
-
-
-_SENTENCES = {
-    StoreStatus.OK: "done",
-    StoreStatus.STALE_EPOCH: "a newer rollout or an emergency has come since: the store is at epoch {detail}",
-    StoreStatus.LATCHED: "the kill switch of {group} is set; `rollout rearm {group} --reason …` clears it",
-    StoreStatus.NOT_LATCHED: "the kill switch of {group} is not set, there is nothing to rearm",
-    StoreStatus.OWNED: "{group} is owned by {detail}",
-    StoreStatus.REFUSED_CANDIDATE: (
-        "{detail} was rolled back before; start it with `--again --reason …` if that is what you want"
-    ),
-    StoreStatus.CONFLICT: "flag {detail} is not at the exposure that was expected: somebody else changed it",
-    StoreStatus.STEP_TOO_LARGE: "flag {detail} would skip a step of the plan; up is one step at a time",
-    StoreStatus.UNKNOWN_FLAG: "flag {detail} does not belong to {group}",
-    StoreStatus.UNINITIALISED: "the flag store holds nothing for {group}: no rollout has begun, or its data were lost",
-    StoreStatus.IDEM_MISMATCH: "the idempotency key was used before for another request",
-}
-
-
-@dataclass(frozen=True)
-class StoreReply:
-    """What the store did. `replayed` means that this key was used before: the first answer is repeated."""
-
-    status: StoreStatus
-    epoch: int
-    rev: int
-    detail: str
-    replayed: bool
-    group: str
-
-    @property
-    def accepted(self) -> bool:
-        return self.status is StoreStatus.OK
-
-    @property
-    def sentence(self) -> str:
-        return _SENTENCES[self.status].format(detail=self.detail, group=self.group)
-
-
-class SafetyState(BaseModel):
-    """What a way back without Temporal needs to know. `anchors` are JSON per service, opaque to the store."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    owner: str | None = None
-    fence: int = 0
-    anchors: dict[str, str] = Field(default_factory=dict)
-    refused: dict[str, str] = Field(default_factory=dict, description="`service=image` to the reason")
-
-
-def connect(url: str) -> Redis:
-    """A client for the store: `redis://`, `rediss://` or `unix://`. Nothing is retried silently.
-
-    A reply that is lost after a write was carried out would be written again by a silent retry; here the caller
-    decides, with the same idempotency key.
-    """
-    return Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=ANSWER_WITHIN.total_seconds(),
-        socket_connect_timeout=ANSWER_WITHIN.total_seconds(),
-        retry=Retry(NoBackoff(), 0),
-    )
+_DOCUMENTS = TypeAdapter(dict[str, Exposure])
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class FlagStore:
-    """The flags of one group in one environment."""
+    """The flags of one group in one environment.
+
+    Every method may raise `redis.RedisError` when the store does not answer: whether a write was carried out is then
+    unknown, and the same call with the same idempotency key settles it.
+    """
 
     def __init__(self, redis: Redis, environment: str, group: str) -> None:
-        self._redis = redis
-        self._group = group
-        self._family = f"{{rf:{environment}:{group}}}"
-        self._script = redis.register_script(_SCRIPT)
+        self._redis = commands(redis)
+        self.keys = KeyFamily(environment, group)
 
     async def begin(
         self,
@@ -127,13 +67,19 @@ class FlagStore:
         flags: Sequence[str],
         audience: Audience,
         cohort: str | None,
-        ladder: Sequence[Exposure],
+        ladder: Ladder,
         candidates: Mapping[str, str],
         again: str | None = None,
         min_epoch: int | None = None,
+        deadman: timedelta | None = None,
         idempotency_key: str | None = None,
     ) -> StoreReply:
-        """Take ownership with every flag off; the reply's epoch is the fence of this rollout."""
+        """Take ownership with every flag off; the reply's epoch is the fence of this rollout.
+
+        The owner that begins again gets the fence it has. `again` is the reason why a candidate that was rolled back
+        may be tried once more. With `deadman`, flags are on only while `renew_lease` is called more often than that.
+        """
+        by_flag = ladder if isinstance(ladder, Mapping) else dict.fromkeys(flags, ladder)
         arguments = {
             "owner": owner,
             "by": by,
@@ -141,11 +87,14 @@ class FlagStore:
             "flags": list(flags),
             "audience": audience.model_dump_json(),
             "cohort": cohort,
-            "ladder": json.dumps([exposure.order for exposure in ladder]),
+            "ladders": json.dumps({flag: [step.order for step in steps] for flag, steps in by_flag.items()}),
             "candidates": dict(candidates),
             "again": again,
             "min_epoch": min_epoch,
+            "deadman": None if deadman is None else round(deadman / _MILLISECOND),
         }
+        # Listed before it begins, in a slot of its own: no group is ever exposed that `emergency_all` cannot find.
+        await self._redis.sadd(groups_key(self.keys.environment), self.keys.group)
         return await self._run("begin", arguments, idempotency_key)
 
     async def set_exposures(
@@ -161,9 +110,8 @@ class FlagStore:
     ) -> StoreReply:
         """Set several flags at once, or none. Turning off needs no fence and ignores the latch."""
         arguments = {
-            "to": {flag: exposure.model_dump() for flag, exposure in to.items()},
-            "documents": {flag: exposure.model_dump_json() for flag, exposure in to.items()},
-            "expected": {flag: exposure.model_dump() for flag, exposure in expected.items()} if expected else None,
+            "to": {flag: exposure.model_dump_json() for flag, exposure in to.items()},
+            "expected": {flag: exposure.order for flag, exposure in expected.items()} if expected else None,
             "fence": fence,
             "by": by,
             "reason": reason,
@@ -204,50 +152,108 @@ class FlagStore:
         outcome: Literal["completed", "refused", "rolled_back"],
         idempotency_key: str | None = None,
     ) -> StoreReply:
-        """Give ownership back."""
+        """Give ownership back; UNCHANGED where somebody else, or nobody, has it."""
         return await self._run("release", {"owner": owner, "reason": outcome}, idempotency_key)
 
+    async def renew_lease(self, *, fence: int) -> StoreReply:
+        """Say that the rollout which began with a dead-man is alive. Raises no revision, leaves no audit entry."""
+        return await self._run("renew", {"fence": fence}, idempotency_key="none")
+
     async def read(self) -> FlagSnapshot | None:
-        """The documents now; None where no rollout has begun or the data were lost."""
-        text = await self._redis.get(self._key("snap"))
-        return None if text is None else FlagSnapshot.model_validate_json(text)
+        """The documents now; None where no rollout has begun or the data were lost.
+
+        Raises:
+            DamagedStore: what is stored is no snapshot.
+        """
+        try:
+            return _snapshot(await self._redis.get(self.keys.snapshot))
+        except ResponseError as failure:
+            raise self._damaged(self.keys.snapshot, failure) from failure
 
     async def read_safety(self) -> SafetyState:
-        """Owner, fence, anchors and refused candidates, in one call."""
-        held = {str(field): str(value) for field, value in (await self._redis.hgetall(self._key("safety"))).items()}
-        refused = {name.removeprefix("refused:"): why for name, why in held.items() if name.startswith("refused:")}
-        return SafetyState(
-            owner=held.get("owner") or None,
-            fence=int(held.get("fence", 0)),
-            anchors=json.loads(held.get("anchors", "{}")),
-            refused=refused,
-        )
+        """Owner, fence, anchors and refused candidates, in one call.
 
-    def _key(self, name: str) -> str:
-        return f"{self._family}:{name}"
+        Raises:
+            DamagedStore: what is stored cannot be read as such.
+        """
+        key = self.keys.safety
+        try:
+            held = await self._redis.hgetall(key)
+            return SafetyState(
+                owner=held.get("owner"),
+                fence=int(held.get("fence", 0)),
+                anchors=json.loads(held.get("anchors", "{}")),
+                refused={
+                    name.removeprefix(REFUSED_PREFIX): why
+                    for name, why in held.items()
+                    if name.startswith(REFUSED_PREFIX)
+                },
+                latched_by=held.get("latched_by"),
+                flags_before=_DOCUMENTS.validate_json(held.get("before", "{}")),
+                flags_former=_DOCUMENTS.validate_json(held.get("former", "{}")),
+            )
+        except (ResponseError, ValueError) as failure:
+            raise self._damaged(key, failure) from failure
+
+    async def audit(self, count: int) -> list[AuditEntry]:
+        """The newest entries, newest first."""
+        entries = await self._redis.xrevrange(self.keys.audit, count=count)
+        return [AuditEntry.of(entry_id, fields) for entry_id, fields in entries]
+
+    async def verify_audit(self) -> AuditVerdict:
+        """Whether no entry of the audit trail was changed, removed or put in later."""
+        entries = await self._redis.xrange(self.keys.audit)
+        head = await self._redis.hget(self.keys.meta, "head")
+        return verify_chain(entries, head)
+
+    async def acknowledgements(self) -> dict[str, Acknowledgement]:
+        """What each application instance has said it shows, those aside that have been silent for long."""
+        return await current_acknowledgements(self._redis, self.keys)
+
+    async def confirmed_by_applications(
+        self, position: tuple[int, int], *, within: timedelta, lease: timedelta
+    ) -> Confirmations:
+        """Wait until every application instance shows `position` or a newer one, or can show nothing any more."""
+        return await confirmations(self._redis, self.keys, position, within=within, lease=lease)
+
+    def _damaged(self, key: str, failure: Exception) -> DamagedStore:
+        return DamagedStore(
+            f"{key} is damaged ({failure}); an emergency of {self.keys.group} repairs it, with every flag off"
+        )
 
     async def _run(
         self, op: str, arguments: Mapping[str, Any], idempotency_key: str | None, attempt: int = 1
     ) -> StoreReply:
-        given = {name: value for name, value in arguments.items() if value is not None}
-        digest = hashlib.sha256(json.dumps([op, given], sort_keys=True).encode()).hexdigest()
-        key = idempotency_key or str(uuid.uuid4())
-        answer = await self._script(
-            keys=[self._key(name) for name in ("meta", "flags", "snap", "audit", f"idem:{key}", "safety")],
-            args=[
-                op,
-                digest,
-                round(IDEMPOTENCY_KEPT / timedelta(milliseconds=1)),
-                self._key("chg"),
-                json.dumps({**given, "attempt": attempt}),
-            ],
+        given = json.dumps({name: value for name, value in arguments.items() if value is not None}, sort_keys=True)
+        keys = self.keys.of_script(idempotency_key or str(uuid.uuid4()))
+        # EVAL, not EVALSHA: one round trip whatever the server has cached, in a pipeline or after a failover too.
+        answer = await self._redis.eval(
+            _SCRIPT,
+            len(keys),
+            *keys,
+            op,
+            hashlib.sha256(f"{op} {given}".encode()).hexdigest(),
+            round(IDEMPOTENCY_KEPT / _MILLISECOND),
+            self.keys.channel,
+            given,
+            attempt,
         )
-        status, epoch, rev, detail, replayed = answer
+        status, epoch, rev, detail, replayed, snapshot = answer
         return StoreReply(
             status=StoreStatus(status),
             epoch=int(epoch),
             rev=int(rev),
             detail=str(detail),
             replayed=bool(replayed),
-            group=self._group,
+            group=self.keys.group,
+            snapshot=_snapshot(snapshot or None),
         )
+
+
+def _snapshot(text: str | None) -> FlagSnapshot | None:
+    if text is None:
+        return None
+    try:
+        return FlagSnapshot.model_validate_json(text)
+    except ValidationError as failure:
+        raise DamagedStore(f"the stored text is no flag snapshot: {failure}") from failure

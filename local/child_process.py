@@ -3,13 +3,13 @@
 On Linux a child dies with its parent even when the parent is killed, so that nothing is left running.
 """
 
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO
 
@@ -18,7 +18,17 @@ TIME_TO_BECOME_READY_SECONDS = 60.0
 TIME_TO_STOP_SECONDS = 10.0
 LOG_TAIL_LINES = 20
 
-_PR_SET_PDEATHSIG = 1
+# The kernel watches the thread that started a child, not its process: children come from one that lives to the end.
+_SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="child-processes")
+
+# What a child runs before it becomes its program: it asks to be ended when its parent ends, unless that has happened.
+# In a process of its own rather than between fork and exec, where the parent's other threads may hold locks.
+_DIE_WITH_PARENT = """\
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+os.execvp(sys.argv[2], sys.argv[2:]) if os.getppid() == int(sys.argv[1]) else None
+"""
 
 
 class ChildFailed(RuntimeError):  # noqa: N818  (named as what is the case)
@@ -51,16 +61,24 @@ class ChildProcess:
             ChildFailed: the child ended first, or was not ready within `ready_within` seconds (it is ended then).
         """
         with log.open("ab") as output:
-            child = cls(name, _spawn(command, output, environment, cwd), log)
-        deadline = time.monotonic() + ready_within
-        while not ready(child):
-            if child.exit_code is not None:
-                raise ChildFailed(f"{name} ended with code {child.exit_code} before it was ready:\n{child.log_tail()}")
-            if time.monotonic() > deadline:
-                child.stop()
-                raise ChildFailed(f"{name} was not ready within {ready_within:g} s:\n{child.log_tail()}")
-            time.sleep(BETWEEN_READINESS_CHECKS_SECONDS)
+            child = cls(name, _SPAWNER.submit(_spawn, command, output, environment, cwd).result(), log)
+        try:
+            child._wait_until(ready, ready_within)
+        except BaseException:
+            child.stop()
+            raise
         return child
+
+    def _wait_until(self, ready: Callable[["ChildProcess"], bool], within: float) -> None:
+        deadline = time.monotonic() + within
+        while not ready(self):
+            if self.exit_code is not None:
+                raise ChildFailed(
+                    f"{self.name} ended with code {self.exit_code} before it was ready:\n{self.log_tail()}"
+                )
+            if time.monotonic() > deadline:
+                raise ChildFailed(f"{self.name} was not ready within {within:g} s:\n{self.log_tail()}")
+            time.sleep(BETWEEN_READINESS_CHECKS_SECONDS)
 
     @property
     def pid(self) -> int:
@@ -75,7 +93,7 @@ class ChildProcess:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def stop(self) -> None:
-        """Ask it to stop; insist after `TIME_TO_STOP_SECONDS`. Harmless when it has ended already."""
+        """Ask it to stop; insist after `TIME_TO_STOP_SECONDS`, with all that it started. Harmless when it has ended."""
         if self.exit_code is None:
             self._process.terminate()
             try:
@@ -84,18 +102,20 @@ class ChildProcess:
                 self.kill()
 
     def kill(self) -> None:
-        """End it at once, as a crash would."""
+        """End it at once, as a crash would, with all that it started and did not detach."""
         if self.exit_code is None:
-            self._process.send_signal(signal.SIGKILL)
+            # Not reaped yet, so the number is still this child's, and it leads the group of that number.
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
 
 def _spawn(
     command: Sequence[str | Path], output: IO[bytes], environment: Mapping[str, str] | None, cwd: Path | None
 ) -> "subprocess.Popen[bytes]":
-    parent = os.getpid()
+    watched = sys.platform == "linux"
+    guard = [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid())] if watched else []
     return subprocess.Popen(  # noqa: S603  (the product's own servers)
-        [str(part) for part in command],
+        [*guard, *(str(part) for part in command)],
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
@@ -103,17 +123,4 @@ def _spawn(
         cwd=cwd,
         # A session of its own: Ctrl-C in the terminal reaches the parent only, which then stops its children in order.
         start_new_session=True,
-        preexec_fn=_death_with(parent) if sys.platform == "linux" else None,  # noqa: PLW1509  (no threads before exec)
     )
-
-
-def _death_with(parent: int) -> Callable[[], None]:
-    """What a child does before it becomes its program: ask the kernel to be ended when its parent ends."""
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def bind() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return bind

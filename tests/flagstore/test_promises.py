@@ -1,6 +1,7 @@
 """What a rollout and an on-call person rely on, held against a real server."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from types import MappingProxyType
 
 import pytest
 from redis.asyncio import Redis
@@ -37,7 +38,12 @@ def store(redis: Redis) -> FlagStore:
     return FlagStore(redis, "production", "shop")
 
 
-async def begin(store: FlagStore, owner: str = "rollout/shop/1", again: str | None = None) -> StoreReply:
+async def begin(
+    store: FlagStore,
+    owner: str = "rollout/shop/1",
+    again: str | None = None,
+    candidates: Mapping[str, str] = MappingProxyType({"backend": "shop:2"}),
+) -> StoreReply:
     return await store.begin(
         owner=owner,
         by="kim",
@@ -45,7 +51,7 @@ async def begin(store: FlagStore, owner: str = "rollout/shop/1", again: str | No
         audience=Audience(domains=("example.com",), users=()),
         cohort=None,
         ladder=LADDER,
-        candidates={"backend": "shop:2"},
+        candidates=candidates,
         again=again,
     )
 
@@ -192,6 +198,14 @@ async def test_a_candidate_that_was_taken_back_is_refused_until_somebody_says_wh
 
     assert refused.status is StoreStatus.REFUSED_CANDIDATE
     assert again.accepted
+
+
+async def test_a_fixed_service_may_come_with_the_other_that_was_taken_back_with_it(store: FlagStore) -> None:
+    await store.refuse_candidates({"backend": "shop:2", "auth": "auth:2"}, by="kim", reason="errors")
+
+    fixed = await begin(store, candidates={"backend": "shop:3", "auth": "auth:2"})
+
+    assert fixed.accepted
 
 
 async def test_anchors_are_kept_beside_the_flags_for_whoever_goes_back_without_temporal(store: FlagStore) -> None:
