@@ -1,0 +1,92 @@
+"""A hold is neither a pass nor a rollback: the credit clock stands, people are told why, and it ends by itself."""
+
+from collections.abc import AsyncIterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from rollout.measurement import Group, Histogram, Sample
+from rollout.progress import RolloutProgress, RolloutStatus
+from tests.rollout.samples import latencies
+from tests.workflows.test_going_back import in_stage
+from tests.workflows.world import World, laid_out
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with laid_out("request-isolation.yaml", tmp_path) as laid:
+        yield laid
+
+
+def events(progress: RolloutProgress, kind: str) -> list[str]:
+    return [event.text for event in progress.timeline if event.kind == kind]
+
+
+async def test_a_failing_source_holds_and_its_outage_costs_no_credit_once_the_data_are_there(world: World) -> None:
+    handle = await in_stage(world, "internal")
+    world.source.failing = "Cloud Monitoring answers 503"
+    held = await world.until(handle, RolloutStatus.HOLDING, step=MINUTE)
+    await world.environment.sleep(timedelta(hours=6))
+    world.source.failing = ""
+
+    after = await world.until(handle, RolloutStatus.SOAKING, stage="canary")
+
+    internal = after.stages[1]
+    assert "Cloud Monitoring answers 503" in held.why
+    assert [text.split(":")[0] for text in events(after, "hold")] == [
+        "holding",
+        "still holding, a person is needed",
+        "the hold ended",
+    ]
+    assert internal.credit == internal.soak
+    assert internal.passed_at is not None
+    assert internal.entered_at is not None
+    assert internal.passed_at - internal.entered_at < internal.soak + timedelta(hours=2), "late data were not credited"
+
+
+async def test_data_that_never_arrive_make_the_soak_longer_by_their_length(world: World) -> None:
+    handle = await in_stage(world, "internal")
+    outage_ends = await world.now() + timedelta(hours=6)
+
+    def silence(_metric: str, _group: Group, end: datetime, healthy: Sample) -> Sample | None:
+        return None if outage_ends - timedelta(hours=6) < end <= outage_ends else healthy
+
+    world.source.fault = silence
+    after = await world.until(handle, RolloutStatus.SOAKING, stage="canary")
+
+    internal = after.stages[1]
+    assert internal.credit == internal.soak
+    assert internal.passed_at is not None
+    assert internal.entered_at is not None
+    took = internal.passed_at - internal.entered_at
+    assert timedelta(hours=6) <= took - internal.soak <= timedelta(hours=8)
+
+
+async def test_a_slow_websocket_holds_and_does_not_roll_back(world: World) -> None:
+    handle = await in_stage(world, "internal")
+
+    def slow(metric: str, _group: Group, _end: datetime, healthy: Sample) -> Sample:
+        slowed = metric.endswith("websocket_event_latencies") and isinstance(healthy, Histogram)
+        return latencies(healthy.total, 200.0) if slowed and isinstance(healthy, Histogram) else healthy
+
+    world.source.fault = slow
+    held = await world.until(handle, RolloutStatus.HOLDING, step=MINUTE)
+
+    assert "WebSocket event p95" in held.why
+    assert "runs again when every gate passes" in held.next
+    assert any(notice.severity == "warning" and "holding" in notice.title for notice in world.channel.notices)
+
+
+async def test_a_flag_that_somebody_else_turned_off_is_seen_within_a_check_and_holds(world: World) -> None:
+    handle = await in_stage(world, "internal")
+    flags = await world.flags()
+    off = {"factory_pattern": flags.flags["factory_pattern"].model_copy(update={"exposure": "off", "bp": 0})}
+    reply = await world.store.set_exposures(off, fence=flags.epoch, by="a stranger", reason="by hand")
+
+    held = await world.until(handle, RolloutStatus.HOLDING, step=MINUTE)
+
+    assert reply.accepted
+    assert "flag factory_pattern is off, the rollout set internal" in held.why
