@@ -151,11 +151,11 @@ def _comparable_label(label: str) -> str:
 
 def evaluate(snapshot: FlagSnapshot, flag: str, user_key: str | None, email: str | None = None) -> Evaluation:
     """Whether a user sees a flag, and why. Never raises for what a request can hold."""
+    if snapshot.latch:
+        return Evaluation(enabled=False, reason="LATCHED", stage="off")
     exposure = snapshot.flags.get(flag)
     if exposure is None:
         return Evaluation(enabled=False, reason="UNKNOWN_FLAG", stage="off")
-    if snapshot.latch:
-        return Evaluation(enabled=False, reason="LATCHED", stage="off")
     if exposure.exposure == "off":
         return Evaluation(enabled=False, reason="DISABLED", stage=exposure.stage)
     if (email and email_domain(email) in snapshot.audience.domains) or (
