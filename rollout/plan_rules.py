@@ -107,7 +107,8 @@ def _stage(plan: "RolloutPlan", index: int, stage: Stage) -> Iterator[Broken]:
     place: Place = ("stages", index)
     for position, gate in enumerate(stage.gates):
         yield from _undefined((*place, "gates", position), "gate", gate, plan.gates)
-    if all(plan.gates[gate].action == "warn" for gate in stage.gates if gate in plan.gates):
+    actions = {plan.gates[gate].action for gate in stage.gates if gate in plan.gates}
+    if actions == {"warn"}:
         yield (*place, "gates"), "a stage needs a gate that can stop it: every one here only warns"
     for position, check in enumerate(stage.checks.before):
         yield from _check(plan, (*place, "checks", "before", position), check)

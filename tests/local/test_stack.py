@@ -13,7 +13,6 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 
 from config.temporal import connect
 from local.child_process import ChildFailed
-from local.ports import answers
 from local.sandbox_server import services_of
 from local.stack import PLANS, DirectoryInUse, LocalStack
 from rollout.messages import EMERGENCY_TASK_QUEUE, SEARCH_ATTRIBUTES, TASK_QUEUE
@@ -139,8 +138,8 @@ def test_a_part_that_cannot_start_takes_the_others_with_it(tmp_path: Path) -> No
     with pytest.raises(ChildFailed, match="sandbox ended with code 2 before it was ready"), failing:
         pass
     assert [line.split()[0] for line in started] == ["Redis", "Temporal"]
-    assert not answers(failing.redis.port)
-    assert not answers(failing.temporal.port)
+    assert not runs(failing.redis.pid)
+    assert not runs(failing.temporal.pid)
     with LocalStack(tmp_path, worker=False):
         assert (tmp_path / "local.env").exists()
 

@@ -4,6 +4,7 @@ It answers as Cloud Monitoring does, per closed interval and group, from nothing
 question always has the same answer. The monitoring client and its wire are tested elsewhere.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -38,6 +39,7 @@ class TrafficSource:
         self.fault = fault
         self.failing = ""
         self.delay = INGEST_DELAY
+        self._asked: tuple[datetime, asyncio.Future[float]] | None = None
 
     async def ingest_delay(self, query: TimeSeriesQuery) -> timedelta:
         return self.delay
@@ -48,9 +50,15 @@ class TrafficSource:
         if self.failing:
             raise SourceFailure(self.failing)
         steps = range(1, (end - start) // interval + 1)
-        share = await self.treated_share()
+        share = await self._share_at(end)
         measured = (self._interval(query, start + step * interval, interval, share) for step in steps)
         return [measurement for measurement in measured if measurement.groups]
+
+    async def _share_at(self, end: datetime) -> float:
+        """Asked once for all metrics of one look, which all end alike."""
+        if self._asked is None or self._asked[0] != end:
+            self._asked = (end, asyncio.ensure_future(self.treated_share()))
+        return await self._asked[1]
 
     def _interval(
         self, query: TimeSeriesQuery, end: datetime, interval: timedelta, share: float
