@@ -12,11 +12,6 @@ local op, digest, ttl, channel, arguments, attempt = unpack(ARGV)
 local a = cjson.decode(arguments)
 local detail = ''
 
-if op == 'emergency' then
-  -- First a write that needs no memory: after it Redis lets the rest of the script write even when memory is full.
-  redis.call('DEL', LEASE)
-end
-
 -- A key of a wrong type is a damaged store. An emergency removes it, and tells; everything else is refused.
 for place, key in ipairs(KEYS) do
   local kind = redis.call('TYPE', key).ok
@@ -27,17 +22,12 @@ for place, key in ipairs(KEYS) do
   end
 end
 
+-- Its first write needs no memory: after that Redis lets the rest of a script write even when memory is full.
+if op == 'emergency' then redis.call('DEL', LEASE) end
+
 local function decoded(text)
   local fine, value = pcall(cjson.decode, text or '')
   return fine and type(value) == 'table' and value or nil
-end
-
--- A flag's document, if it is one.
-local function document_in(text)
-  local found = decoded(text)
-  if not found or type(found.bp) ~= 'number' or type(found.stage) ~= 'string' then return nil end
-  if found.exposure ~= 'off' and found.exposure ~= 'audience' and found.exposure ~= 'percent' then return nil end
-  return found
 end
 
 -- A whole number that Lua's doubles hold exactly; nil for anything else that may stand in a damaged store.
@@ -45,6 +35,15 @@ local function whole(text)
   if type(text) == 'number' then text = string.format('%.0f', text) end
   if type(text) == 'string' and #text <= 15 and string.find(text, '^%d+$') then return tonumber(text) end
   return nil
+end
+
+-- A flag's document, if it is one.
+local function document_in(text)
+  local found = decoded(text)
+  if not found or type(found.stage) ~= 'string' or type(found.bp) ~= 'number' then return nil end
+  if found.bp ~= math.floor(found.bp) or found.bp < 0 or found.bp > 10000 then return nil end
+  if found.exposure == 'percent' then return found.bp > 0 and found or nil end
+  return (found.exposure == 'off' or found.exposure == 'audience') and found.bp == 0 and found or nil
 end
 
 local epoch = whole(redis.call('HGET', META, 'epoch'))
@@ -70,7 +69,7 @@ if op == 'renew' then
 end
 
 local prior = decoded(redis.call('GET', IDEM))
-if prior then
+if prior and type(prior.digest) == 'string' and whole(prior.epoch) and whole(prior.rev) then
   if prior.digest ~= digest then return answer('IDEM_MISMATCH') end
   return { prior.status, prior.epoch, prior.rev, prior.detail, 1, redis.call('GET', SNAP) or '' }
 end
@@ -86,6 +85,16 @@ local function order(document)
   return document.bp
 end
 
+local function is_audience(text)
+  local found = decoded(text)
+  if not found or not string.find(text, '^{"domains":%[.*%],"users":%[.*%]}$') then return false end
+  for _, list in pairs(found) do
+    if type(list) ~= 'table' then return false end
+    for _, member in pairs(list) do if type(member) ~= 'string' then return false end end
+  end
+  return true
+end
+
 local function snapshot_text(head)
   local names, parts = redis.call('HKEYS', FLAGS), {}
   table.sort(names)
@@ -98,7 +107,7 @@ local function snapshot_text(head)
     '{"v":1,"epoch":%d,"rev":%d,"latch":%s,"ms":%s,"h":"%s","cohort":%s,"audience":%s,"flags":{%s}%s}',
     epoch, rev, latch and 'true' or 'false', ms, head,
     cohort and cohort ~= '' and cjson.encode(cohort) or 'null',
-    decoded(audience) and audience or '{"domains":[],"users":[]}',
+    is_audience(audience) and audience or '{"domains":[],"users":[]}',
     table.concat(parts, ','),
     lives and string.format(',"deadman_ms":%d', lives) or '')
 end
@@ -265,9 +274,12 @@ if op == 'rearm' then
   latch = false
   local former = a.restore and decoded(redis.call('HGET', SAFETY, 'former'))
   if former then
-    for flag, document in pairs(former) do
-      put(flag, string.format('{"exposure":%s,"bp":%d,"stage":%s}',
-        cjson.encode(document.exposure), document.bp, cjson.encode(document.stage)))
+    for flag, kept in pairs(former) do
+      local document = document_in(cjson.encode(kept))
+      if document and redis.call('HEXISTS', FLAGS, flag) == 1 then
+        put(flag, string.format('{"exposure":"%s","bp":%d,"stage":%s}',
+          document.exposure, document.bp, cjson.encode(document.stage)))
+      end
     end
   end
   -- With the owner goes the dead-man: nobody would renew its lease.

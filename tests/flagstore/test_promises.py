@@ -1,71 +1,12 @@
 """What a rollout and an on-call person rely on, held against a real server."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
-from types import MappingProxyType
-
 import pytest
 from redis.asyncio import Redis
 
-from flagstore.store import FlagStore, StoreReply, StoreStatus, connect
-from local.redis_server import RedisServer
-from rollout.flags import Audience, Exposure
+from flagstore.store import FlagStore, StoreStatus
+from tests.flagstore.ground import CANARY, FULL, INTERNAL, OFF, STAGED, begin, shown, snapshot_of, to
 
-OFF = Exposure(exposure="off", bp=0, stage="off")
-INTERNAL = Exposure(exposure="audience", bp=0, stage="internal")
-CANARY = Exposure(exposure="percent", bp=1_000, stage="canary")
-FULL = Exposure(exposure="percent", bp=10_000, stage="full")
-LADDER = (OFF, INTERNAL, CANARY, FULL)
-FLAGS = ("basket", "search")
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    running = RedisServer.start(tmp_path_factory.mktemp("redis"))
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-async def redis(server: RedisServer) -> AsyncIterator[Redis]:
-    client = connect(server.url)
-    await client.flushall()
-    yield client
-    await client.aclose()
-
-
-@pytest.fixture
-def store(redis: Redis) -> FlagStore:
-    return FlagStore(redis, "production", "shop")
-
-
-async def begin(
-    store: FlagStore,
-    owner: str = "rollout/shop/1",
-    again: str | None = None,
-    candidates: Mapping[str, str] = MappingProxyType({"backend": "shop:2"}),
-) -> StoreReply:
-    return await store.begin(
-        owner=owner,
-        by="kim",
-        flags=FLAGS,
-        audience=Audience(domains=("example.com",), users=()),
-        cohort=None,
-        ladder=LADDER,
-        candidates=candidates,
-        again=again,
-    )
-
-
-async def to(store: FlagStore, exposure: Exposure, fence: int, *, idempotency_key: str | None = None) -> StoreReply:
-    return await store.set_exposures(
-        dict.fromkeys(FLAGS, exposure), fence=fence, by="kim", reason="a stage", idempotency_key=idempotency_key
-    )
-
-
-async def shown(store: FlagStore) -> set[str]:
-    snapshot = await store.read()
-    assert snapshot is not None
-    return {exposure.exposure for exposure in snapshot.flags.values()}
+CANDIDATES = {"backend": "shop:2"}
 
 
 async def test_every_rollout_gets_a_higher_fence_and_begins_with_everything_off(store: FlagStore) -> None:
@@ -126,7 +67,7 @@ async def test_up_is_one_step_of_the_ladder_and_down_is_any(store: FlagStore) ->
     fence = (await begin(store)).epoch
 
     skipped = await to(store, CANARY, fence)
-    climbed = [await to(store, step, fence) for step in (INTERNAL, CANARY, FULL)]
+    climbed = [await to(store, step, fence) for step in (INTERNAL, CANARY, STAGED, FULL)]
     down = await to(store, INTERNAL, fence)
 
     assert skipped.status is StoreStatus.STEP_TOO_LARGE
@@ -150,8 +91,7 @@ async def test_a_retried_write_changes_the_store_once(store: FlagStore) -> None:
     first = await to(store, INTERNAL, fence, idempotency_key="stage-2")
     again = await to(store, INTERNAL, fence, idempotency_key="stage-2")
 
-    snapshot = await store.read()
-    assert snapshot is not None
+    snapshot = await snapshot_of(store)
     assert (first.replayed, again.replayed) == (False, True)
     assert first.rev == again.rev == snapshot.rev
 
@@ -174,8 +114,7 @@ async def test_an_emergency_is_accepted_whatever_was_broken(store: FlagStore, re
 async def test_an_emergency_works_on_an_empty_store_and_keeps_the_epoch_it_is_told(store: FlagStore) -> None:
     reply = await store.emergency(by="kim", reason="down", min_epoch=41)
 
-    snapshot = await store.read()
-    assert snapshot is not None
+    snapshot = await snapshot_of(store)
     assert (reply.epoch, snapshot.epoch, snapshot.latch) == (41, 41, True)
 
 
@@ -189,12 +128,12 @@ async def test_a_group_has_one_owner_who_is_named_to_others(store: FlagStore) ->
 
 
 async def test_a_candidate_that_was_taken_back_is_refused_until_somebody_says_why_again(store: FlagStore) -> None:
-    await begin(store)
+    await begin(store, candidates=CANDIDATES)
     await store.refuse_candidates({"backend": "shop:2"}, by="kim", reason="errors")
     await store.release(owner="rollout/shop/1", outcome="rolled_back")
 
-    refused = await begin(store, owner="rollout/shop/2")
-    again = await begin(store, owner="rollout/shop/3", again="it was the database")
+    refused = await begin(store, owner="rollout/shop/2", candidates=CANDIDATES)
+    again = await begin(store, owner="rollout/shop/3", candidates=CANDIDATES, again="it was the database")
 
     assert refused.status is StoreStatus.REFUSED_CANDIDATE
     assert again.accepted
