@@ -60,6 +60,9 @@ class Held:
         self, found: FlagSnapshot | None, source: Source, *, lease_alive: bool = True
     ) -> tuple["Held", Effect]:
         """What is held after `found` arrived (None: a read found nothing), and what that did."""
+        if source is Source.PUSH:
+            # Only a read looks at the dead-man's lease.
+            lease_alive = self.lease_alive
         if self.newest is None or self.shown is None:
             return (self, Effect.EMPTY) if found is None else (_holding(found, lease_alive), Effect.APPLIED)
         if found is not None and found.position > self.newest.position:
