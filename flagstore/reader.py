@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from pydantic import ValidationError
 from redis.exceptions import RedisError
@@ -35,6 +36,7 @@ PUSH_GRACE = timedelta(milliseconds=250)
 """A read that finds something new may only be ahead of its push; after this long, the push connection is broken."""
 SUBSCRIBED_WITHIN = timedelta(seconds=1)
 CLOSE_WITHIN = timedelta(seconds=2)
+CANCEL_AGAIN_AFTER = timedelta(milliseconds=50)
 
 _log = logging.getLogger("flagstore")
 
@@ -60,6 +62,8 @@ class FlagReader:
         self.counts = ReaderCounts()
         self.pid = os.getpid()
         self.last_attempt = time.monotonic()
+        """When the newest attempt that is over was sent: what it found is held by then, however long this process slept
+        between its question and its answer."""
         self.last_contact: float | None = None
         self._keys = keys
         # redis-py opens connections when they are needed, so both clients are ready whatever the server is doing.
@@ -70,7 +74,7 @@ class FlagReader:
         self._changed = changed
         self._attempted = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._main: asyncio.Task[None] | None = None
+        self._closing: asyncio.Event | None = None
         self._pushed: tuple[int, int] = (0, 0)
         self._listening: asyncio.Task[None] | None = None
         self._subscribed = False
@@ -92,25 +96,31 @@ class FlagReader:
             reading.cancel()
 
     def close(self) -> None:
-        if self._loop is not None and self._main is not None and self._thread.is_alive():
-            self._loop.call_soon_threadsafe(self._main.cancel)
+        if self._loop is not None and self._closing is not None and self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._closing.set)
             self._thread.join(CLOSE_WITHIN.total_seconds())
 
     def _serve(self) -> None:
         asyncio.run(self._run())
 
     async def _run(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._main = asyncio.create_task(self._read_regularly())
+        reading = asyncio.create_task(self._read_regularly())
         following = asyncio.create_task(self._follow_pushes())
-        await asyncio.wait({self._main})
-        following.cancel()
-        await asyncio.wait({following})
+        self._closing = asyncio.Event()
+        closing = asyncio.create_task(self._closing.wait())
+        self._loop = asyncio.get_running_loop()
+        await asyncio.wait({reading, following, closing}, return_when=asyncio.FIRST_COMPLETED)
+        tasks = [following, reading, closing]
+        for task in tasks:
+            await _end(task)
+        if self._listening is not None:
+            await _end(self._listening)
         await self._say_goodbye()
         await self._push_client.aclose()
         await self._client.aclose()
-        if not self._main.cancelled():
-            self._main.result()
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
 
     async def _read_regularly(self) -> None:
         failures = 0
@@ -138,20 +148,22 @@ class FlagReader:
         """Read once, and acknowledge."""
         async with self._reading:
             # Contact counts from the sending: the answer may have been on its way for long.
-            sent = self.last_attempt = time.monotonic()
+            sent = time.monotonic()
             try:
                 async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
                     text, lease = await commands(self._client).mget([self._keys.snapshot, self._keys.lease])
                 found = None if text is None else FlagSnapshot.model_validate_json(text)
             except (RedisError, OSError, ValueError) as failure:
                 self.counts.failed_reads += 1
+                self.last_attempt = sent
                 _log.debug("flags of %s cannot be read: %s", self._keys.group, failure)
                 self._attempted.set()
                 self._changed(self, Effect.FAILED)
                 return Effect.FAILED
-            self.last_contact = sent
             self.counts.reads += 1
             effect = self._receive(found, Source.READ, lease_alive=lease is not None)
+            self.last_contact = self.last_attempt = sent
+            self._changed(self, effect)
             self._attempted.set()
             await self._acknowledge()
             return effect
@@ -167,7 +179,6 @@ class FlagReader:
                 None if found is None else found.position,
                 None if self.held.newest is None else self.held.newest.position,
             )
-        self._changed(self, effect)
         return effect
 
     async def _acknowledge(self) -> None:
@@ -224,8 +235,19 @@ class FlagReader:
             return
         self.counts.pushes += 1
         self._pushed = max(self._pushed, found.position)
-        if self._receive(found, Source.PUSH) is Effect.APPLIED:
+        effect = self._receive(found, Source.PUSH)
+        self._changed(self, effect)
+        if effect is Effect.APPLIED:
             await self._acknowledge()
+
+
+async def _end(task: asyncio.Task[Any]) -> None:
+    """Cancel until it is over: a client that is just connecting may take one cancellation for a failure to connect."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_AGAIN_AFTER.total_seconds())
+    if not task.cancelled() and (failure := task.exception()) is not None:
+        _log.debug("%s ended while it was closed: %s", task.get_name(), failure)
 
 
 def _backoff(failures: int) -> float:

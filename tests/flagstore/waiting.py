@@ -1,0 +1,16 @@
+"""Waiting for what other threads and processes will make true."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+AT_MOST_SECONDS = 15.0
+BETWEEN_LOOKS_SECONDS = 0.005
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Fails when the condition has not come true after `AT_MOST_SECONDS`."""
+    deadline = time.monotonic() + AT_MOST_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "what the test waits for did not happen"
+        await asyncio.sleep(BETWEEN_LOOKS_SECONDS)
