@@ -165,8 +165,8 @@ class GateWatchActivities:
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                intervals[metric] = {measurement.end: measurement for measurement in answer}
-        return Answers.model_construct(intervals=intervals, failures=failures)
+                intervals[metric] = answer
+        return Answers(intervals, failures)
 
     async def _look_around(
         self, request: WatchRequest, snapshot: FlagSnapshot | str, end: datetime

@@ -1,18 +1,20 @@
 """Closed intervals, asked for once: windows overlap, and each minute's data need to cross the wire only one time."""
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from rollout.measurement import IntervalMeasurement, MeasurementSource, TimeSeriesQuery
+from rollout.interval_series import IntervalSeries
+from rollout.measurement import MeasurementSource, TimeSeriesQuery
 
 # Rollouts whose windows are kept at once; beyond that the longest unused is asked for again.
 KEPT_QUERIES = 512
 
 
+@dataclass
 class _Kept:
-    def __init__(self, start: datetime, end: datetime, measured: list[IntervalMeasurement]) -> None:
-        self.start = start
-        self.end = end
-        self.measured = measured
+    start: datetime
+    end: datetime
+    series: IntervalSeries
 
 
 class RecentIntervals:
@@ -24,18 +26,26 @@ class RecentIntervals:
 
     async def measure(
         self, query: TimeSeriesQuery, *, start: datetime, end: datetime, interval: timedelta, afresh: bool
-    ) -> list[IntervalMeasurement]:
-        """As `MeasurementSource.measure`; `afresh` asks for everything again, for data that arrived late."""
+    ) -> IntervalSeries:
+        """The intervals of `(start, end]`, and possibly older ones; to be read before the next `await`.
+
+        `afresh` asks for everything again, for data that arrived late.
+
+        Raises:
+            SourceFailure: the source could not be read.
+        """
         key = (query.model_dump_json(), interval)
-        kept = self._kept.pop(key, None)
+        kept = self._kept.get(key)
         if kept is None or afresh or not kept.start <= start <= kept.end <= end:
             measured = await self._source.measure(query, start=start, end=end, interval=interval)
-        else:
-            newer = (
-                await self._source.measure(query, start=kept.end, end=end, interval=interval) if end > kept.end else []
-            )
-            measured = [*(old for old in kept.measured if old.end > start), *newer]
-        self._kept[key] = _Kept(start, end, measured)
+            kept = _Kept(start, end, IntervalSeries(measured))
+        elif end > kept.end:
+            newer = await self._source.measure(query, start=kept.end, end=end, interval=interval)
+            kept.series.extend(newer)
+            kept.series.forget_until(start)
+            kept.start, kept.end = start, end
+        self._kept.pop(key, None)
+        self._kept[key] = kept
         while len(self._kept) > KEPT_QUERIES:
             del self._kept[next(iter(self._kept))]
-        return measured
+        return kept.series

@@ -3,7 +3,8 @@
 The activity that looks (`activities/gate_watch.py`) fetches; everything decided from what it fetched is decided here.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -11,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rollout.flags import Exposure, FlagSnapshot
 from rollout.gates import Evidence, Gate, ProbeGate, VersusControlGate, judge, metrics_of
-from rollout.measurement import Group, IntervalMeasurement, Sample, SourceFailure, TimeSeriesQuery, merge
+from rollout.interval_series import IntervalSeries
+from rollout.measurement import Group, Sample, SourceFailure, TimeSeriesQuery
 from rollout.soak import SoakState, Suspension, Transition
 from rollout.traffic import ServiceRef, TrafficSplit
 from rollout.verdict import Judgement, Lack, Verdict
@@ -78,11 +80,16 @@ class WatchReport(_Frozen):
     judgements: tuple[Judgement, ...]
 
 
-class Answers(_Frozen):
-    """What the monitoring system said, per metric: intervals by their end, or why there are none."""
+@dataclass(frozen=True)
+class Answers:
+    """What the monitoring system said, per metric: its intervals, or why there are none."""
 
-    intervals: dict[str, dict[datetime, IntervalMeasurement]] = Field(default_factory=dict)
-    failures: dict[str, str] = Field(default_factory=dict)
+    intervals: Mapping[str, IntervalSeries] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    def hold(self, metric: str, end: datetime) -> bool:
+        """Whether there are data of this metric for the interval that ends at `end`."""
+        return metric in self.intervals and self.intervals[metric].at(end) is not None
 
 
 def judge_interval(
@@ -99,9 +106,7 @@ def judge_interval(
 
 def has_data(gates: Mapping[str, BoundGate], answers: Answers, end: datetime) -> bool:
     """Whether every measured gate has its data for the interval that ends at `end`."""
-    return all(
-        end in answers.intervals.get(metric, {}) for bound in gates.values() for metric in metrics_of(bound.gate)
-    )
+    return all(answers.hold(metric, end) for bound in gates.values() for metric in metrics_of(bound.gate))
 
 
 def _judge_bound(
@@ -115,12 +120,11 @@ def _judge_bound(
     for metric in metrics_of(gate):
         if metric in answers.failures:
             return _no_answer(name, bound, end, Verdict.ERROR, answers.failures[metric], Lack.NOTHING)
-        by_end = answers.intervals.get(metric, {})
-        if end not in by_end and metric == gate_metric(gate):
+        if metric == gate_metric(gate) and not answers.hold(metric, end):
             reason = f"no data for the interval that ended at {end:%H:%M:%S}"
             return _no_answer(name, bound, end, Verdict.UNKNOWN, reason, Lack.DATA)
         try:
-            samples[metric] = _window(by_end, max(since, end - window), end, wanted)
+            samples[metric] = _window(answers, metric, max(since, end - window), end, wanted)
         except SourceFailure as failure:
             return _no_answer(name, bound, end, Verdict.ERROR, str(failure), Lack.NOTHING)
     judgement = judge(name, gate, Evidence(as_of=end, samples=samples, baseline=bound.baseline))
@@ -140,24 +144,25 @@ def _served(gate: Gate, answers: Answers, end: datetime) -> bool:
     metric = gate_metric(gate)
     if metric is None:
         return True
-    return getattr(gate, "group", "all") in answers.intervals[metric][end].groups
+    newest = answers.intervals[metric].at(end)
+    return newest is not None and getattr(gate, "group", "all") in newest.groups
 
 
 def _window(
-    by_end: Mapping[datetime, IntervalMeasurement], start: datetime, end: datetime, wanted: Collection[Group]
+    answers: Answers, metric: str, start: datetime, end: datetime, wanted: tuple[Group, ...]
 ) -> dict[str, Sample]:
     """The wanted groups summed over the window. Of any other group the last sample stands for its presence."""
-    inside: dict[Group, list[Sample]] = {}
-    merged: dict[str, Sample] = {}
-    for moment, measurement in by_end.items():
-        if start < moment <= end:
-            for group, sample in measurement.groups.items():
-                if group in wanted:
-                    inside.setdefault(group, []).append(sample)
-                else:
-                    merged[group] = sample
-    sums = {group: merge(samples) for group, samples in inside.items()}
-    return merged | {group: total for group, total in sums.items() if total is not None}
+    series = answers.intervals.get(metric)
+    if series is None:
+        return {}
+    newest = series.at(end)
+    found: dict[str, Sample] = {}
+    if newest is not None:
+        found |= {group: newest.groups[group] for group in newest.groups.keys() - {*wanted}}
+    for group in wanted:
+        if (total := series.window(start, end, group)) is not None:
+            found[group] = total
+    return found
 
 
 def _no_answer(name: str, bound: BoundGate, end: datetime, verdict: Verdict, why: str, lack: Lack) -> Judgement:
