@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfigProfile
 
+from config.data_converter import DATA_CONVERTER
 from config.settings import SettingsError
 
 CONNECT_TIMEOUT = timedelta(seconds=5)
@@ -33,9 +33,7 @@ async def connect(environment: Mapping[str, str] | None = None) -> Client:
     address = options.setdefault("target_host", DEFAULT_ADDRESS)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT.total_seconds()):
-            return await Client.connect(
-                **options, data_converter=pydantic_data_converter, connect_timeout=CONNECT_TIMEOUT
-            )
+            return await Client.connect(**options, data_converter=DATA_CONVERTER, connect_timeout=CONNECT_TIMEOUT)
     except TimeoutError:
         raise TemporalUnreachable(
             _nothing_answers(address, f"no answer within {CONNECT_TIMEOUT.total_seconds():g} s")

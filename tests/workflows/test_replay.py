@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from temporalio import workflow
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
+from config.data_converter import DATA_CONVERTER
 from rollout.messages import WORKFLOW, RolloutRequest
 from rollout.progress import RolloutProgress
 from tests.workflows.record_histories import HISTORIES, STORIES
@@ -30,7 +30,7 @@ def test_every_story_is_recorded() -> None:
 
 @pytest.mark.parametrize("path", RECORDED, ids=[path.stem for path in RECORDED])
 async def test_a_recorded_rollout_replays(path: Path) -> None:
-    replayer = Replayer(workflows=[CanaryRolloutWorkflow], data_converter=pydantic_data_converter)
+    replayer = Replayer(workflows=[CanaryRolloutWorkflow], data_converter=DATA_CONVERTER)
 
     result = await replayer.replay_workflow(history(path), raise_on_replay_failure=False)
 
@@ -55,7 +55,7 @@ class RolloutThatWaitsFirst(CanaryRolloutWorkflow):
 async def test_an_altered_workflow_does_not_replay(path: Path) -> None:
     replayer = Replayer(
         workflows=[RolloutThatWaitsFirst],
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import httpx
 from temporalio.client import Client, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from activities.cloud_run import CloudRunActivities
 from activities.google_clients import google_clients
+from config.data_converter import DATA_CONVERTER
 from flagstore.store import FlagStore, connect
 from local.redis_server import RedisServer
 from rollout.flags import FlagSnapshot
@@ -161,7 +161,7 @@ class World:
 async def laid_out(plan_file: str, directory: Path) -> AsyncIterator[World]:
     """A world for one shipped plan on the server that skips time."""
     environment = await WorkflowEnvironment.start_time_skipping(
-        test_server_existing_path=str(TEMPORAL_TEST_SERVER), data_converter=pydantic_data_converter
+        test_server_existing_path=str(TEMPORAL_TEST_SERVER), data_converter=DATA_CONVERTER
     )
     async with environment, _furnished(load_plan(PLANS / plan_file), environment, directory) as world:
         yield world
@@ -173,7 +173,7 @@ async def laid_out_in_real_time(plan: RolloutPlan, directory: Path, *server_opti
     environment = await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(TEMPORAL),
         dev_server_extra_args=list(server_options),
-        data_converter=pydantic_data_converter,
+        data_converter=DATA_CONVERTER,
     )
     async with environment, _furnished(plan, environment, directory) as world:
         world.source.delay = timedelta()
