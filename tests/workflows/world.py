@@ -31,6 +31,7 @@ from rollout.messages import (
 )
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress, RolloutStatus
+from rollout.traffic import TrafficSplit
 from sandbox.options import InstalledService, SandboxOptions
 from sandbox.server import Sandbox
 from starter.plan_file import load_plan
@@ -201,11 +202,15 @@ async def _furnished(plan: RolloutPlan, environment: WorkflowEnvironment, direct
         stack.push_async_callback(google.close)
         http = await stack.enter_async_context(httpx.AsyncClient())
         store = FlagStore(redis, plan.environment, plan.name)
+        cloud_run = CloudRunActivities(google.services, google.revisions, poll=POLL_SECONDS)
+        stable = {key: await cloud_run.read_traffic(plan.service_ref(key)) for key in plan.services}
         channel = RememberingChannel()
         outside = OutsideWorld(
             redis=redis,
-            cloud_run=CloudRunActivities(google.services, google.revisions, poll=POLL_SECONDS),
-            source=TrafficSource(lambda: _treated_share(store)),
+            cloud_run=cloud_run,
+            source=TrafficSource(
+                (lambda: _treated_share(store)) if plan.flags else (lambda: _moved_share(cloud_run, stable, plan))
+            ),
             http=http,
             channels={"log": channel},
             clock=environment.get_current_time,
@@ -223,3 +228,10 @@ async def _treated_share(store: FlagStore) -> float:
         return 0.0
     order = max(exposure.order for exposure in snapshot.flags.values())
     return 0.0 if order < 0 else max(INTERNAL_SHARE, order / 10_000)
+
+
+async def _moved_share(cloud_run: CloudRunActivities, stable: dict[str, TrafficSplit], plan: RolloutPlan) -> float:
+    """The part of the first service's traffic that no longer goes where it went before the rollout."""
+    key, before = next(iter(stable.items()))
+    now = await cloud_run.read_traffic(plan.service_ref(key))
+    return 1 - sum(now.share_of(revision) for revision in before.shares) / 100
