@@ -175,11 +175,13 @@ class FeatureFlagActivities:
         """The store answers a read of this group; raises its error otherwise."""
         await self._store(request).read()
 
-    async def latch_again(self, environment: str, group: str, *, reason: str, at_least_epoch: int) -> None:
-        """Set a latch that the store has lost."""
-        await FlagStore(self._redis, environment, group).emergency(
-            by="rollback guard", reason=reason, min_epoch=at_least_epoch
-        )
+    async def latch_again(
+        self, environment: str, group: str, *, by: str, reason: str, at_least_epoch: int
+    ) -> FlagSnapshot | None:
+        """Set the kill switch in a store that has lost what it knew; returns what is then read back."""
+        store = FlagStore(self._redis, environment, group)
+        await store.emergency(by=by, reason=reason, min_epoch=at_least_epoch)
+        return await store.read()
 
     async def snapshot(self, environment: str, group: str) -> FlagSnapshot | None:
         """The group's documents now, for the watch."""

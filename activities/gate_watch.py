@@ -34,6 +34,7 @@ from rollout.watch import (
     has_data,
     judge_drift,
     judge_interval,
+    lost_by_the_store,
 )
 from rollout.wording import judgements_in_a_line
 
@@ -50,9 +51,15 @@ PROBES_BEFORE_A_VERDICT = 3
 BETWEEN_PROBES = timedelta(seconds=1)
 
 
-class FlagReader(Protocol):
+class Flags(Protocol):
     async def snapshot(self, environment: str, group: str) -> FlagSnapshot | None:
         """The flag documents as they are now; raises OSError or a Redis error when the store cannot be read."""
+        ...
+
+    async def latch_again(
+        self, environment: str, group: str, *, by: str, reason: str, at_least_epoch: int
+    ) -> FlagSnapshot | None:
+        """Turn everything off and keep it off, in a store that has lost what it knew; what it then holds."""
         ...
 
 
@@ -80,7 +87,7 @@ class GateWatchActivities:
         self,
         *,
         source: MeasurementSource,
-        flags: FlagReader,
+        flags: Flags,
         traffic: TrafficReader,
         prober: Prober,
         clock: Clock,
@@ -104,9 +111,9 @@ class GateWatchActivities:
 
     async def _look(self, request: WatchRequest, beat: WatchBeat) -> WatchReport:
         soak, judgements = beat.soak, beat.judgements
-        snapshot = await self._snapshot(request.expected)
+        snapshot, lost = await self._flags_now(request.expected)
         if isinstance(snapshot, FlagSnapshot) and snapshot.latch:
-            return WatchReport(transition="latched", soak=soak, judgements=judgements)
+            return WatchReport(transition="latched", soak=soak, judgements=judgements, why=lost)
         now = await self._clock()
         delay = await self._ingest_delay(request)
         ends = due(soak, now - delay)
@@ -206,12 +213,22 @@ class GateWatchActivities:
         except Exception as failure:  # noqa: BLE001  (whatever failed, the answer is the same: nothing is known)
             return f"the traffic of {wanted.service.service} could not be read: {failure}"
 
-    async def _snapshot(self, expected: Expected) -> FlagSnapshot | str:
+    async def _flags_now(self, expected: Expected) -> tuple[FlagSnapshot | str, str]:
+        """The flags as they are now, or why they are not known; and what the store had lost, if it had.
+
+        A store that forgot may show an earlier rollout's flags to anybody: the kill switch is set in it at once.
+        """
+        environment, group, lost = expected.environment, expected.group, ""
         try:
-            snapshot = await self._flags.snapshot(expected.environment, expected.group)
-        except Exception as failure:  # noqa: BLE001  (as above)
-            return f"the flag store could not be read: {failure}"
-        return snapshot or "the flag store holds nothing for this group"
+            snapshot = await self._flags.snapshot(environment, group)
+            if snapshot is None or snapshot.epoch < expected.fence:
+                lost = lost_by_the_store(expected, snapshot)
+                snapshot = await self._flags.latch_again(
+                    environment, group, by="the rollout's watch", reason=lost, at_least_epoch=expected.fence
+                )
+        except Exception as failure:  # noqa: BLE001  (as above; the next look tries again)
+            return f"the flag store could not be read: {failure}", lost
+        return snapshot or lost, lost
 
 
 @asynccontextmanager

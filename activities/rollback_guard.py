@@ -48,7 +48,9 @@ class Traffic(Protocol):
 class Flags(Protocol):
     async def snapshot(self, environment: str, group: str) -> FlagSnapshot | None: ...
 
-    async def latch_again(self, environment: str, group: str, *, reason: str, at_least_epoch: int) -> None: ...
+    async def latch_again(
+        self, environment: str, group: str, *, by: str, reason: str, at_least_epoch: int
+    ) -> FlagSnapshot | None: ...
 
 
 class RollbackGuardActivities:
@@ -89,6 +91,7 @@ class RollbackGuardActivities:
         await self._flags.latch_again(
             request.environment,
             request.group,
+            by="rollback guard",
             reason="the flag store had lost the rollback",
             at_least_epoch=request.epoch,
         )

@@ -73,9 +73,14 @@ class WatchBeat(_Frozen):
 
 
 class WatchReport(_Frozen):
-    """Why a watch came back. `latched` means that somebody pulled the kill switch in the flag store itself."""
+    """Why a watch came back.
+
+    `latched` means that the kill switch is set in the flag store itself: somebody pulled it, or the watch did, because
+    the store had lost what the rollout wrote; `why` says which.
+    """
 
     transition: Transition | Literal["credit_complete", "latched"]
+    why: str = ""
     soak: SoakState
     judgements: tuple[Judgement, ...]
 
@@ -202,9 +207,14 @@ def judge_drift(
     )
 
 
+def lost_by_the_store(expected: Expected, snapshot: FlagSnapshot | None) -> str:
+    """What a store has forgotten that holds nothing, or less than the rollout wrote, in words."""
+    if snapshot is None:
+        return f"the flag store has lost its data: it holds nothing, the rollout is at epoch {expected.fence}"
+    return f"the flag store has lost writes: it is at epoch {snapshot.epoch}, the rollout at {expected.fence}"
+
+
 def _flag_differences(expected: Expected, snapshot: FlagSnapshot) -> list[str]:
-    if snapshot.epoch < expected.fence:
-        return [f"the flag store lost writes: it is at epoch {snapshot.epoch}, the rollout at {expected.fence}"]
     return [
         f"flag {flag} is {snapshot.flags[flag].in_words() if flag in snapshot.flags else 'missing'}, "
         f"the rollout set {wanted.in_words()}"

@@ -93,7 +93,7 @@ class Soaking:
         context, why = self._context, why_holding(report)
         match report.transition:
             case "latched":
-                pulled = "the kill switch of this group was set in the flag store"
+                pulled = report.why or "the kill switch of this group was set in the flag store"
                 raise GoBack(RollbackOrder("emergency", "flag store", pulled))
             case "breached":
                 detected_after = (workflow.now() - report.soak.judged_until).total_seconds()

@@ -11,6 +11,7 @@ from rollout.measurement import Counts, Group, Sample
 from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RollbackCause, RolloutProgress, RolloutStatus
 from starter.plan_file import load_plan
+from tests.flagstore.ground import LADDER, begin
 from tests.workflows.world import PLANS, Handle, World, laid_out, laid_out_in_real_time
 
 NEVER = 3600.0
@@ -59,6 +60,38 @@ def one_violation(metric: str, group: Group, _end: datetime, healthy: Sample) ->
 
 def one_cascade(metric: str, group: Group, _end: datetime, healthy: Sample) -> Sample:
     return Counts(total=1) if metric.endswith("cascade_failures") and group == "all" else healthy
+
+
+class TestALostStore:
+    """Redis came back without what was written to it last; what it holds now may be anybody's."""
+
+    async def test_a_store_that_lost_everything_is_latched_off_and_the_rollout_goes_back(self, world: World) -> None:
+        handle = await in_stage(world, "internal")
+        await world.outside.redis.flushall()
+
+        result = await taken_back(world, handle, "emergency")
+
+        assert result.rollback is not None
+        assert "lost its data" in result.rollback.reason
+
+    async def test_the_flags_of_an_earlier_rollout_that_came_back_with_an_old_copy_are_latched_off(
+        self, world: World
+    ) -> None:
+        redis = world.outside.redis
+        begun = await begin(world.store, "rollout/earlier", flags=tuple(world.plan.flags))
+        for exposure in LADDER[1:]:
+            to = dict.fromkeys(world.plan.flags, exposure)
+            assert (await world.store.set_exposures(to, fence=begun.epoch, by="kim", reason="earlier")).accepted
+        await world.store.release(owner="rollout/earlier", outcome="completed")
+        for key in await redis.keys():
+            await redis.copy(str(key), str(key), destination_db="1")
+        handle = await in_stage(world, "internal")
+        await redis.swapdb(0, 1)
+
+        result = await taken_back(world, handle, "emergency")
+
+        assert result.rollback is not None
+        assert "lost writes: it is at epoch 1, the rollout at 2" in result.rollback.reason
 
 
 class TestGates:
