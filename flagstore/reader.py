@@ -116,7 +116,6 @@ class FlagReader:
         if self._listening is not None:
             await _end(self._listening)
         await self._say_goodbye()
-        await self._push_client.aclose()
         await self._client.aclose()
         for task in tasks:
             if not task.cancelled():
@@ -213,7 +212,8 @@ class FlagReader:
             await asyncio.sleep(_backoff(failures))
 
     async def _listen(self) -> None:
-        async with self._push_client.pubsub() as channel:
+        # Opened anew each time: a Cluster's client has to learn first, and after a failover again, which node to ask.
+        async with self._push_client, self._push_client.pubsub() as channel:
             await channel.subscribe(self._keys.channel)
             confirmation = await channel.get_message(timeout=SUBSCRIBED_WITHIN.total_seconds())
             if confirmation is None:
