@@ -12,6 +12,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from statistics import quantiles
 
 from rich.console import Console
@@ -60,9 +61,15 @@ def _evaluation(console: Console, questions: int) -> bool:
 
 def _measure(name: str, questions: int) -> dict[str, float] | None:
     command = [sys.executable, "-m", "bench.flag_subjects", name, str(questions)]
-    done = subprocess.run(  # noqa: S603
-        command, capture_output=True, text=True, timeout=SUBJECT_TIMEOUT_SECONDS, check=False
-    )
+    with tempfile.TemporaryDirectory(prefix="flag-bench-") as directory:
+        done = subprocess.run(  # noqa: S603
+            command,
+            capture_output=True,
+            text=True,
+            timeout=SUBJECT_TIMEOUT_SECONDS,
+            check=False,
+            env=os.environ | {"TMPDIR": directory},
+        )
     if done.returncode == NOT_INSTALLED:
         return None
     if done.returncode:
