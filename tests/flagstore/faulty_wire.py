@@ -24,7 +24,7 @@ class FaultyWire:
         self._muted: set[socket.socket] = set()
         self._silent = False
         self._answers_to_lose = 0
-        self.accepted = 0
+        self._requests_to_tear = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -49,6 +49,17 @@ class FaultyWire:
         """The next request reaches the server; when its answer comes, the connection breaks instead."""
         with self._lock:
             self._answers_to_lose += 1
+
+    def tear_next_request(self) -> None:
+        """Only the first half of the next request reaches the server, then the connection breaks."""
+        with self._lock:
+            self._requests_to_tear += 1
+
+    def lead_to(self, target_port: int) -> None:
+        """Break every connection; new ones lead to another server, as after a failover behind one address."""
+        with self._lock:
+            self._target = target_port
+        self.cut()
 
     def cut(self) -> None:
         """Break every connection."""
@@ -77,7 +88,6 @@ class FaultyWire:
                     near.close()
                     continue
                 with self._lock:
-                    self.accepted += 1
                     self._pairs.append((near, far))
                     if self._silent:
                         self._muted |= {near, far}
@@ -93,7 +103,12 @@ class FaultyWire:
                         continue
                     lose = is_answer and self._answers_to_lose > 0
                     self._answers_to_lose -= lose
+                    tear = not is_answer and self._requests_to_tear > 0
+                    self._requests_to_tear -= tear
                 if lose:
+                    break
+                if tear:
+                    sink.sendall(data[: len(data) // 2])
                     break
                 sink.sendall(data)
         _close(source, sink)
