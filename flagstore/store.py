@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib.resources import files
+from itertools import islice
 from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -118,6 +119,18 @@ class FlagStore:
         }
         return await self._run("set", arguments, idempotency_key, attempt=attempt)
 
+    async def override(self, to: Mapping[str, Exposure], *, by: str, reason: str) -> StoreReply:
+        """Set flags without a rollout, for a person who insists: at the epoch of now, from the exposures of now.
+
+        Latch and ladder hold all the same, and whoever begins or changes something in between wins: STALE_EPOCH or
+        CONFLICT. After a lost answer the same call again is right; what was done already is UNCHANGED.
+        """
+        snapshot = await self.read()
+        if snapshot is None:
+            return await self.set_exposures(to, fence=0, by=by, reason=reason)
+        expected = {flag: snapshot.flags[flag] for flag in to if flag in snapshot.flags}
+        return await self.set_exposures(to, fence=snapshot.epoch, by=by, reason=reason, expected=expected)
+
     async def emergency(
         self, *, by: str, reason: str, min_epoch: int | None = None, idempotency_key: str | None = None
     ) -> StoreReply:
@@ -199,6 +212,12 @@ class FlagStore:
         """The newest entries, newest first."""
         entries = await self._redis.xrevrange(self.keys.audit, count=count)
         return [AuditEntry.of(entry_id, fields) for entry_id, fields in entries]
+
+    async def history(self, flag: str, count: int) -> list[AuditEntry]:
+        """The newest changes of one flag, newest first."""
+        entries = await self._redis.xrevrange(self.keys.audit)
+        changes = (AuditEntry.of(entry_id, fields) for entry_id, fields in entries)
+        return list(islice((entry for entry in changes if flag in entry.changes), count))
 
     async def verify_audit(self) -> AuditVerdict:
         """Whether no entry of the audit trail was changed, removed or put in later."""

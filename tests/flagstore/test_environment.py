@@ -1,12 +1,29 @@
-"""The kill switch of a whole environment."""
+"""A whole environment: what its groups hold, and its kill switch."""
+
+from datetime import timedelta
 
 import pytest
 from redis.asyncio import Redis
 
-from flagstore.environment import emergency_all, groups_of
-from flagstore.store import FlagStore, connect
+from flagstore.client import Flags
+from flagstore.environment import confirmed_everywhere, emergency_all, groups_of, groups_with, read_environment
+from flagstore.store import DamagedStore, FlagStore, StoreStatus, connect
 from local.redis_server import RedisServer
-from tests.flagstore.ground import CANARY, ENVIRONMENT, begin, climb, snapshot_of
+from tests.flagstore.ground import (
+    CANARY,
+    ENVIRONMENT,
+    FULL,
+    GROUP,
+    INTERNAL,
+    OFF,
+    OWNER,
+    begin,
+    climb,
+    shown,
+    snapshot_of,
+    to,
+)
+from tests.flagstore.waiting import until
 
 
 @pytest.fixture
@@ -62,3 +79,83 @@ async def test_a_group_that_cannot_be_switched_off_is_named_and_keeps_no_other_o
     assert sorted(switched.replies) == ["checkout", "shop"]
     assert list(switched.failed) == ["search"]
     assert not switched.complete
+
+
+async def test_an_emergency_tells_which_application_instances_have_confirmed_it(
+    server: RedisServer, redis: Redis, store: FlagStore
+) -> None:
+    await climb(store, CANARY, (await begin(store)).epoch)
+    await redis.hset(store.keys.acknowledgements, "web-dead", f"1:1:{2**50}")
+    async with Flags(server.url, ENVIRONMENT, GROUP, instance="web-1") as flags:
+        await until(lambda: flags.status().counts.push_connections == 1)
+        switched = await emergency_all(redis, ENVIRONMENT, by="kim", reason="everything is down")
+        told = await confirmed_everywhere(
+            redis, ENVIRONMENT, switched, within=timedelta(seconds=15), lease=timedelta(seconds=3)
+        )
+
+    assert list(told) == [GROUP]
+    assert (told[GROUP].confirmed, told[GROUP].waiting, told[GROUP].expired) == (("web-1",), (), ("web-dead",))
+
+
+async def test_every_group_is_read_with_its_owner_and_a_damaged_one_is_named(
+    redis: Redis, stores: list[FlagStore]
+) -> None:
+    await climb(stores[0], INTERNAL, (await begin(stores[0])).epoch)
+    await begin(stores[1])
+    await redis.set(stores[1].keys.snapshot, "no snapshot")
+    await begin(stores[2])
+    await redis.delete(stores[2].keys.snapshot)
+
+    whole, damaged, lost = await read_environment(redis, ENVIRONMENT)
+
+    assert whole.snapshot == await snapshot_of(stores[0])
+    assert whole.safety is not None
+    assert whole.safety.owner == OWNER
+    assert (damaged.group, damaged.snapshot) == ("search", None)
+    assert "no flag snapshot" in str(damaged.damage)
+    assert (lost.group, lost.snapshot, lost.damage) == ("shop", None, None)
+    with pytest.raises(DamagedStore, match="no flag snapshot"):
+        await groups_with(redis, ENVIRONMENT, "basket")
+
+
+async def test_a_flag_is_found_in_the_groups_that_hold_it(redis: Redis, stores: list[FlagStore]) -> None:
+    await begin(stores[0], flags=("basket",))
+    await begin(stores[1], flags=("search",))
+
+    assert await groups_with(redis, ENVIRONMENT, "search") == ["search"]
+    assert await groups_with(redis, ENVIRONMENT, "nonesuch") == []
+
+
+async def test_a_person_who_insists_climbs_the_same_ladder_and_is_refused_by_the_latch(store: FlagStore) -> None:
+    early = await store.override({"basket": INTERNAL}, by="kim", reason="a try")
+    await begin(store)
+
+    refused = await store.override({"basket": FULL}, by="kim", reason="at once")
+    done = await store.override({"basket": INTERNAL}, by="kim", reason="a try")
+    again = await store.override({"basket": INTERNAL}, by="kim", reason="a try")
+    unknown = await store.override({"nonesuch": OFF}, by="kim", reason="a try")
+    await store.emergency(by="kim", reason="down")
+    latched = await store.override({"basket": INTERNAL}, by="kim", reason="a try")
+
+    replies = (early, refused, done, again, unknown, latched)
+    assert [reply.status for reply in replies] == [
+        StoreStatus.UNINITIALISED,
+        StoreStatus.STEP_TOO_LARGE,
+        StoreStatus.OK,
+        StoreStatus.UNCHANGED,
+        StoreStatus.UNKNOWN_FLAG,
+        StoreStatus.LATCHED,
+    ]
+    assert await shown(store) == {"off"}
+
+
+async def test_the_history_of_a_flag_is_its_own_changes_newest_first(store: FlagStore) -> None:
+    fence = (await begin(store)).epoch
+    await to(store, INTERNAL, fence)
+    await store.set_exposures({"search": CANARY}, fence=fence, by="alex", reason="search alone")
+    await store.set_exposures({"basket": OFF}, fence=0, by="kim", reason="basket alone")
+
+    told = [(entry.op, entry.by, entry.reason) for entry in await store.history("search", 10)]
+
+    assert told == [("set", "alex", "search alone"), ("set", "kim", "a stage"), ("begin", "kim", "")]
+    assert len(await store.history("search", 1)) == 1
