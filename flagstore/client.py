@@ -96,13 +96,15 @@ class Flags:
 
     def close(self) -> None:
         """From now on every answer is off."""
-        with self._starting:
+        with self._starting, self._looking:
             self._started = False
-            if self._reader is not None:
-                self._reader.close()
-            if self._listening is not None:
-                self._listening.shutdown()
+            reader, listening = self._reader, self._listening
             self._reader, self._listening, self._view = None, None, _NOTHING_SEEN
+        # Waited for without a lock: a listener that is being called may still ask.
+        if reader is not None:
+            reader.close()
+        if listening is not None:
+            listening.shutdown()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -202,6 +204,8 @@ class Flags:
     def _look(self, reader: FlagReader) -> _View:
         # One at a time: a look at what was held before must never replace a look at what is held since.
         with self._looking:
+            if reader is not self._reader:
+                return _NOTHING_SEEN
             now, contact = time.monotonic(), reader.last_contact
             silent_for = float("inf") if contact is None else now - contact
             snapshot, limit, lasts = reader.held.shown_after(silent_for, self._leases)
@@ -216,8 +220,8 @@ class Flags:
 
     def _reader_moved(self, reader: FlagReader, effect: Effect) -> None:
         regressed_before = self._view.limit is Limit.REGRESSED
-        view = self._look(reader)
-        if self._listener is None or self._listening is None:
+        view, listening = self._look(reader), self._listening
+        if self._listener is None or listening is None:
             return
         shown = view.snapshot.flags if view.snapshot else {}
         changed = tuple(sorted(flag for flag in {*self._told, *shown} if self._told.get(flag) != shown.get(flag)))
@@ -232,7 +236,7 @@ class Flags:
             happened.append(Happening.STALE if stale else Happening.READY)
         self._told, self._told_stale = shown, stale
         for happening in happened:
-            self._listening.submit(self._listener, happening, view.snapshot, changed)
+            listening.submit(self._listener, happening, view.snapshot, changed)
 
     def _tell_misuse(self, misuse: Exception) -> None:
         if not self._told_misuse:

@@ -60,6 +60,7 @@ class RolloutProvider(AbstractProvider):
         super().__init__()
         self.flags = Flags(url, environment, group, leases=leases, instance=instance, listener=self._tell)
         self._regressed = False
+        self._telling: threading.Timer | None = None
 
     def get_metadata(self) -> Metadata:
         return Metadata(name=NAME)
@@ -68,11 +69,13 @@ class RolloutProvider(AbstractProvider):
         """Never fails: with the store unreachable every flag is off and the provider is stale until it answers."""
         self.flags.start()
         if self.flags.status().silent_for is None:
-            telling = threading.Timer(STALE_TOLD_AFTER.total_seconds(), self._tell_stale_if_it_still_is)
-            telling.daemon = True
-            telling.start()
+            self._telling = threading.Timer(STALE_TOLD_AFTER.total_seconds(), self._tell_stale_if_it_still_is)
+            self._telling.daemon = True
+            self._telling.start()
 
     def shutdown(self) -> None:
+        if self._telling is not None:
+            self._telling.cancel()
         self.flags.close()
 
     def resolve_boolean_details(

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -32,7 +33,7 @@ from tests.flagstore.ground import (
     snapshot_of,
     to,
 )
-from tests.flagstore.waiting import until
+from tests.flagstore.waiting import AT_MOST_SECONDS, until
 
 KIM = ("user-1", "kim@example.com")
 SHORT_LEASES = Leases(partial=timedelta(seconds=1.5), full=timedelta(seconds=3))
@@ -307,3 +308,29 @@ async def test_flags_that_are_closed_while_they_are_still_connecting_leave_no_th
         with flags_by(server.url):
             pass
         assert not [thread for thread in threading.enumerate() if thread.name == f"flags {GROUP}"]
+
+
+async def test_a_listener_that_asks_while_the_flags_are_closed_is_answered_off(
+    server: RedisServer, store: FlagStore
+) -> None:
+    fence = (await begin(store)).epoch
+    await climb(store, FULL, fence)
+    called, released = threading.Event(), threading.Event()
+    answers: list[bool] = []
+
+    def ask(*_: object) -> None:
+        called.set()
+        released.wait(AT_MOST_SECONDS)
+        answers.append(flags.is_enabled("basket", *KIM))
+
+    flags = flags_by(server.url, listener=ask)
+    await asyncio.to_thread(flags.start)
+    await until(called.is_set)
+    closing = asyncio.create_task(asyncio.to_thread(flags.close))
+    # An answer that is renewed, not one from memory, is what could wait for the closing.
+    await until(lambda: time.monotonic() > flags._view.good_until)
+    released.set()
+    await closing
+
+    assert answers
+    assert not any(answers)
