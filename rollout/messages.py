@@ -20,6 +20,7 @@ SIGNAL_EMERGENCY = "emergency_rollback"
 UPDATE_PAUSE = "pause"
 UPDATE_RESUME = "resume"
 UPDATE_APPROVE = "approve"
+UPDATE_WITHHOLD = "withhold"
 
 # What a signal's name becomes when case, hyphens and spaces are ignored; each of these starts a rollback.
 EMERGENCY_SPELLINGS = frozenset({"emergency_rollback", "emergencyrollback", "rollback"})
@@ -57,6 +58,12 @@ class Command(_Message):
 
     by: str = Field(min_length=1)
     reason: str = ""
+
+
+class FlagCommand(Command):
+    """A command about one flag of the plan."""
+
+    flag: str
 
 
 class Answer(_Message):

@@ -119,6 +119,7 @@ class RolloutProgress(_Record):
     baseline: dict[str, Sample] = Field(default_factory=dict)
     suspensions: list[Suspension] = Field(default_factory=list)
     approved: list[str] = Field(default_factory=list, description="stages that a person has approved")
+    withheld: list[str] = Field(default_factory=list, description="flags that a person has turned off until the end")
     rollback: Rollback | None = None
     finished_at: datetime | None = None
     timeline: list[Event] = Field(default_factory=list)

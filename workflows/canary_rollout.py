@@ -31,9 +31,11 @@ with workflow.unsafe.imports_passed_through():
         UPDATE_APPROVE,
         UPDATE_PAUSE,
         UPDATE_RESUME,
+        UPDATE_WITHHOLD,
         WORKFLOW,
         Answer,
         Command,
+        FlagCommand,
         RolloutRequest,
     )
     from rollout.progress import RolloutProgress, RolloutStatus, StageProgress
@@ -233,6 +235,24 @@ class CanaryRolloutWorkflow:
         self._must_be_going_forward("approve")
         if self._progress.status is not RolloutStatus.AWAITING_APPROVAL:
             raise ApplicationError(f"nothing waits for an approval: the rollout is {self._progress.status}")
+
+    @workflow.update(name=UPDATE_WITHHOLD)
+    async def withhold(self, command: FlagCommand) -> Answer:
+        """Turn one flag of the plan off for everybody, for the rest of this rollout; the others go on."""
+        await self._forward.withhold(command.flag, command.by, command.reason or "by hand")
+        self._commanded(f"{command.flag} turned off", command)
+        return self._answer(f"{command.flag} turned off", "the other flags go on; this one stays off to the end")
+
+    @withhold.validator
+    def _may_withhold(self, command: FlagCommand) -> None:
+        self._must_be_going_forward("turn a flag off alone")
+        flags = self._context.plan.flags
+        if command.flag not in flags:
+            raise ApplicationError(f"flag {command.flag!r} does not belong to the plan; there are {', '.join(flags)}")
+        if command.flag in self._progress.withheld:
+            raise ApplicationError(f"{command.flag} was turned off before, and stays off to the end of this rollout")
+        if not self._progress.fence:
+            raise ApplicationError("the rollout has written no flag yet: all are off")
 
     def _must_be_going_forward(self, command: str) -> None:
         if self._order is not None or self._progress.status.is_final:

@@ -27,6 +27,8 @@ class RolloutContext:
         self.request = request
         self.plan: RolloutPlan = request.plan
         self.progress = progress
+        # A stage and a person may want to write flags at the same time: each sees what the other has written.
+        self.writing_flags = asyncio.Lock()
         self._presentation = Presentation(search_attributes=request.search_attributes)
         self._waiting_for: tuple[str, datetime] = ("", workflow.now())
         self._attentive = False

@@ -16,6 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.monitoring import CaptureBaseline, MonitoringActivities
     from rollout import exposure as exposures
     from rollout.binding import query_for
+    from rollout.flags import Exposure
     from rollout.plan_parts import AttestCheck, Check, HttpCheck, MonitoringCheck, RedisCheck, Stage
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.soak import begin
@@ -145,29 +146,47 @@ class StageEntry:
 
     async def _expose(self, stage: Stage) -> bool:
         """Write the stage's exposure to all flags at once; whether anything changed."""
+        async with self._context.writing_flags:
+            plan, progress = self._plan, self._progress
+            wanted = {
+                flag: exposures.document_of(
+                    exposures.OFF if flag in progress.withheld else exposures.exposure_of(stage.exposure, flag),
+                    stage.name,
+                )
+                for flag in plan.flags
+            }
+            if all(progress.flags[flag].shows_the_same(document) for flag, document in wanted.items()):
+                return False
+            shown = exposures.in_words(stage.exposure)
+            self._context.waiting_for(f"flags to {shown}")
+            await self._set_flags(
+                wanted, progress.started_by, f"stage {stage.name}", f"features for {shown}, read back"
+            )
+            self._context.note("flags", f"features are on for {shown}")
+            return True
+
+    async def withhold(self, flag: str, by: str, reason: str) -> None:
+        """Turn one flag off for the rest of the rollout, read back; later stages leave it off."""
+        async with self._context.writing_flags:
+            off = {flag: exposures.document_of(exposures.OFF, "off")}
+            await self._set_flags(off, by, reason, f"{flag} off for everybody, read back")
+            self._progress.withheld.append(flag)
+
+    async def _set_flags(self, to: dict[str, Exposure], by: str, reason: str, summary: str) -> None:
         plan, progress = self._plan, self._progress
-        wanted = {
-            flag: exposures.document_of(exposures.exposure_of(stage.exposure, flag), stage.name) for flag in plan.flags
-        }
-        if all(progress.flags[flag].shows_the_same(document) for flag, document in wanted.items()):
-            return False
-        shown = exposures.in_words(stage.exposure)
-        self._context.waiting_for(f"flags to {shown}")
         progress.flags = await workflow.execute_activity_method(
             FeatureFlagActivities.set_exposures,
             SetExposures(
                 environment=plan.environment,
                 group=plan.name,
                 fence=progress.fence,
-                to=wanted,
+                to=to,
                 expected=progress.flags,
-                by=progress.started_by,
-                reason=f"stage {stage.name}",
+                by=by,
+                reason=reason,
             ),
-            **summarised(activity_options.FLAG_STORE, f"features for {shown}, read back"),
+            **summarised(activity_options.FLAG_STORE, summary),
         )
-        self._context.note("flags", f"features are on for {shown}")
-        return True
 
 
 def what_entering_does(stage: Stage) -> str:

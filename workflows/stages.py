@@ -36,6 +36,11 @@ class WayForward:
     def suspensions_changed(self) -> None:
         self._soaking.suspensions_changed()
 
+    async def withhold(self, flag: str, by: str, reason: str) -> None:
+        """Turn one flag off for the rest of the rollout; the watch under way learns what it has to expect."""
+        await self._entry.withhold(flag, by, reason)
+        self._soaking.suspensions_changed()
+
     async def run(self) -> bool:
         """True when all stages passed, False when the history has grown so long that it should be continued as new.
 
