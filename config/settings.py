@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 PREFIX = "ROLLOUT_"
-REDIS_SCHEMES = ("redis", "rediss", "unix")
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 # Written by `rollout local` for people and scripts; nothing of the product reads them.
 PROCESS_VARIABLES = ("ROLLOUT_REDIS_PID", "ROLLOUT_SANDBOX_PID", "ROLLOUT_TEMPORAL_PID", "ROLLOUT_WORKER_PID")
 

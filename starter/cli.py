@@ -2,7 +2,7 @@
 
 import typer
 
-from starter import control_commands, local_commands, plan_commands, start_command, status_commands
+from starter import control_commands, flag_commands, local_commands, plan_commands, start_command, status_commands
 
 HELP = (
     "Roll new code out on Google Cloud Run, stage by stage, under gates, with one way back that is always open.\n\n"
@@ -21,13 +21,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(plan_commands.app, name="plan", rich_help_panel="Look")
+app.add_typer(flag_commands.app, name="flags", rich_help_panel="Look")
 app.command("start", rich_help_panel="Roll out")(start_command.start)
 app.command("status", rich_help_panel="Look")(status_commands.status)
 app.command("list", rich_help_panel="Look")(status_commands.list_rollouts)
 app.command("pause", rich_help_panel="Decide")(control_commands.pause)
 app.command("resume", rich_help_panel="Decide")(control_commands.resume)
 app.command("approve", rich_help_panel="Decide")(control_commands.approve)
+app.command("update-stage", rich_help_panel="Decide")(flag_commands.update_stage)
 app.command("emergency-rollback", rich_help_panel="Decide")(control_commands.emergency_rollback)
+app.command("emergency-disable", rich_help_panel="Decide")(control_commands.emergency_disable)
 app.command("rearm", rich_help_panel="Decide")(control_commands.rearm)
 app.command("worker", rich_help_panel="Run")(local_commands.worker)
 app.command("local", rich_help_panel="Run")(local_commands.local)

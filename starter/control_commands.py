@@ -1,4 +1,4 @@
-"""`rollout pause|resume|approve`, `rollout emergency-rollback` and `rollout rearm`."""
+"""`rollout pause|resume|approve`, `rollout emergency-rollback`, `rollout emergency-disable` and `rollout rearm`."""
 # ruff: noqa: PLC0415  (commands import what they need when they run, so that `--help` is quick)
 
 from typing import TYPE_CHECKING, Annotated
@@ -65,6 +65,13 @@ def approve(
 def emergency_rollback(
     reason: NeededReason,
     rollout: RolloutId = None,
+    direct: Annotated[
+        bool,
+        typer.Option("--direct", help="Do it from here, on Redis and Cloud Run themselves: Temporal may be down."),
+    ] = False,
+    environment: Annotated[
+        str | None, typer.Option("--environment", help="With --direct: where, if there are several.")
+    ] = None,
     *,
     by: By,
     json: Json = False,
@@ -73,11 +80,35 @@ def emergency_rollback(
 
     Waits until all of it was read back, and says how long it took. Exit code 0 only when verified: the flags by this
     command in the flag store itself, the traffic by the rollout. Never refused by a running rollout, whatever it is
-    doing, and safe to repeat.
+    doing, and safe to repeat. With --direct this command does all of it itself, and prints a `gcloud` line for
+    what it could not do; a rollout that runs sees the kill switch and settles as rolled back.
     """
     from starter.session import in_session
 
+    if direct:
+        _break_the_glass(environment, rollout, by, reason, json=json)
+        return
     in_session(lambda session: _take_back(session, rollout, by, reason, json=json))
+
+
+def _break_the_glass(environment: str | None, given: str | None, by: str, reason: str, *, json: bool) -> None:
+    import asyncio
+    from dataclasses import asdict
+
+    from starter.direct_rollback import roll_back_directly
+    from starter.outcome import ExitCode
+    from starter.terminal import say, say_json, warn
+
+    group = given.removeprefix("rollout/") if given else None
+    tell = warn if json else say
+    done = asyncio.run(roll_back_directly(environment, group, by=by, reason=reason, tell=tell))
+    if json:
+        say_json({"verified": done.verified, **asdict(done)})
+    elif done.verified:
+        say("VERIFIED: flags off, traffic at its anchor. `rollout status --emergency-check` reads both again.")
+    if not done.verified:
+        warn("NOT VERIFIED: see above for what is left to do; this command is safe to repeat.")
+        raise typer.Exit(ExitCode.FAILED)
 
 
 async def _take_back(session: "Session", given: str | None, by: str, reason: str, *, json: bool) -> None:
@@ -111,6 +142,41 @@ async def _take_back(session: "Session", given: str | None, by: str, reason: str
     say(f"VERIFIED after {seconds:.1f} s: flags off, traffic at its anchor.")
     name = workflow_id.removeprefix(ID_PREFIX)
     say(f"Next: {verified.progress.next or f'`rollout status {name}`'}")
+
+
+def emergency_disable(
+    reason: NeededReason,
+    group: Annotated[
+        str | None, typer.Argument(metavar="PLAN", help="The flags of this plan; without it, of the environment.")
+    ] = None,
+    environment: Annotated[
+        str | None, typer.Option("--environment", help="Where; not needed while there is only one.")
+    ] = None,
+    *,
+    by: Annotated[str, typer.Option("--updated-by", "--by", metavar="NAME", help="Who does this.", callback=not_empty)],
+    json: Json = False,
+) -> None:
+    """Turn flags off now, in the flag store itself, and keep them off. Temporal may be down.
+
+    Says how many application instances have confirmed it. A running rollout is told, and takes its traffic back too.
+    Exit code 0 only when every flag was read back as off and no live instance shows it any more. Safe to repeat.
+    """
+    import asyncio
+    from dataclasses import asdict
+
+    from starter.emergency_disable import disable
+    from starter.outcome import ExitCode
+    from starter.terminal import say, say_json, warn
+
+    outcomes = asyncio.run(disable(environment, group, by=by, reason=reason, tell=warn if json else say))
+    verified = all(outcome.verified for outcome in outcomes)
+    if json:
+        say_json({"verified": verified, "groups": [asdict(outcome) for outcome in outcomes]})
+    elif verified:
+        say("VERIFIED. Next: `rollout rearm PLAN --reason …` when the cause is understood; flags stay off until then.")
+    if not verified:
+        warn("NOT VERIFIED: see above; this command is safe to repeat.")
+        raise typer.Exit(ExitCode.FAILED)
 
 
 def rearm(

@@ -15,19 +15,52 @@ if TYPE_CHECKING:
 def status(
     rollout: RolloutId = None,
     watch: Annotated[bool, typer.Option("--watch", help="Stay and follow it until it ends.")] = False,
+    emergency_check: Annotated[
+        bool,
+        typer.Option(
+            "--emergency-check", help="Read flags and traffic back from Redis and Cloud Run: SAFE or EXPOSED."
+        ),
+    ] = False,
+    environment: Annotated[
+        str | None, typer.Option("--environment", help="With --emergency-check: where, if there are several.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Show where a rollout stands: its stages, soak credit, gates, traffic, and what comes next.
 
     Changes nothing. With --watch the exit code is 0 when the rollout completed and 1 when it was rolled back; without,
-    it is 0 whenever the rollout could be shown, and 1 when no worker answered for it.
+    it is 0 whenever the rollout could be shown, and 1 when no worker answered for it. With --emergency-check it is 0
+    when nobody is exposed, and 1 when somebody is or when that could not be read; Temporal may be down.
     """
     from starter.outcome import ExitCode
     from starter.session import in_session
 
+    if emergency_check:
+        _emergency_check(environment, rollout, json=json)
+        return
     code = in_session(lambda session: _status(session, rollout, watch=watch, json=json))
     if code is not ExitCode.DONE:
         raise typer.Exit(code)
+
+
+def _emergency_check(environment: str | None, given: str | None, *, json: bool) -> None:
+    import asyncio
+
+    from starter.outcome import ExitCode
+    from starter.safety_check import check_safety
+    from starter.terminal import say, say_json
+
+    findings = asyncio.run(check_safety(environment, given.removeprefix("rollout/") if given else None))
+    states = {finding.state for finding in findings}
+    verdict = "EXPOSED" if "exposed" in states else "UNKNOWN" if "unreadable" in states else "SAFE"
+    if json:
+        say_json({"verdict": verdict, "findings": [finding.model_dump() for finding in findings]})
+    else:
+        for finding in findings:
+            say(f"{finding.state:<10} {finding.what}: {finding.text}")
+        say(f"{verdict}: what could not be read may be exposed" if verdict == "UNKNOWN" else verdict)
+    if verdict != "SAFE":
+        raise typer.Exit(ExitCode.FAILED)
 
 
 async def _status(session: "Session", given: str | None, *, watch: bool, json: bool) -> "ExitCode":

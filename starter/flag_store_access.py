@@ -1,0 +1,76 @@
+"""The flag store for a command: opened by the settings, its failures said as outcomes, its groups found by name."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from config.settings import Settings
+from flagstore.connection import connect
+from flagstore.environment import groups_of
+from flagstore.keys import groups_key
+from flagstore.store import DamagedStore, FlagStore
+from starter.outcome import failed, refused
+
+_ANY = groups_key("ENVIRONMENT").replace("ENVIRONMENT", "*")
+
+
+@asynccontextmanager
+async def flag_store(settings: Settings) -> AsyncIterator[Redis]:
+    """A client of the store.
+
+    Raises:
+        CommandEnds: the store did not answer, or holds what no store writes.
+    """
+    client = connect(settings.needed_redis_url)
+    try:
+        yield client
+    except (RedisError, OSError) as failure:
+        raise failed(f"the flag store at {settings.redis_address} did not answer: {failure}") from failure
+    except DamagedStore as damage:
+        raise failed(str(damage)) from damage
+    finally:
+        await client.aclose()
+
+
+async def stores_meant(redis: Redis, environment: str | None, group: str | None) -> list[FlagStore]:
+    """The store of a group, or of every group that ever began in an environment. Neither is needed where it is clear.
+
+    Raises:
+        CommandEnds: there is no such group, or several environments to choose from.
+    """
+    known = [environment] if environment is not None else await _environments(redis)
+    found = {name: [group_ for group_ in await groups_of(redis, name) if group in (None, group_)] for name in known}
+    meant = {name: groups for name, groups in found.items() if groups}
+    if not meant:
+        where = f" in {environment}" if environment else ""
+        raise refused(
+            f"the flag store holds nothing{f' of {group}' if group else ''}{where}: no rollout has ever begun there"
+        )
+    if len(meant) > 1:
+        raise refused(f"--environment: which one? There are {', '.join(meant)}")
+    ((name, groups),) = meant.items()
+    return [FlagStore(redis, name, each) for each in groups]
+
+
+async def store_of_flag(redis: Redis, environment: str | None, flag: str) -> FlagStore:
+    """The store of the one group that has a flag.
+
+    Raises:
+        CommandEnds: no group has it, or more than one.
+    """
+    stores = await stores_meant(redis, environment, None)
+    having = [store for store in stores if (snapshot := await store.read()) is not None and flag in snapshot.flags]
+    if not having:
+        known = sorted({name for store in stores if (found := await store.read()) for name in found.flags})
+        raise refused(f"--flag {flag}: there is no such flag; there are {', '.join(known) or 'none'}")
+    if len(having) > 1:
+        raise refused(f"--flag {flag}: several plans have it: {', '.join(store.keys.group for store in having)}")
+    return having[0]
+
+
+async def _environments(redis: Redis) -> list[str]:
+    prefix, suffix = _ANY.split("*")
+    keys = [str(key) async for key in redis.scan_iter(match=_ANY)]
+    return sorted(key.removeprefix(prefix).removesuffix(suffix) for key in keys)

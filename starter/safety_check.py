@@ -1,0 +1,96 @@
+"""`rollout status --emergency-check`: is anybody exposed? Read back from Redis and Cloud Run, believing nobody."""
+
+import asyncio
+from datetime import timedelta
+from typing import Literal
+
+from google.auth.exceptions import GoogleAuthError
+from pydantic import BaseModel, ValidationError
+from redis.exceptions import RedisError
+from temporalio.exceptions import ApplicationError
+
+from activities.cloud_run import CloudRunActivities
+from config.settings import Settings
+from flagstore.store import DamagedStore, FlagStore
+from rollout.traffic import ServiceAnchor
+from starter.cloud_run_access import cloud_run
+from starter.flag_store_access import flag_store, stores_meant
+from starter.flag_views import shown_to
+
+CLOUD_RUN_ANSWERS_WITHIN = timedelta(seconds=10)
+
+
+class Finding(BaseModel):
+    """One flag or one service. `unreadable` is never safe: what nobody can read may be exposed."""
+
+    what: str
+    state: Literal["safe", "exposed", "unreadable"]
+    text: str
+
+
+async def check_safety(environment: str | None, group: str | None) -> list[Finding]:
+    """A finding for each flag, and for each service that a rollout has recorded an anchor of.
+
+    Raises:
+        CommandEnds: it is not clear what is meant, or the store could not be asked.
+    """
+    settings = Settings.from_environment()
+    async with flag_store(settings) as redis:
+        stores = await stores_meant(redis, environment, group)
+        findings = [finding for store in stores for finding in await _flags(store)]
+        anchors = [(store.keys.group, anchor) for store in stores for anchor in await _anchors(store)]
+    if not anchors:
+        return findings
+    try:
+        async with cloud_run(settings) as services:
+            split = await asyncio.gather(*(_traffic(services, name, anchor) for name, anchor in anchors))
+    except GoogleAuthError as failure:
+        # One finding for each service, so that nobody takes silence for safety.
+        split = [_unreadable(name, anchor, str(failure)) for name, anchor in anchors]
+    return [*findings, *split]
+
+
+async def _flags(store: FlagStore) -> list[Finding]:
+    name = store.keys.group
+    try:
+        snapshot = await store.read()
+    except (RedisError, OSError, DamagedStore) as failure:
+        return [Finding(what=f"flags of {name}", state="unreadable", text=str(failure))]
+    if snapshot is None:
+        return [Finding(what=f"flags of {name}", state="unreadable", text="the store holds nothing: data were lost")]
+    return [
+        Finding(
+            what=f"flag {flag} ({name})",
+            state="safe" if snapshot.latch or exposure.exposure == "off" else "exposed",
+            text=f"shown to {shown_to(exposure, snapshot)}{', kill switch set' if snapshot.latch else ''}",
+        )
+        for flag, exposure in sorted(snapshot.flags.items())
+    ]
+
+
+async def _anchors(store: FlagStore) -> list[ServiceAnchor]:
+    try:
+        return [ServiceAnchor.model_validate_json(text) for text in (await store.read_safety()).anchors.values()]
+    except ValidationError as failure:
+        raise DamagedStore(f"the anchors of {store.keys.group} cannot be read: {failure}") from failure
+
+
+async def _traffic(services: CloudRunActivities, group: str, anchor: ServiceAnchor) -> Finding:
+    try:
+        async with asyncio.timeout(CLOUD_RUN_ANSWERS_WITHIN.total_seconds()):
+            split = await services.read_traffic(anchor.service)
+    except ApplicationError as failure:
+        return _unreadable(group, anchor, failure.message)
+    except TimeoutError:
+        return _unreadable(group, anchor, f"no answer within {CLOUD_RUN_ANSWERS_WITHIN.total_seconds():g} s")
+    back = split.shares == anchor.split.shares
+    before = "" if back else f"; before the rollout it was {anchor.split.in_words()}"
+    return Finding(
+        what=f"traffic of {anchor.service.service} ({group})",
+        state="safe" if back else "exposed",
+        text=f"{split.in_words()}{before}",
+    )
+
+
+def _unreadable(group: str, anchor: ServiceAnchor, why: str) -> Finding:
+    return Finding(what=f"traffic of {anchor.service.service} ({group})", state="unreadable", text=why)

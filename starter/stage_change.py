@@ -1,0 +1,81 @@
+"""`rollout update-stage`: one flag by hand, through the rollout that owns it, or in the store where nobody does."""
+
+from dataclasses import dataclass
+
+from config.settings import Settings, SettingsError
+from config.temporal import TemporalUnreachable, connect
+from flagstore.replies import StoreReply
+from flagstore.store import FlagStore
+from rollout.flags import BASIS_POINTS, OFF, Exposure
+from rollout.messages import UPDATE_WITHHOLD, FlagCommand
+from starter.controlling import ask
+from starter.flag_stage import FlagStage
+from starter.flag_store_access import flag_store, store_of_flag
+from starter.outcome import CommandEnds, ExitCode, refused
+from starter.rollouts import ID_PREFIX, Rollouts
+
+EXPOSURES = {
+    FlagStage.OFF: OFF,
+    FlagStage.INTERNAL: Exposure(exposure="audience", bp=0, stage="internal"),
+    FlagStage.CANARY: Exposure(exposure="percent", bp=BASIS_POINTS // 10, stage="canary"),
+    FlagStage.STAGED: Exposure(exposure="percent", bp=BASIS_POINTS // 2, stage="staged"),
+    FlagStage.FULL: Exposure(exposure="percent", bp=BASIS_POINTS, stage="full"),
+}
+
+
+@dataclass(frozen=True)
+class StageChanged:
+    group: str
+    text: str
+    next: str
+
+
+async def change_stage(
+    flag: str, stage: FlagStage, *, environment: str | None, by: str, reason: str, force: bool
+) -> StageChanged:
+    """Set one flag. A flag that a rollout owns can only be turned off, by that rollout itself, unless forced.
+
+    Raises:
+        CommandEnds: it is refused, and why; or the store, or the rollout that owns the flag, did not answer.
+    """
+    async with flag_store(Settings.from_environment()) as redis:
+        store = await store_of_flag(redis, environment, flag)
+        owner = (await store.read_safety()).owner
+        if owner is not None and not force:
+            return await _through_its_rollout(store.keys.group, owner, flag, stage, by, reason)
+        return _said(store, await store.override({flag: EXPOSURES[stage]}, by=by, reason=reason), flag, stage, owner)
+
+
+async def _through_its_rollout(
+    group: str, owner: str, flag: str, stage: FlagStage, by: str, reason: str
+) -> StageChanged:
+    name = owner.rpartition("/")[0]
+    forced = "--force writes it to the store all the same, and the rollout then holds over what it did not do"
+    if stage is not FlagStage.OFF:
+        raise refused(
+            f"{flag} is owned by {owner}: while it runs its exposure changes by its stages, and by hand only to off. "
+            f"Nothing was changed; {forced}"
+        )
+    try:
+        rollouts = Rollouts(await connect())
+        answer = await ask(rollouts, name, UPDATE_WITHHOLD, FlagCommand(by=by, reason=reason, flag=flag), None)
+    except (TemporalUnreachable, SettingsError) as failure:
+        raise refused(f"{flag} is owned by {owner}, which could not be asked: {failure}. {forced}") from failure
+    except CommandEnds as end:
+        raise CommandEnds(end.code, f"{flag} is owned by {owner}. {end.text}; {forced}") from end
+    return StageChanged(group, f"{flag} ({group}): off, by {name.removeprefix(ID_PREFIX)}, read back", answer.next)
+
+
+def _said(store: FlagStore, reply: StoreReply, flag: str, stage: FlagStage, owner: str | None) -> StageChanged:
+    group = store.keys.group
+    if not reply.accepted:
+        raise refused(f"{reply.sentence}. Nothing was changed")
+    held = reply.snapshot.flags.get(flag) if reply.snapshot is not None else None
+    if held is None or not held.shows_the_same(EXPOSURES[stage]):
+        raise CommandEnds(ExitCode.FAILED, f"NOT VERIFIED: {flag} reads back as {held.in_words() if held else 'gone'}")
+    following = (
+        f"{owner} sees that somebody else changed its flag, and holds: `rollout status`"
+        if owner is not None
+        else f"`rollout flags get {flag}` shows it"
+    )
+    return StageChanged(group, f"{flag} ({group}): {stage}, written to the store and read back", following)

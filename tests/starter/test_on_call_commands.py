@@ -1,0 +1,221 @@
+"""Flags by hand, the kill switch and breaking the glass: what on-call types, also while Temporal is down."""
+
+import asyncio
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from flagstore.client import Flags
+from flagstore.connection import connect
+from flagstore.store import FlagStore
+from local.stack import LocalStack
+from rollout.flags import Audience
+from starter.stage_change import EXPOSURES
+from tests.starter.command_line import Ran
+from tests.starter.conftest import QUICK_PLAN, Look, Rollout, Run
+from tests.starter.test_commands_against_a_stack import closed, is_open, it_waits_for_approval
+
+NOBODY_LISTENS = "127.0.0.1:1"
+WHO = ("--updated-by", "kim", "--reason", "checkout is down")
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Two flags of a plan in an environment of the test's own, owned by nobody."""
+
+    environment: str
+    url: str
+
+    @property
+    def where(self) -> tuple[str, str]:
+        return "--environment", self.environment
+
+    def owned_by(self, owner: str | None) -> None:
+        async def begin() -> None:
+            redis = connect(self.url)
+            store = FlagStore(redis, self.environment, "shop")
+            begun = await store.begin(
+                owner="rollout/shop/first",
+                by="kim",
+                flags=("basket", "search"),
+                audience=Audience(domains=("example.com",), users=()),
+                cohort=None,
+                ladder=tuple(EXPOSURES.values()),
+                candidates={},
+            )
+            assert begun.accepted, begun.sentence
+            if owner is None:
+                await store.release(owner="rollout/shop/first", outcome="completed")
+            await redis.aclose()
+
+        asyncio.run(begin())
+
+
+@pytest.fixture
+def shop(stack: LocalStack) -> Shop:
+    shop = Shop(f"test-{uuid.uuid4().hex[:8]}", stack.redis.url)
+    shop.owned_by(None)
+    return shop
+
+
+@pytest.fixture
+def quick(command: Rollout, look: Look, image: str) -> Iterator[None]:
+    """A rollout that waits for an approval, with all traffic at its dark candidate."""
+    started = command("start", QUICK_PLAN, "--image", f"backend={image}")
+    assert started.code == 0, started.err
+    look(it_waits_for_approval)
+    yield
+    if look(is_open):
+        command("emergency-rollback", "quick", "--reason", "the test is over")
+    look(closed)
+    command("rearm", "quick", "--reason", "the next test", "--environment", "test")
+
+
+class TestLooking:
+    def test_flags_are_listed_with_who_sees_them_and_their_record_is_whole(self, command: Rollout, shop: Shop) -> None:
+        assert command("update-stage", "--flag", "basket", "--stage", "internal", *WHO, *shop.where).code == 0
+
+        listed = {row["flag"]: row for row in command("flags", "list", *shop.where, "--json").json}
+        assert (listed["basket"]["stage"], listed["basket"]["shown_to"]) == ("internal", "example.com")
+        assert (listed["search"]["stage"], listed["search"]["shown_to"]) == ("off", "nobody")
+        got = command("flags", "get", "basket", *shop.where)
+        assert got.out.startswith(f"basket (shop, {shop.environment}): internal, shown to example.com\n")
+        newest = command("flags", "history", *shop.where, "--json").json[0]
+        assert (newest["by"], newest["reason"], newest["status"]) == ("kim", "checkout is down", "OK")
+        assert "every entry fits the one before it" in command("flags", "history", *shop.where).out
+
+    def test_a_flag_or_an_environment_that_is_not_there_is_refused_with_those_that_are(
+        self, command: Rollout, shop: Shop
+    ) -> None:
+        flag = command("flags", "get", "baskte", *shop.where)
+        assert (flag.code, flag.err) == (2, "--flag baskte: there is no such flag; there are basket, search\n")
+        nowhere = command("flags", "list", "--environment", "moon")
+        assert nowhere.code == 2
+        assert "the flag store holds nothing in moon: no rollout has ever begun there" in nowhere.err
+
+    def test_a_record_that_somebody_changed_is_not_called_whole(
+        self, command: Rollout, shop: Shop, stack: LocalStack
+    ) -> None:
+        async def tamper() -> None:
+            redis = connect(stack.redis.url)
+            audit = FlagStore(redis, shop.environment, "shop").keys.audit
+            await redis.xtrim(audit, maxlen=0, approximate=False)
+            await redis.aclose()
+
+        asyncio.run(tamper())
+        history = command("flags", "history", *shop.where)
+        assert history.code == 1
+        assert "shop: the record was tampered with: the newest entries are missing" in history.err
+
+
+class TestByHand:
+    def test_up_goes_one_step_of_the_plan_and_off_always(self, command: Rollout, shop: Shop) -> None:
+        def to(stage: str) -> Ran:
+            return command("update-stage", "--flag", "basket", "--stage", stage, *WHO, *shop.where)
+
+        skipped = to("full")
+        assert skipped.code == 2
+        assert "flag basket would skip a step of the plan" in skipped.err
+        assert [to(stage).code for stage in ("internal", "canary", "staged", "full", "off")] == [0] * 5
+        off = command("flags", "get", "basket", *shop.where, "--json").json
+        assert (off["stage"], off["shown_to"]) == ("off", "nobody")
+
+    def test_a_flag_whose_owner_cannot_be_asked_is_refused_with_its_id_unless_forced(
+        self, command: Rollout, shop: Shop
+    ) -> None:
+        shop.owned_by("rollout/shop/first")
+        arguments = ("update-stage", "--flag", "basket", "--stage", "internal", *WHO, *shop.where)
+        refused = command(*arguments)
+        assert refused.code == 2
+        assert "basket is owned by rollout/shop/first" in refused.err
+        gone = command("update-stage", "--flag", "basket", "--stage", "off", *WHO, *shop.where)
+        assert gone.code == 2
+        assert "basket is owned by rollout/shop/first" in gone.err
+        forced = command(*arguments, "--force")
+        assert forced.code == 0, forced.err
+        assert "internal, written to the store and read back; by kim" in forced.out
+        assert "rollout/shop/first sees that somebody else changed its flag" in forced.out
+
+    def test_off_goes_through_the_rollout_that_owns_the_flag_and_holds_to_its_end(
+        self, command: Rollout, look: Look, quick: None
+    ) -> None:
+        changed = command("update-stage", "--flag", "new_basket", "--stage", "off", *WHO, "--environment", "test")
+        assert changed.code == 0, changed.err
+        assert changed.out.startswith("new_basket (quick): off, by quick, read back; by kim.\n")
+        assert command("approve", "quick").code == 0
+        look(closed)
+        row = command("flags", "get", "new_basket", "--environment", "test", "--json").json
+        assert (row["stage"], row["shown_to"], row["owner"]) == ("off", "nobody", None)
+
+    def test_a_stage_that_nobody_knows_is_refused_with_those_that_are(self, command: Rollout, shop: Shop) -> None:
+        wrong = command("update-stage", "--flag", "basket", "--stage", "half", *WHO, *shop.where)
+        assert wrong.code == 2
+        said = " ".join(wrong.err.replace("│", " ").split())
+        assert "'half' is not one of 'off', 'internal', 'canary', 'staged', 'full'" in said
+
+
+class TestKillSwitch:
+    def test_flags_go_off_with_temporal_down_and_live_applications_confirm_it(
+        self, run: Run, stack: LocalStack, shop: Shop
+    ) -> None:
+        without_temporal = {**stack.environment, "TEMPORAL_ADDRESS": NOBODY_LISTENS}
+        run(without_temporal, "update-stage", "--flag", "basket", "--stage", "internal", *WHO, *shop.where)
+        with Flags(shop.url, shop.environment, "shop", instance="web-1") as application:
+            assert application.is_enabled("basket", "u1", "kim@example.com")
+            disabled = run(without_temporal, "emergency-disable", *WHO, *shop.where)
+            assert not application.is_enabled("basket", "u1", "kim@example.com")
+
+        assert disabled.code == 0, disabled.err
+        assert "shop: 2 flags off, latched, read back after" in disabled.out
+        assert "1 of 1 application instances confirm it" in disabled.out
+        assert "Temporal was not told (it did not answer)" in disabled.out
+        again = run(without_temporal, "update-stage", "--flag", "basket", "--stage", "internal", *WHO, *shop.where)
+        assert again.code == 2
+        assert "the kill switch of shop is set" in again.err
+
+    def test_a_store_that_does_not_answer_is_never_called_off(self, run: Run, stack: LocalStack) -> None:
+        unreachable = {**stack.environment, "ROLLOUT_REDIS_URL": f"redis://{NOBODY_LISTENS}/0"}
+        for command in (
+            ("emergency-disable", *WHO),
+            ("status", "--emergency-check"),
+            ("emergency-rollback", "quick", "--direct", "--reason", "checkout is down"),
+        ):
+            ran = run(unreachable, *command)
+            assert ran.code == 1, command
+            assert f"the flag store at redis://{NOBODY_LISTENS}/0 did not answer" in ran.err
+            assert "SAFE" not in ran.out
+            assert "VERIFIED" not in ran.out
+
+
+class TestBreakingTheGlass:
+    def test_everything_goes_back_without_temporal_and_the_check_reads_it(
+        self, run: Run, command: Rollout, stack: LocalStack, quick: None
+    ) -> None:
+        without_temporal = {**stack.environment, "TEMPORAL_ADDRESS": NOBODY_LISTENS}
+        check = ("status", "--emergency-check", "quick", "--environment", "test")
+        before = run(without_temporal, *check)
+        assert before.code == 1
+        assert before.out.endswith("EXPOSED\n")
+        assert "exposed    traffic of quick-backend (quick): quick-backend-" in before.out
+
+        arguments = ("emergency-rollback", "quick", "--direct", "--environment", "test", "--reason", "checkout is down")
+        back = run(without_temporal, *arguments)
+
+        assert back.code == 0, back.err
+        assert "quick: 1 flag off, latched, read back after" in back.out
+        assert re.search(r"traffic of quick-backend: quick-backend-\S+ 100 %, read back after", back.out)
+        assert "VERIFIED: flags off, traffic at its anchor." in back.out
+        after = run(without_temporal, *check)
+        assert (after.code, after.out.splitlines()[-1]) == (0, "SAFE")
+
+    def test_what_could_not_be_given_back_is_printed_as_the_gcloud_command_that_does_it(
+        self, run: Run, stack: LocalStack, quick: None
+    ) -> None:
+        no_cloud_run = {**stack.environment, "ROLLOUT_GOOGLE_ENDPOINT": NOBODY_LISTENS}
+        check = run(no_cloud_run, "status", "--emergency-check", "quick", "--environment", "test")
+        assert check.code == 1
+        assert "unreadable traffic of quick-backend (quick)" in check.out
+        assert check.out.endswith("UNKNOWN: what could not be read may be exposed\n")
