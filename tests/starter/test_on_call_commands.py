@@ -176,6 +176,16 @@ class TestKillSwitch:
         assert again.code == 2
         assert "the kill switch of shop is set" in again.err
 
+    def test_the_running_rollout_is_told_and_settles_as_rolled_back(
+        self, command: Rollout, look: Look, quick: None
+    ) -> None:
+        disabled = command("emergency-disable", "quick", "--environment", "test", *WHO)
+        assert disabled.code == 0, disabled.err
+        assert "quick: its running rollout is told, and takes the traffic back too" in disabled.out
+        look(closed)
+        shown = command("status", "quick", "--json").json["progress"]
+        assert (shown["status"], shown["rollback"]["reason"]) == ("rolled_back", "checkout is down")
+
     def test_a_store_that_does_not_answer_is_never_called_off(self, run: Run, stack: LocalStack) -> None:
         unreachable = {**stack.environment, "ROLLOUT_REDIS_URL": f"redis://{NOBODY_LISTENS}/0"}
         for command in (
