@@ -17,11 +17,11 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.clock import Clock
 from activities.recent_intervals import RecentIntervals
 from rollout.flags import FlagSnapshot
-from rollout.gates import Action, ProbeGate, judge_probe
+from rollout.gates import ProbeGate, judge_probe
 from rollout.measurement import MeasurementSource, SourceFailure, TimeSeriesQuery
 from rollout.soak import SoakState, Transition, counts, due, fill, missing, record
 from rollout.traffic import ServiceRef, TrafficSplit
-from rollout.verdict import Judgement, Verdict
+from rollout.verdict import Action, Judgement, Verdict
 from rollout.watch import (
     DRIFT,
     LATEST_ARRIVAL,

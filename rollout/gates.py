@@ -10,13 +10,16 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rollout import judge_stream as _streaming
 from rollout.interval_estimates import newcombe, quantile_bounds, wilson
 from rollout.measurement import Counts, Histogram, Level, Sample
 from rollout.quantity import Duration, Limit, Share, Unit, format_share
-from rollout.verdict import Judgement, Lack, Verdict
+from rollout.verdict import Action, Judgement, Lack, Verdict
 
-Action = Literal["rollback", "hold", "warn"]
 Statistic = Literal["bad_share", "good_share", "p50", "p95", "p99", "mean", "level"]
+
+judge_stream = _streaming.judge_stream
+"""The same kinds of gates over a stream of intervals, by sequential evidence."""
 
 SHARE_DIGITS, NUMBER_DIGITS = 6, 4
 

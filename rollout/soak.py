@@ -10,8 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from rollout.gates import Action
-from rollout.verdict import Judgement, Lack, Verdict, worst
+from rollout.verdict import Action, Judgement, Lack, Verdict, worst
 
 Standing = Literal["passing", "waiting", "holding", "failed"]
 """`waiting` is a soak without an answer for so short a time that nobody needs to know."""

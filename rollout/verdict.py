@@ -3,8 +3,12 @@
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+
+Action = Literal["rollback", "hold", "warn"]
+"""What a FAIL of a gate does."""
 
 
 class Verdict(StrEnum):

@@ -2,7 +2,15 @@
 
 import typer
 
-from starter import control_commands, flag_commands, local_commands, plan_commands, start_command, status_commands
+from starter import (
+    control_commands,
+    flag_commands,
+    gate_commands,
+    local_commands,
+    plan_commands,
+    start_command,
+    status_commands,
+)
 
 HELP = (
     "Roll new code out on Google Cloud Run, stage by stage, under gates, with one way back that is always open.\n\n"
@@ -22,6 +30,7 @@ app = typer.Typer(
 )
 app.add_typer(plan_commands.app, name="plan", rich_help_panel="Look")
 app.add_typer(flag_commands.app, name="flags", rich_help_panel="Look")
+app.add_typer(gate_commands.app, name="gates", rich_help_panel="Look")
 app.command("start", rich_help_panel="Roll out")(start_command.start)
 app.command("status", rich_help_panel="Look")(status_commands.status)
 app.command("list", rich_help_panel="Look")(status_commands.list_rollouts)

@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.gates import Action
 from rollout.soak import SoakState, Suspension, Transition, begin, counts, due, fill, missing, record
-from rollout.verdict import Judgement, Lack, Verdict
+from rollout.verdict import Action, Judgement, Lack, Verdict
 from tests.rollout.samples import MINUTE, NOON
 
 ACTIONS: dict[str, Action] = {"errors": "rollback", "memory": "hold", "disk": "warn"}

@@ -1,0 +1,48 @@
+"""The judge on anybody's own data: a gate and intervals as plain dictionaries in, a judgement per interval out."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from rollout.sequential_gate import Interval, SequentialGate, SequentialJudgement, begin, step
+
+T = TypeVar("T", SequentialGate, Interval)
+
+
+def judge_stream(gate: Mapping[str, Any], intervals: Iterable[Mapping[str, Any]]) -> Iterator[SequentialJudgement]:
+    """Judge each interval as it comes; late, duplicate, missing and out-of-order ones may.
+
+    `gate`: the fields of `SequentialGate`, as in a plan: {"kind": "versus_control", "statistic": "bad_share",
+    "max_difference": "1%"}, or "p95" with "max_increase", or {"kind": "threshold", "statistic": "good_share",
+    "at_least": "99.5%"}, or {"kind": "zero_tolerance"}.
+    `intervals`: {"end": RFC 3339, "treated": …, "control": …}; a group is {"total", "bad"}, {"bounds_ms", "counts"} or
+    {"score", "total"}. A group that is missing, or None, had no data.
+
+    Raises:
+        ValueError: the gate or an interval is malformed; the text names the field, the value and what is allowed.
+    """
+    judged = _parsed(SequentialGate, gate, "gate")
+    return _judged(judged, intervals)
+
+
+def _judged(gate: SequentialGate, intervals: Iterable[Mapping[str, Any]]) -> Iterator[SequentialJudgement]:
+    state = begin(gate)
+    for number, interval in enumerate(intervals, start=1):
+        parsed = _parsed(Interval, interval, f"interval {number}")
+        try:
+            state, judgement = step(gate, state, parsed)
+        except ValueError as problem:
+            raise ValueError(f"interval {number}: {problem}") from problem
+        yield judgement
+
+
+def _parsed(model: type[T], given: object, what: str) -> T:
+    try:
+        return model.model_validate(given)
+    except ValidationError as invalid:
+        problems = [
+            f"{'.'.join(str(part) for part in error['loc']) or 'all of it'}: {error['msg']}, got {error['input']!r}"
+            for error in invalid.errors()
+        ]
+        raise ValueError(f"{what}: {'; '.join(problems)}") from invalid

@@ -1,0 +1,203 @@
+"""Sequential evidence that stays valid at every look: betting against "the new code does no harm".
+
+An e-process is the wealth of a bettor who starts with 1 and cannot expect to gain while the null hypothesis holds.
+Where it reaches 1/alpha, the null is rejected with an error of at most alpha, however often and whenever one looks
+(Ville's inequality). Nothing here is tuned to a data set, and nothing is estimated from the interval that is judged.
+
+Exact: the kernel, given the mean burst size m, for Poisson arrivals of bursts and for independent requests; daily
+cycles and incidents that treated and control share cancel, because the control rate is never estimated. Approximate:
+m is estimated from the past (`Dispersion`), and the bound behind an early pass (`average_bound`) is asymptotic.
+"""
+
+from collections.abc import Sequence
+from math import exp, inf, log, log1p, sqrt
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ERROR_RATIOS = (1.15, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0, 25.0)
+"""The risk ratios that an error gate bets on; a mixture need not guess which one is true."""
+LATENCY_RATIOS = (1.05, 1.1, 1.2, 1.4, 1.8, 2.5, 4.0, 6.0)
+LARGEST_GAIN = 4.0
+"""In log wealth: no single interval convicts, so that one bad minute of one instance does not roll back."""
+ONSET_EVERY_MINUTES = 1440.0
+REGIME_MINUTES = 240.0
+
+BLOCKS = (1, 5, 15, 45)
+"""Lengths in intervals over which bursts are looked for."""
+PRIOR_PHI, PRIOR_WEIGHT = 3.0, 5.0
+HEAVIEST_BLOCK, LARGEST_TERM = 4.0, 25.0
+HALF_LIFE_MINUTES = 1440.0
+
+PASS_BETA = 0.05
+PASS_INTERVALS = 30
+"""Before so many intervals nothing passes early."""
+PASS_TUNED_AT = 360
+"""Intervals after which the bound of an early pass is about tightest."""
+
+
+class _State(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def log_kernel(
+    bad: int,
+    total: int,
+    control_bad: int,
+    control_total: int,
+    *,
+    margin: float,
+    ratio: float,
+    stake: float,
+    burst: float,
+) -> float:
+    """Log of the factor by which one interval multiplies a bet of `stake` on "treated is worse than allowed".
+
+    Its mean is at most 1 wherever treated rate <= margin + ratio * control rate. Counts of one closed interval; `burst`
+    is the mean number of bad events that come together (1: independent). The stake must keep burst * q * stake < 1,
+    with q = ratio * total / control_total, as `stake_for` does.
+    """
+    share = ratio * total / control_total if control_total else 0.0
+    gain = log1p(burst * stake) - log1p((burst - 1) * stake)
+    loss = log1p(-burst * share * stake) - log1p(-(burst - 1) * share * stake) if control_bad else 0.0
+    return bad * gain + control_bad * loss - margin * stake * total
+
+
+def stake_for(risk_ratio: float, share: float, burst: float) -> float:
+    """The stake that grows fastest where the treated rate is `risk_ratio` times what is allowed."""
+    return (risk_ratio - 1) / (1 + burst * share * risk_ratio)
+
+
+class Mixture(_State):
+    """Wealth spread over risk ratios, and cash that waits for a regression that begins later. Starts at 1 in all."""
+
+    cash: float = 0.5
+    arms: tuple[float, ...]
+
+    @classmethod
+    def fresh(cls, arms: int) -> "Mixture":
+        return cls(arms=(0.5 / arms,) * arms)
+
+    @property
+    def wealth(self) -> float:
+        """The e-value: 1/wealth bounds the error of rejecting the null now, or whenever it was at its highest."""
+        return self.cash + sum(self.arms)
+
+    def after(self, log_factors: Sequence[float], minutes: float) -> "Mixture":
+        """The wealth after one interval of `minutes`, given each arm's log factor."""
+        onset, ending = min(0.5, minutes / ONSET_EVERY_MINUTES), min(0.5, minutes / REGIME_MINUTES)
+        before = sum(self.arms)
+        fresh = self.cash * onset / len(self.arms)
+        arms = tuple(
+            (arm * (1 - ending) + fresh) * exp(min(factor, LARGEST_GAIN))
+            for arm, factor in zip(self.arms, log_factors, strict=True)
+        )
+        return Mixture(cash=self.cash * (1 - onset) + ending * before, arms=arms)
+
+
+class _Block(_State):
+    """One block length: what is being filled, the two finished before, and the weighted mean of their disagreement."""
+
+    intervals: int = 0
+    residual: float = 0.0
+    variance: float = 0.0
+    finished: tuple[tuple[float, float], ...] = ()
+    weighted: float = PRIOR_PHI * PRIOR_WEIGHT
+    weight: float = PRIOR_WEIGHT
+
+    @property
+    def phi(self) -> float:
+        return self.weighted / self.weight
+
+    def after(self, residual: float, variance: float, length: int, minutes: float) -> "_Block":
+        filled = self.model_copy(
+            update={
+                "intervals": self.intervals + 1,
+                "residual": self.residual + residual,
+                "variance": self.variance + variance,
+            }
+        )
+        return filled.closed(length * minutes) if filled.intervals >= length else filled
+
+    def closed(self, minutes: float) -> "_Block":
+        """A full block is compared with the one before the last: neighbours may share the edge of an incident."""
+        changed: dict[str, object] = {"intervals": 0, "residual": 0.0, "variance": 0.0}
+        if self.variance > 0:
+            changed["finished"] = (*self.finished, (self.residual, self.variance))[-2:]
+            if len(self.finished) == 2:  # noqa: PLR2004  (the block before the last is there)
+                residual, variance = self.finished[0]
+                harmonic = self.variance * variance / (self.variance + variance)
+                term = min(LARGEST_TERM, harmonic * (self.residual / self.variance - residual / variance) ** 2)
+                weight, kept = min(harmonic, HEAVIEST_BLOCK), 0.5 ** (minutes / HALF_LIFE_MINUTES)
+                prior = PRIOR_WEIGHT * (1 - kept)
+                changed["weighted"] = self.weighted * kept + PRIOR_PHI * prior + weight * term
+                changed["weight"] = self.weight * kept + prior + weight
+        return self.model_copy(update=changed)
+
+
+class Dispersion(_State):
+    """How much more bad events vary between treated and control than independent requests would.
+
+    Incidents that both groups share cancel in each interval's residual, and steady differences cancel between blocks.
+    """
+
+    blocks: tuple[_Block, ...] = Field(default_factory=lambda: tuple(_Block() for _ in BLOCKS))
+
+    @property
+    def phi(self) -> float:
+        """Variance over that of independent requests; at least 1, the largest over all block lengths."""
+        return max(1.0, *(block.phi for block in self.blocks))
+
+    @property
+    def burst(self) -> float:
+        """The mean burst size that goes with `phi`, for bursts of geometric size."""
+        return (self.phi + 1) / 2
+
+    def after(self, bad: int, total: int, control_bad: int, control_total: int, minutes: float) -> "Dispersion":
+        events, share = bad + control_bad, total / (total + control_total)
+        residual, variance = bad - events * share, events * share * (1 - share)
+        return Dispersion(
+            blocks=tuple(
+                block.after(residual, variance, length, minutes)
+                for block, length in zip(self.blocks, BLOCKS, strict=True)
+            )
+        )
+
+
+class Average(_State):
+    """Sums for a bound on the average difference over the soak, each interval weighted by what it can tell."""
+
+    intervals: int = 0
+    total: int = 0
+    difference: float = 0.0
+    weight: float = 0.0
+    variance: float = 0.0
+    tuned: float | None = None
+    """The variance at which the bound is tightest; fixed once, early, so that it does not follow the data."""
+
+    def after(self, difference: float, weight: float, variance: float, total: int) -> "Average":
+        """`variance` is that of `weight * difference`."""
+        intervals, summed = self.intervals + 1, self.variance + variance
+        tuned = summed * PASS_TUNED_AT / intervals if intervals == PASS_INTERVALS else self.tuned
+        return Average(
+            intervals=intervals,
+            total=self.total + total,
+            difference=self.difference + weight * difference,
+            weight=self.weight + weight,
+            variance=summed,
+            tuned=tuned,
+        )
+
+    def bound(self, beta: float = PASS_BETA) -> float:
+        """Above this the average difference lies with probability at most `beta`, at all looks together.
+
+        A normal mixture bound (Robbins), asymptotic: it asks for a thousand requests before it is used.
+        """
+        if self.tuned is None or self.weight <= 0:
+            return inf
+        if self.tuned <= 0:
+            return self.difference / self.weight
+        inner = -2 * log(2 * beta)
+        scale = (inner + log(1 + inner)) / self.tuned
+        grown = self.variance * scale + 1
+        margin = sqrt(2 * grown / scale * log(1 + sqrt(grown) / (2 * beta)))
+        return (self.difference + margin) / self.weight
