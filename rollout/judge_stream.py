@@ -5,7 +5,8 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from rollout.sequential_gate import Interval, SequentialGate, SequentialJudgement, begin, step
+from rollout.sequential_gate import begin, step
+from rollout.sequential_model import Interval, SequentialGate, SequentialJudgement
 
 T = TypeVar("T", SequentialGate, Interval)
 

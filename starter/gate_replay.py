@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from rollout.judge_stream import judge_stream
-from rollout.sequential_gate import SequentialJudgement
+from rollout.sequential_model import SequentialJudgement
 from starter.outcome import refused
 
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout.gates import judge_stream
-from rollout.sequential_gate import Interval as ParsedInterval
-from rollout.sequential_gate import SequentialGate, SequentialState, begin, step
+from rollout.sequential_gate import begin, step
+from rollout.sequential_model import Interval as ParsedInterval
+from rollout.sequential_model import SequentialGate, SequentialState
 from rollout.statistics import Dispersion, Mixture, log_kernel, stake_for
 from rollout.verdict import Verdict
 

@@ -1,0 +1,238 @@
+"""What one interval adds to the evidence: shares, scores and latencies, each as a bet against "no harm"."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+from math import exp, log
+
+from rollout.sequential_model import (
+    Group,
+    GroupCounts,
+    GroupLatencies,
+    GroupScore,
+    Interval,
+    Keys,
+    SequentialGate,
+    SequentialState,
+)
+from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, log_kernel, stake_for
+
+HARM_SHARE, BEYOND_SHARE = 0.05, 0.5
+"""Which part of the gate's margin each key allows: the first key's part is what nobody would notice."""
+LATENCY_HARM_SHARE = 0.2
+P95_TAIL = 0.05
+LEARNT_FROM = 1_000
+"""Requests in control before a latency gate knows where its p95 lies."""
+LEARNT_HALF_LIFE_MINUTES = 1_440.0
+UNKNOWN_BURST = 2.0
+"""The burst size of a gate that has no control to estimate it from."""
+SCORE_STAKES = (0.025, 0.1, 0.3, 0.75)
+"""Bets on a score, as parts of the largest stake that cannot lose everything."""
+
+
+def usable(gate: SequentialGate, interval: Interval) -> tuple[Group, Group | None] | None:
+    """The data of treated and control that the gate can judge; None where nobody was there.
+
+    Raises:
+        ValueError: the interval holds another kind of data than the gate judges.
+    """
+    treated, control = interval.treated, interval.control
+    if treated is None or treated.total == 0:
+        return None
+    if gate.kind == "versus_control" and (control is None or control.total == 0):
+        return None
+    wanted = GroupLatencies if gate.statistic == "p95" else GroupScore if gate.statistic == "level" else GroupCounts
+    for name, group in (("treated", treated), ("control", control)):
+        if group is not None and not isinstance(group, wanted):
+            raise ValueError(
+                f"{name}: a gate on {gate.statistic} judges {_DATA_OF[wanted]}, got {_DATA_OF[type(group)]}"
+            )
+    return treated, control
+
+
+_DATA_OF: dict[type[Group], str] = {
+    GroupCounts: "counts (total, bad)",
+    GroupLatencies: "a histogram (bounds_ms, counts)",
+    GroupScore: "a score (score, total)",
+}
+
+
+def with_interval(gate: SequentialGate, state: SequentialState, interval: Interval) -> SequentialState | None:
+    """The state with the interval's evidence in it; None where there is none."""
+    data = usable(gate, interval)
+    if data is None:
+        return None
+    minutes = gate.interval / timedelta(minutes=1)
+    match data:
+        case GroupScore() as treated, _:
+            return state.model_copy(update={"keys": (_with_score(gate, state.keys[0], treated, minutes),)})
+        case GroupLatencies() as treated, GroupLatencies() as control:
+            return _with_latencies(gate, state, treated, control, minutes)
+        case GroupCounts() as treated, control:
+            control = control if isinstance(control, GroupCounts) else GroupCounts(total=0)
+            return state.model_copy(update={"keys": (_with_shares(gate, state.keys[0], treated, control, minutes),)})
+    raise ValueError("treated and control hold different kinds of data")
+
+
+def _with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control: GroupCounts, minutes: float) -> Keys:
+    if gate.kind == "zero_tolerance":
+        bad = treated.bad + (control.bad if gate.group == "all" else 0)
+        return keys.model_copy(update={"bad": keys.bad + bad, "total": keys.total + treated.total})
+    if gate.kind == "threshold":
+        limit = gate.allowed_share
+        grown = _grown(keys, treated, GroupCounts(total=0), ((limit, 1.0), (limit, 1.0)), ERROR_RATIOS, minutes)
+        share = max(limit, _pooled(grown.bad, grown.total))
+        variance = keys.dispersion.phi * treated.total * share * (1 - share)
+        return _averaged(grown, treated.bad / treated.total, treated.total, variance, treated.total)
+    margin = gate.max_difference or 0.0
+    allowed = ((HARM_SHARE * margin, 1.0), (BEYOND_SHARE * margin, 1.0))
+    grown = _grown(keys, treated, control, allowed, ERROR_RATIOS, minutes)
+    return _compared(keys, grown, treated, control, margin, 1.0)
+
+
+def _with_score(gate: SequentialGate, keys: Keys, treated: GroupScore, minutes: float) -> Keys:
+    """A bet needs only that the expected score is no lower than allowed, whatever its distribution."""
+    lost, limit = 1 - treated.score, gate.allowed_share
+    total, bad = keys.total + treated.total, keys.bad + (1 if lost > 0 else 0)
+    if limit <= 0:
+        return keys.model_copy(update={"bad": bad, "total": total})
+    factors = [log(1 + part / limit * (lost - limit)) for part in SCORE_STAKES]
+    average = keys.average
+    mean = average.difference / average.weight if average.weight else lost
+    variance = max((lost - mean) ** 2, (limit / 4) ** 2)
+    return keys.model_copy(
+        update={
+            "harm": keys.harm.after(factors, minutes),
+            "beyond": keys.beyond.after(factors, minutes),
+            "average": average.after(lost, 1.0, variance, treated.total),
+            "bad": bad,
+            "total": total,
+        }
+    )
+
+
+def _with_latencies(
+    gate: SequentialGate, state: SequentialState, treated: GroupLatencies, control: GroupLatencies, minutes: float
+) -> SequentialState:
+    """Requests above two bucket edges around control's p95, as counts: exact whatever the width of the buckets."""
+    if treated.bounds_ms != control.bounds_ms:
+        raise ValueError("bounds_ms: treated and control need the same edges")
+    known = state.control_counts if state.bounds_ms == control.bounds_ms else (0.0,) * len(control.counts)
+    edges = state.edges if state.bounds_ms == control.bounds_ms else ()
+    edges = edges or _edges_around_p95(known)
+    keys, increase = state.keys, gate.max_increase or 0.0
+    if edges:
+        grown = []
+        for key, edge in zip(keys, edges, strict=True):
+            above = GroupCounts(total=treated.total, bad=treated.at_or_above(edge))
+            other = GroupCounts(total=control.total, bad=control.at_or_above(edge))
+            ratios = [
+                _exceedance_ratio(known, control.bounds_ms, edge, part * increase)
+                for part in (LATENCY_HARM_SHARE, BEYOND_SHARE, 1.0)
+            ]
+            bets = _grown(key, above, other, ((0.0, ratios[0]), (0.0, ratios[1])), LATENCY_RATIOS, minutes)
+            grown.append(_compared(key, bets, above, other, 0.0, ratios[2]))
+        keys = tuple(grown)
+    kept = 0.5 ** (minutes / LEARNT_HALF_LIFE_MINUTES)
+    learnt = tuple(round(old * kept + new, 1) for old, new in zip(known, control.counts, strict=True))
+    return state.model_copy(
+        update={"keys": keys, "edges": edges, "bounds_ms": control.bounds_ms, "control_counts": learnt}
+    )
+
+
+def _edges_around_p95(counts: tuple[float, ...]) -> tuple[int, ...]:
+    """The last edge below the p95 and the first at or above it; none while too little is known."""
+    total = sum(counts)
+    if total < LEARNT_FROM:
+        return ()
+    above = 0.0
+    for edge in range(len(counts) - 2, 0, -1):
+        above += counts[edge + 1]
+        if above > P95_TAIL * total:
+            upper = min(edge + 1, len(counts) - 2)
+            return (upper - 1, upper)
+    return (1, 2)
+
+
+def _exceedance_ratio(counts: tuple[float, ...], bounds: tuple[float, ...], edge: int, increase: float) -> float:
+    """How many times more requests lie above an edge when every one takes `increase` longer; from control's own curve.
+
+    A parabola through three edges, logarithmic in both directions; half a request keeps an empty tail finite.
+    """
+    total = sum(counts) + 1
+    around = [index for index in (edge - 1, edge, edge + 1) if 0 <= index < len(bounds)]
+    xs = [log(max(bounds[index], 1e-9)) for index in around]
+    ys = [log((sum(counts[index + 1 :]) + 0.5) / total) for index in around]
+    at = log(max(bounds[edge], 1e-9)) - log(1 + increase)
+    survived = sum(
+        y * _product((at - other) / (x - other) for other in xs if other != x) for x, y in zip(xs, ys, strict=True)
+    )
+    return max(1.0, exp(survived - ys[around.index(edge)]))
+
+
+def _product(factors: Iterable[float]) -> float:
+    result = 1.0
+    for factor in factors:
+        result *= factor
+    return result
+
+
+def _grown(
+    keys: Keys,
+    treated: GroupCounts,
+    control: GroupCounts,
+    allowed: tuple[tuple[float, float], tuple[float, float]],
+    risk_ratios: tuple[float, ...],
+    minutes: float,
+) -> Keys:
+    """Both keys after the interval, each with its own (margin, ratio), and the burst size learnt from the past only."""
+    burst = keys.dispersion.burst if control.total else UNKNOWN_BURST
+    wealth = []
+    for mixture, (margin, ratio) in zip((keys.harm, keys.beyond), allowed, strict=True):
+        share = ratio * treated.total / control.total if control.total else 0.0
+        factors = [
+            log_kernel(
+                treated.bad,
+                treated.total,
+                control.bad,
+                control.total,
+                margin=margin,
+                ratio=ratio,
+                stake=stake_for(risk_ratio, share, burst) if control.total else (risk_ratio - 1) / burst,
+                burst=burst,
+            )
+            for risk_ratio in risk_ratios
+        ]
+        wealth.append(mixture.after(factors, minutes))
+    counts = (treated.bad, treated.total, control.bad, control.total)
+    return keys.model_copy(
+        update={
+            "harm": wealth[0],
+            "beyond": wealth[1],
+            "dispersion": keys.dispersion.after(*counts, minutes) if control.total else keys.dispersion,
+            "bad": keys.bad + treated.bad,
+            "total": keys.total + treated.total,
+            "control_bad": keys.control_bad + control.bad,
+            "control_total": keys.control_total + control.total,
+        }
+    )
+
+
+def _compared(
+    before: Keys, grown: Keys, treated: GroupCounts, control: GroupCounts, margin: float, ratio: float
+) -> Keys:
+    """The average difference with the interval in it, its variance taken where the limit is just reached."""
+    weight = treated.total * control.total / (treated.total + control.total)
+    reference = _pooled(grown.control_bad, grown.control_total)
+    at_limit = min(1.0, max(ratio * reference + margin, _pooled(grown.bad, grown.total)))
+    variance = at_limit * (1 - at_limit) / treated.total + ratio**2 * reference * (1 - reference) / control.total
+    difference = treated.bad / treated.total - ratio * control.bad / control.total
+    return _averaged(grown, difference, weight, before.dispersion.phi * weight**2 * variance, treated.total)
+
+
+def _averaged(keys: Keys, difference: float, weight: float, variance: float, total: int) -> Keys:
+    return keys.model_copy(update={"average": keys.average.after(difference, weight, variance, total)})
+
+
+def _pooled(bad: int, total: int) -> float:
+    """A share that is never 0 or 1."""
+    return (bad + 1) / (total + 100)

@@ -1,0 +1,174 @@
+"""What a sequential gate is given, keeps and says: the gate, intervals of three kinds, its state, its judgements."""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rollout.quantity import Duration, Limit, Share
+from rollout.statistics import Average, Dispersion, Mixture
+from rollout.verdict import Action, Verdict
+
+Decision = Literal["advance", "hold", "rollback", "continue"]
+HARM_NEEDED, BEYOND_NEEDED = 300.0, 10.0
+"""Odds at which each key turns: 1 % over three gates, and 10 %."""
+PASS_REQUESTS = 1_000
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SequentialGate(_Frozen):
+    """What is judged. Exactly one of the limits, as its kind wants it; fields of a plan's gate may stand beside them.
+
+    versus_control: `max_difference` (bad_share, in points) or `max_increase` (p95, relative to control).
+    threshold: `at_most` or `below` of bad_share, `at_least` of good_share or level. zero_tolerance: none.
+    """
+
+    kind: Literal["versus_control", "threshold", "zero_tolerance"]
+    statistic: Literal["bad_share", "good_share", "p95", "level"] = "bad_share"
+    max_difference: Share | None = Field(default=None, gt=0)
+    max_increase: Share | None = Field(default=None, gt=0)
+    at_most: Limit | None = None
+    below: Limit | None = None
+    at_least: Limit | None = None
+    action: Action = "rollback"
+    title: str = "gate"
+    metric: str = ""
+    group: Literal["treated", "all"] = "treated"
+    window: Duration | None = None
+    page_after: Duration | None = None
+    minimum_sample: int = Field(default=PASS_REQUESTS, ge=1)
+    interval: Duration = Field(default=timedelta(minutes=1), description="length of each interval")
+
+    @model_validator(mode="after")
+    def _one_limit_that_fits(self) -> "SequentialGate":
+        limits = ("max_difference", "max_increase", "at_most", "below", "at_least")
+        given = [name for name in limits if getattr(self, name) is not None]
+        allowed = _LIMITS_OF.get((self.kind, self.statistic), ())
+        if self.kind == "zero_tolerance":
+            if given:
+                raise ValueError(f"{given[0]}: zero_tolerance has no limit but 0")
+        elif len(given) != 1 or given[0] not in allowed:
+            wanted = " or ".join(allowed) or "another statistic"
+            raise ValueError(
+                f"{self.kind} of {self.statistic} has exactly one limit, {wanted}; got {', '.join(given) or 'none'}"
+            )
+        if self.limit is not None and (self.limit.unit == "ms" or not 0 <= self.limit.value <= 1):
+            raise ValueError(f"{given[0]}: a share from 0% to 100%, got {self.limit}")
+        return self
+
+    @property
+    def limit(self) -> Limit | None:
+        return self.at_most or self.below or self.at_least
+
+    @property
+    def allowed_share(self) -> float:
+        """The largest bad share that a threshold gate lets pass."""
+        limit = self.limit
+        assert limit is not None, "held by validation"  # noqa: S101
+        return 1 - limit.value if self.at_least is not None else limit.value
+
+
+_LIMITS_OF = {
+    ("versus_control", "bad_share"): ("max_difference",),
+    ("versus_control", "p95"): ("max_increase",),
+    ("threshold", "bad_share"): ("at_most", "below"),
+    ("threshold", "good_share"): ("at_least",),
+    ("threshold", "level"): ("at_least",),
+}
+
+
+class GroupCounts(_Frozen):
+    total: int = Field(ge=0)
+    bad: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _bad_are_among_all(self) -> "GroupCounts":
+        if self.bad > self.total:
+            raise ValueError(f"bad: at most total ({self.total}), got {self.bad}")
+        return self
+
+
+class GroupLatencies(_Frozen):
+    """`counts` has one entry more than `bounds_ms`: below the first edge, between edges, above the last."""
+
+    bounds_ms: tuple[float, ...] = Field(min_length=3)
+    counts: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _one_bucket_more_than_bounds(self) -> "GroupLatencies":
+        if len(self.counts) != len(self.bounds_ms) + 1:
+            raise ValueError(f"counts: {len(self.bounds_ms) + 1} for these bounds_ms, got {len(self.counts)}")
+        if any(count < 0 for count in self.counts):
+            raise ValueError("counts: none below 0")
+        if any(low >= high for low, high in zip(self.bounds_ms, self.bounds_ms[1:], strict=False)):
+            raise ValueError("bounds_ms: ascending")
+        return self
+
+    @property
+    def total(self) -> int:
+        return sum(self.counts)
+
+    def at_or_above(self, edge: int) -> int:
+        return sum(self.counts[edge + 1 :])
+
+
+class GroupScore(_Frozen):
+    score: float = Field(ge=0, le=1)
+    total: int = Field(default=1, ge=0)
+
+
+Group = GroupCounts | GroupLatencies | GroupScore
+
+
+class Interval(_Frozen):
+    """One closed interval. A group that is missing had no data; nothing is not zero."""
+
+    end: datetime
+    treated: Group | None = None
+    control: Group | None = None
+
+
+class Evidence(_Frozen):
+    """Odds against "no harm" and against "no harm beyond half of the limit", and what turns each key."""
+
+    harm: float
+    harm_needed: float = HARM_NEEDED
+    beyond: float
+    beyond_needed: float = BEYOND_NEEDED
+
+
+class SequentialJudgement(_Frozen):
+    decision: Decision
+    verdict: Verdict
+    evidence: Evidence
+    interval: datetime
+    reason: str
+
+
+class Keys(_Frozen):
+    """One pair of e-values, and the sums that people are shown."""
+
+    harm: Mixture
+    beyond: Mixture
+    dispersion: Dispersion = Field(default_factory=Dispersion)
+    average: Average = Field(default_factory=Average)
+    bad: int = 0
+    total: int = 0
+    control_bad: int = 0
+    control_total: int = 0
+
+
+class SequentialState(_Frozen):
+    """Everything that the next interval needs; a few kilobytes of JSON whatever the length of the soak."""
+
+    keys: tuple[Keys, ...]
+    edges: tuple[int, ...] = ()
+    bounds_ms: tuple[float, ...] = ()
+    control_counts: tuple[float, ...] = ()
+    newest: datetime | None = None
+    gaps: tuple[tuple[datetime, datetime], ...] = Field(default=(), description="ends in (since, until] are missing")
+    missing_in_a_row: int = 0
+    failed: str = ""
