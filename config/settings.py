@@ -53,7 +53,10 @@ def _loopback_endpoint(value: str) -> str:
 def _redis_url(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in REDIS_SCHEMES or not (parts.hostname or parts.scheme == "unix"):
-        raise ValueError("expected an address such as redis://127.0.0.1:6379/0, rediss://… or unix:///path")
+        raise ValueError(
+            "expected an address such as redis://127.0.0.1:6379/0, rediss://…, unix:///path, "
+            "redis+sentinel://host:port,host:port/service/0 or redis+cluster://host:port,host:port"
+        )
     return value
 
 

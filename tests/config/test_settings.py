@@ -1,6 +1,7 @@
 import pytest
 
 from config.settings import Settings, SettingsError, is_loopback
+from flagstore.connection import SCHEMES
 
 
 def refusal(**environment: str) -> str:
@@ -44,8 +45,15 @@ def test_an_endpoint_that_is_not_host_and_port_is_refused(endpoint: str) -> None
 @pytest.mark.parametrize("url", ["6379", "http://127.0.0.1:6379", "redis://", "s3cret@redis:6379"])
 def test_a_wrong_flag_store_address_is_refused_without_repeating_it(url: str) -> None:
     assert refusal(ROLLOUT_REDIS_URL=url) == (
-        "ROLLOUT_REDIS_URL: expected an address such as redis://127.0.0.1:6379/0, rediss://… or unix:///path"
+        "ROLLOUT_REDIS_URL: expected an address such as redis://127.0.0.1:6379/0, rediss://…, unix:///path, "
+        "redis+sentinel://host:port,host:port/service/0 or redis+cluster://host:port,host:port"
     )
+
+
+def test_every_kind_of_address_that_the_flag_store_speaks_is_accepted() -> None:
+    for scheme in SCHEMES:
+        url = f"{scheme}://127.0.0.1:6379/mymaster/0" if scheme.endswith("sentinel") else f"{scheme}://127.0.0.1:6379"
+        assert Settings.from_environment({"ROLLOUT_REDIS_URL": url}).needed_redis_url == url
 
 
 def test_a_password_is_neither_in_the_representation_nor_in_the_address_for_people() -> None:
