@@ -224,7 +224,7 @@ class GateWatchActivities:
             if snapshot is None or snapshot.epoch < expected.fence:
                 lost = lost_by_the_store(expected, snapshot)
                 snapshot = await self._flags.latch_again(
-                    environment, group, by="the rollout's watch", reason=lost, at_least_epoch=expected.fence
+                    environment, group, by="the rollout's watch", reason=lost, at_least_epoch=expected.fence + 1
                 )
         except Exception as failure:  # noqa: BLE001  (as above; the next look tries again)
             return f"the flag store could not be read: {failure}", lost

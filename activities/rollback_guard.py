@@ -93,7 +93,8 @@ class RollbackGuardActivities:
             request.group,
             by="rollback guard",
             reason="the flag store had lost the rollback",
-            at_least_epoch=request.epoch,
+            # Above what applications have seen, so that none of them takes it for late.
+            at_least_epoch=request.epoch + 1,
         )
         return ["the flag store had lost the kill switch; it is set again"]
 

@@ -1,7 +1,7 @@
 """Every way back ends in the same place: flags latched off and traffic at its anchor, read back."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,23 @@ class TestALostStore:
 
         assert result.rollback is not None
         assert "lost writes: it is at epoch 1, the rollout at 2" in result.rollback.reason
+
+    async def test_a_kill_switch_that_is_lost_after_the_rollback_is_set_again_while_it_is_guarded(
+        self, world: World
+    ) -> None:
+        handle = await in_stage(world, "internal")
+        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
+        await world.until(handle, RolloutStatus.ROLLED_BACK, step=timedelta(seconds=2))
+        latched_at = (await world.flags()).epoch
+        await world.outside.redis.flushall()
+
+        result = await handle.result()
+
+        assert await world.is_safe(result)
+        assert (await world.flags()).epoch > latched_at
+        assert any(
+            "the flag store had lost the kill switch; it is set again" in event.text for event in result.timeline
+        )
 
 
 class TestGates:
