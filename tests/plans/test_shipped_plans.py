@@ -9,7 +9,6 @@ from ruamel.yaml import YAML
 
 from rollout.exposure import FULL, OFF
 from rollout.gates import (
-    Action,
     Gate,
     ProbeGate,
     ThresholdGate,
@@ -21,6 +20,7 @@ from rollout.gates import (
 from rollout.interval_estimates import newcombe, wilson
 from rollout.measurement import GroupsByLabel, GroupsByRevision
 from rollout.plan import RolloutPlan
+from rollout.verdict import Action
 from starter.plan_file import load_plan
 
 PLANS = Path(__file__).parents[2] / "plans"
