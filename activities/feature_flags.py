@@ -154,7 +154,7 @@ class FeatureFlagActivities:
         if before is None or not before.latch or before.epoch < request.at_least_epoch:
             await store.emergency(by=request.by, reason=request.reason, min_epoch=request.at_least_epoch)
         snapshot = await store.read()
-        if snapshot is None or not snapshot.latch or any(flag.exposure != "off" for flag in snapshot.flags.values()):
+        if snapshot is None or not snapshot.is_latched_off:
             raise ApplicationError("flags were not off when read back", type=Failure.FOREIGN_CHANGE)
         return Latched(epoch=snapshot.epoch, flags=dict(snapshot.flags))
 

@@ -15,6 +15,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.clock import Clock
+from activities.flag_access import Flags
 from activities.recent_intervals import RecentIntervals
 from rollout.flags import FlagSnapshot
 from rollout.gates import ProbeGate, judge_probe
@@ -49,18 +50,6 @@ SHORTEST_PAUSE = timedelta(milliseconds=200)
 DRIFT_PAGE_AFTER = timedelta(minutes=5)
 PROBES_BEFORE_A_VERDICT = 3
 BETWEEN_PROBES = timedelta(seconds=1)
-
-
-class Flags(Protocol):
-    async def snapshot(self, environment: str, group: str) -> FlagSnapshot | None:
-        """The flag documents as they are now; raises OSError or a Redis error when the store cannot be read."""
-        ...
-
-    async def latch_again(
-        self, environment: str, group: str, *, by: str, reason: str, at_least_epoch: int
-    ) -> FlagSnapshot | None:
-        """Turn everything off and keep it off, in a store that has lost what it knew; what it then holds."""
-        ...
 
 
 class TrafficReader(Protocol):

@@ -13,7 +13,7 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.clock import Clock
 from activities.cloud_run import RestoreTraffic
-from rollout.flags import FlagSnapshot
+from activities.flag_access import Flags
 from rollout.traffic import Candidate, ServiceAnchor, ServiceRef, TrafficSplit
 
 STILL_GUARDING = "StillGuarding"
@@ -43,14 +43,6 @@ class Traffic(Protocol):
     async def read_traffic(self, service: ServiceRef) -> TrafficSplit: ...
 
     async def restore_traffic(self, request: RestoreTraffic) -> TrafficSplit: ...
-
-
-class Flags(Protocol):
-    async def snapshot(self, environment: str, group: str) -> FlagSnapshot | None: ...
-
-    async def latch_again(
-        self, environment: str, group: str, *, by: str, reason: str, at_least_epoch: int
-    ) -> FlagSnapshot | None: ...
 
 
 class RollbackGuardActivities:

@@ -94,7 +94,7 @@ class FlagStore:
             "min_epoch": min_epoch,
             "deadman": None if deadman is None else round(deadman / _MILLISECOND),
         }
-        # Listed before it begins, in a slot of its own: no group is ever exposed that `emergency_all` cannot find.
+        # Listed before it begins, in a slot of its own: no group is ever exposed that `switch_off` cannot find.
         await self._redis.sadd(groups_key(self.keys.environment), self.keys.group)
         return await self._run("begin", arguments, idempotency_key)
 

@@ -101,6 +101,11 @@ class FlagSnapshot(BaseModel):
     def position(self) -> tuple[int, int]:
         return self.epoch, self.rev
 
+    @property
+    def is_latched_off(self) -> bool:
+        """What an emergency leaves behind: the latch, and every document off by itself too."""
+        return self.latch and all(flag.exposure == "off" for flag in self.flags.values())
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:

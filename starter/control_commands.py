@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from starter.options import By, Json, RolloutId, not_empty
+from starter.options import By, Environment, Json, RolloutId, UpdatedBy, not_empty
 
 if TYPE_CHECKING:
     from starter.session import Session
@@ -69,9 +69,7 @@ def emergency_rollback(
         bool,
         typer.Option("--direct", help="Do it from here, on Redis and Cloud Run themselves: Temporal may be down."),
     ] = False,
-    environment: Annotated[
-        str | None, typer.Option("--environment", help="With --direct: where, if there are several.")
-    ] = None,
+    environment: Environment = None,
     *,
     by: By,
     json: Json = False,
@@ -97,9 +95,10 @@ def _break_the_glass(environment: str | None, given: str | None, by: str, reason
 
     from starter.direct_rollback import roll_back_directly
     from starter.outcome import ExitCode
+    from starter.rollouts import name_of
     from starter.terminal import say, say_json, warn
 
-    group = given.removeprefix("rollout/") if given else None
+    group = name_of(given) if given else None
     tell = warn if json else say
     done = asyncio.run(roll_back_directly(environment, group, by=by, reason=reason, tell=tell))
     if json:
@@ -113,7 +112,7 @@ def _break_the_glass(environment: str | None, given: str | None, by: str, reason
 
 async def _take_back(session: "Session", given: str | None, by: str, reason: str, *, json: bool) -> None:
     from starter.emergency import take_back
-    from starter.rollouts import ID_PREFIX
+    from starter.rollouts import name_of
     from starter.terminal import say, say_json, warn
 
     workflow_id = await session.rollouts.chosen(given)
@@ -140,7 +139,7 @@ async def _take_back(session: "Session", given: str | None, by: str, reason: str
     for key, split in sorted(verified.progress.traffic.items()):
         say(f"          traffic of {key}: {split.in_words()}")
     say(f"VERIFIED after {seconds:.1f} s: flags off, traffic at its anchor.")
-    name = workflow_id.removeprefix(ID_PREFIX)
+    name = name_of(workflow_id)
     say(f"Next: {verified.progress.next or f'`rollout status {name}`'}")
 
 
@@ -149,11 +148,9 @@ def emergency_disable(
     group: Annotated[
         str | None, typer.Argument(metavar="PLAN", help="The flags of this plan; without it, of the environment.")
     ] = None,
-    environment: Annotated[
-        str | None, typer.Option("--environment", help="Where; not needed while there is only one.")
-    ] = None,
+    environment: Environment = None,
     *,
-    by: Annotated[str, typer.Option("--updated-by", "--by", metavar="NAME", help="Who does this.", callback=not_empty)],
+    by: UpdatedBy,
     json: Json = False,
 ) -> None:
     """Turn flags off now, in the flag store itself, and keep them off. Temporal may be down.
@@ -184,10 +181,7 @@ def rearm(
         str, typer.Argument(metavar="PLAN-OR-GROUP", help="The plan's file, or the name of the plan (its flag group).")
     ],
     reason: NeededReason,
-    environment: Annotated[
-        str | None,
-        typer.Option("--environment", help="Where; known from the plan's file or its last rollout otherwise."),
-    ] = None,
+    environment: Environment = None,
     restore: Annotated[
         bool, typer.Option("--restore", help="Bring back the flags as they were before the emergency.")
     ] = False,

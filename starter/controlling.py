@@ -8,7 +8,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from rollout.messages import Answer, Command
 from starter.outcome import failed, refused
-from starter.rollouts import ID_PREFIX, Rollouts, how_it_ended
+from starter.rollouts import Rollouts, how_it_ended, name_of
 
 ANSWERED_WITHIN = timedelta(seconds=10)
 
@@ -20,7 +20,7 @@ async def ask(rollouts: Rollouts, workflow_id: str, update: str, command: Comman
         CommandEnds: the rollout refuses, is closed, or no worker answered.
     """
     handle = rollouts.client.get_workflow_handle(workflow_id)
-    name = workflow_id.removeprefix(ID_PREFIX)
+    name = name_of(workflow_id)
     try:
         sent = await handle.start_update(
             update,

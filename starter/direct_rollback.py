@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from google.auth.exceptions import GoogleAuthError
-from pydantic import ValidationError
 from temporalio.exceptions import ApplicationError
 
 from activities.cloud_run import CloudRunActivities, RestoreTraffic
 from config.settings import Settings
-from flagstore.store import DamagedStore, FlagStore
+from flagstore.store import FlagStore
 from rollout.traffic import ServiceAnchor
 from starter.cloud_run_access import cloud_run
 from starter.emergency_disable import disable
-from starter.flag_store_access import flag_store, stores_meant
+from starter.flag_store_access import flag_store, recorded_anchors, stores_meant
 
 RESTORED_WITHIN = timedelta(minutes=2)
 """Far beyond Cloud Run's usual seconds; after it a person is told what to type instead."""
@@ -66,10 +65,7 @@ async def _orders(store: FlagStore) -> list[RestoreTraffic]:
     snapshot = await store.read()
     safety = await store.read_safety()
     fence = max(safety.fence, snapshot.epoch if snapshot is not None else 0)
-    try:
-        anchors = [ServiceAnchor.model_validate_json(text) for text in safety.anchors.values()]
-    except ValidationError as failure:
-        raise DamagedStore(f"the anchors of {store.keys.group} cannot be read: {failure}") from failure
+    anchors = recorded_anchors(store.keys.group, safety)
     return [RestoreTraffic(anchor=anchor, candidate=None, fence=fence) for anchor in anchors]
 
 

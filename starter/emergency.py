@@ -14,8 +14,7 @@ from flagstore.store import FlagStore
 from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RolloutProgress, RolloutStatus
 from starter.outcome import failed, refused
-from starter.rollouts import ID_PREFIX, SERVER_ANSWERS_WITHIN, Rollouts, how_it_ended
-from starter.starting import MEMO_ENVIRONMENT, MEMO_GROUP
+from starter.rollouts import MEMO_ENVIRONMENT, MEMO_GROUP, SERVER_ANSWERS_WITHIN, Rollouts, how_it_ended, name_of
 
 WORKER_MUST_ACT_WITHIN = timedelta(seconds=10)
 FLAGS_MUST_SHOW_WITHIN = timedelta(seconds=5)
@@ -90,7 +89,7 @@ async def _signal(rollouts: Rollouts, workflow_id: str, by: str, reason: str) ->
         observation = await rollouts.observe(workflow_id)
         if observation.progress is not None and observation.progress.status is RolloutStatus.ROLLED_BACK:
             return False
-        name = workflow_id.removeprefix(ID_PREFIX)
+        name = name_of(workflow_id)
         raise refused(
             f"{name} is closed ({how_it_ended(observation)}): there is nothing running that could be taken back"
         ) from None
@@ -126,7 +125,7 @@ async def _reads_as_off(flag_store: FlagStore) -> bool:
     except (redis.exceptions.RedisError, OSError):
         # The store may be the problem; the deadline of the whole command is what ends the reading.
         return False
-    return snapshot is not None and snapshot.latch and all(flag.exposure == "off" for flag in snapshot.flags.values())
+    return snapshot is not None and snapshot.is_latched_off
 
 
 async def _rolled_back(
@@ -158,7 +157,7 @@ async def _rolled_back(
         if waited > ROLLED_BACK_WITHIN.total_seconds():
             raise failed(
                 f"NOT VERIFIED after {waited:.0f} s: the rollback goes on being tried. "
-                f"`rollout status {workflow_id.removeprefix(ID_PREFIX)} --watch` follows it"
+                f"`rollout status {name_of(workflow_id)} --watch` follows it"
             )
         await asyncio.sleep(BETWEEN_LOOKS.total_seconds())
 

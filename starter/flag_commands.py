@@ -6,17 +6,13 @@ from typing import Annotated
 import typer
 
 from starter.flag_stage import FlagStage
-from starter.options import Json, not_empty
+from starter.options import Environment, Json, UpdatedBy, not_empty
 
 app = typer.Typer(
     help="Look at the feature flags in the flag store itself; Temporal may be down. Changes nothing.",
     no_args_is_help=True,
 )
 
-Environment = Annotated[
-    str | None,
-    typer.Option("--environment", help="Where; not needed while the store holds one environment.", show_default=False),
-]
 GroupOption = Annotated[
     str | None, typer.Option("--group", metavar="PLAN", help="The flags of this plan only.", show_default=False)
 ]
@@ -64,6 +60,9 @@ def get(
 def history(
     environment: Environment = None,
     group: GroupOption = None,
+    flag: Annotated[
+        str | None, typer.Option("--flag", metavar="FLAG", help="Changes of this flag only.", show_default=False)
+    ] = None,
     count: Annotated[int, typer.Option("--count", min=1, max=10_000, help="How many entries per plan.")] = 20,
     json: Json = False,
 ) -> None:
@@ -78,7 +77,7 @@ def history(
     from starter.outcome import ExitCode
     from starter.terminal import output, say, say_json, warn
 
-    found = asyncio.run(histories(environment, group, count))
+    found = asyncio.run(histories(environment, group, flag, count))
     if json:
         say_json([entry_for_programs(one.group, entry) for one in found for entry in one.entries])
     for one in found:
@@ -97,7 +96,7 @@ def update_stage(
     stage: Annotated[
         FlagStage, typer.Option("--stage", help="Who sees it: canary is 10 % of users, staged 50 %, full everybody.")
     ],
-    by: Annotated[str, typer.Option("--updated-by", "--by", metavar="NAME", help="Who does this.", callback=not_empty)],
+    by: UpdatedBy,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.", callback=not_empty)],
     environment: Environment = None,
     force: Annotated[

@@ -35,9 +35,16 @@ async def one_row(environment: str | None, flag: str) -> FlagRow:
         return next(row for row in found if row.flag == flag)
 
 
-async def histories(environment: str | None, group: str | None, count: int) -> list[History]:
-    """The record of every group that is meant."""
+async def histories(environment: str | None, group: str | None, flag: str | None, count: int) -> list[History]:
+    """The record of every group that is meant, or what it holds about one flag.
+
+    Raises:
+        CommandEnds: nothing is meant by these names, or the store did not answer.
+    """
     async with flag_store(Settings.from_environment()) as redis:
+        if flag is not None:
+            store = await store_of_flag(redis, environment, flag)
+            return [History(store.keys.group, await store.history(flag, count), await store.verify_audit())]
         return [
             History(store.keys.group, await store.audit(count), await store.verify_audit())
             for store in await stores_meant(redis, environment, group)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from pydantic import ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -10,7 +11,9 @@ from config.settings import Settings
 from flagstore.connection import connect
 from flagstore.environment import groups_of
 from flagstore.keys import groups_key
+from flagstore.replies import SafetyState
 from flagstore.store import DamagedStore, FlagStore
+from rollout.traffic import ServiceAnchor
 from starter.outcome import failed, refused
 
 _ANY = groups_key("ENVIRONMENT").replace("ENVIRONMENT", "*")
@@ -60,14 +63,26 @@ async def store_of_flag(redis: Redis, environment: str | None, flag: str) -> Fla
     Raises:
         CommandEnds: no group has it, or more than one.
     """
-    stores = await stores_meant(redis, environment, None)
-    having = [store for store in stores if (snapshot := await store.read()) is not None and flag in snapshot.flags]
+    held = [(store, await store.read()) for store in await stores_meant(redis, environment, None)]
+    having = [store for store, snapshot in held if snapshot is not None and flag in snapshot.flags]
     if not having:
-        known = sorted({name for store in stores if (found := await store.read()) for name in found.flags})
+        known = sorted({name for _, snapshot in held if snapshot is not None for name in snapshot.flags})
         raise refused(f"--flag {flag}: there is no such flag; there are {', '.join(known) or 'none'}")
     if len(having) > 1:
         raise refused(f"--flag {flag}: several plans have it: {', '.join(store.keys.group for store in having)}")
     return having[0]
+
+
+def recorded_anchors(group: str, safety: SafetyState) -> list[ServiceAnchor]:
+    """What each service's traffic was before the group's rollout touched it.
+
+    Raises:
+        DamagedStore: the record is no anchor.
+    """
+    try:
+        return [ServiceAnchor.model_validate_json(text) for text in safety.anchors.values()]
+    except ValidationError as failure:
+        raise DamagedStore(f"the anchors of {group} cannot be read: {failure}") from failure
 
 
 async def _environments(redis: Redis) -> list[str]:

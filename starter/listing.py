@@ -10,8 +10,7 @@ from temporalio.common import SearchAttributeKey
 
 from rollout.messages import SEARCH_EXPOSURE, SEARCH_STAGE, SEARCH_STATUS
 from rollout.wording import moment_in_words
-from starter.rollouts import ID_PREFIX
-from starter.starting import MEMO_BY, MEMO_ENVIRONMENT
+from starter.rollouts import MEMO_BY, MEMO_ENVIRONMENT, name_of
 
 
 class Row(BaseModel):
@@ -53,7 +52,7 @@ async def _row(execution: WorkflowExecution) -> Row:
         return execution.typed_search_attributes.get(SearchAttributeKey.for_keyword(name)) or ""
 
     return Row(
-        name=execution.id.removeprefix(ID_PREFIX),
+        name=name_of(execution.id),
         run_id=execution.run_id,
         execution=execution.status.name.lower() if execution.status else "unknown",
         status=attribute(SEARCH_STATUS),

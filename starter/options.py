@@ -40,4 +40,12 @@ By = Annotated[
         show_default="your login name",
     ),
 ]
+UpdatedBy = Annotated[
+    str,
+    typer.Option("--updated-by", "--by", metavar="NAME", help="Who does this; kept in the record.", callback=not_empty),
+]
+Environment = Annotated[
+    str | None,
+    typer.Option("--environment", help="Where; needed only where there are several.", show_default=False),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of words.")]

@@ -9,10 +9,9 @@ from config.temporal import TemporalUnreachable, connect
 from flagstore import store
 from flagstore.store import FlagStore, StoreReply
 from rollout.plan import RolloutPlan
-from starter.outcome import CommandEnds, failed, refused
+from starter.outcome import failed, refused
 from starter.plan_file import load_plan
-from starter.rollouts import Rollouts, workflow_id_of
-from starter.starting import MEMO_ENVIRONMENT
+from starter.rollouts import LastRollout, Rollouts
 
 PLAN_SUFFIXES = (".yaml", ".yml", ".json")
 
@@ -31,13 +30,12 @@ async def rearm(
     known = given.environment if given is not None else environment
     found = await _last_rollout(group)
     if found is not None:
-        is_open, started_in = found
-        if is_open:
+        if found.is_open:
             raise refused(
                 f"{group}: its rollout is still open and would set the latch again. Nothing was changed. "
                 f"`rollout status {group}` shows what it waits for"
             )
-        known = known or started_in
+        known = known or found.environment
     if known is None:
         raise refused(f"{group}: in which environment? Name the plan's file, or give --environment")
     client = store.connect(settings.needed_redis_url)
@@ -56,14 +54,9 @@ async def rearm(
     return reply
 
 
-async def _last_rollout(group: str) -> tuple[bool, str | None] | None:
-    """Whether the group's newest rollout is open, and in which environment it runs; None where that is not known.
-
-    A kill switch must be clearable while Temporal is down, so its silence is no refusal.
-    """
+async def _last_rollout(group: str) -> LastRollout | None:
+    """A kill switch must be clearable while Temporal is down, so its silence is no refusal."""
     try:
-        description = await Rollouts(await connect()).describe(workflow_id_of(group))
-    except (TemporalUnreachable, CommandEnds):
+        return await Rollouts(await connect()).last_of(group)
+    except TemporalUnreachable:
         return None
-    is_open = description.status is not None and description.status.name == "RUNNING"
-    return is_open, await description.memo_value(MEMO_ENVIRONMENT, default=None)

@@ -19,16 +19,28 @@ from temporalio.service import RPCError, RPCStatusCode
 from rollout.messages import QUERY_PROGRESS, WORKFLOW
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.watch import WatchBeat
-from starter.outcome import failed, refused
+from starter.outcome import CommandEnds, failed, refused
 
 ID_PREFIX = "rollout/"
 WATCH_ACTIVITY = "watch_gates"
+MEMO_ENVIRONMENT = "environment"
+MEMO_GROUP = "group"
+MEMO_BY = "started_by"
 SERVER_ANSWERS_WITHIN = timedelta(seconds=10)
 WORKER_ANSWERS_WITHIN = timedelta(seconds=5)
 LISTED = 100
 
 _START_A_WORKER = "`rollout worker` starts one; nothing is lost meanwhile, and a signal is kept until then"
 _BEING_WATCHED = (RolloutStatus.SOAKING, RolloutStatus.HOLDING, RolloutStatus.PAUSED)
+
+
+class LastRollout(BaseModel):
+    """The newest rollout of a plan. Without an environment it was not started by `rollout start`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    is_open: bool
+    environment: str | None
 
 
 class PendingCall(BaseModel):
@@ -68,6 +80,11 @@ class Observation(BaseModel):
 def workflow_id_of(given: str) -> str:
     """`request-isolation` and `rollout/request-isolation` are the same rollout."""
     return given if given.startswith(ID_PREFIX) else f"{ID_PREFIX}{given}"
+
+
+def name_of(workflow_id: str) -> str:
+    """The name people use, which is also that of the plan and of its group of flags."""
+    return workflow_id.removeprefix(ID_PREFIX)
 
 
 def ui_link(ui_url: str | None, namespace: str, workflow_id: str, run_id: str) -> str | None:
@@ -127,7 +144,7 @@ class Rollouts:
         if not executions:
             raise refused("no rollout is open. `rollout list --all` shows the closed ones; name one to see it")
         if len(executions) > 1:
-            names = "\n".join(f"  {execution.id.removeprefix(ID_PREFIX)}" for execution in executions)
+            names = "\n".join(f"  {name_of(execution.id)}" for execution in executions)
             raise refused(f"{len(executions)} rollouts are open; say which one:\n{names}")
         return executions[0].id
 
@@ -141,9 +158,20 @@ class Rollouts:
             return await self.client.get_workflow_handle(workflow_id).describe(rpc_timeout=SERVER_ANSWERS_WITHIN)
         except RPCError as failure:
             if failure.status is RPCStatusCode.NOT_FOUND:
-                name = workflow_id.removeprefix(ID_PREFIX)
+                name = name_of(workflow_id)
                 raise refused(f"there is no rollout {name!r}; `rollout list --all` shows those there are") from None
             raise failed(f"Temporal did not say how {workflow_id} is: {failure.message}") from failure
+
+    async def last_of(self, group: str) -> LastRollout | None:
+        """The plan's newest rollout; None where there is none, or where the server does not say."""
+        try:
+            description = await self.describe(workflow_id_of(group))
+        except CommandEnds:
+            return None
+        return LastRollout(
+            is_open=description.status is WorkflowExecutionStatus.RUNNING,
+            environment=await description.memo_value(MEMO_ENVIRONMENT, default=None),
+        )
 
     async def observe(self, workflow_id: str, known: Observation | None = None) -> Observation:
         """Look once. With an earlier look, the rollout is only asked again when its history has grown since.

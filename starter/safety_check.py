@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Literal
 
 from google.auth.exceptions import GoogleAuthError
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from redis.exceptions import RedisError
 from temporalio.exceptions import ApplicationError
 
@@ -14,7 +14,7 @@ from config.settings import Settings
 from flagstore.store import DamagedStore, FlagStore
 from rollout.traffic import ServiceAnchor
 from starter.cloud_run_access import cloud_run
-from starter.flag_store_access import flag_store, stores_meant
+from starter.flag_store_access import flag_store, recorded_anchors, stores_meant
 from starter.flag_views import shown_to
 
 CLOUD_RUN_ANSWERS_WITHIN = timedelta(seconds=10)
@@ -38,7 +38,11 @@ async def check_safety(environment: str | None, group: str | None) -> list[Findi
     async with flag_store(settings) as redis:
         stores = await stores_meant(redis, environment, group)
         findings = [finding for store in stores for finding in await _flags(store)]
-        anchors = [(store.keys.group, anchor) for store in stores for anchor in await _anchors(store)]
+        anchors = [
+            (store.keys.group, anchor)
+            for store in stores
+            for anchor in recorded_anchors(store.keys.group, await store.read_safety())
+        ]
     if not anchors:
         return findings
     try:
@@ -66,13 +70,6 @@ async def _flags(store: FlagStore) -> list[Finding]:
         )
         for flag, exposure in sorted(snapshot.flags.items())
     ]
-
-
-async def _anchors(store: FlagStore) -> list[ServiceAnchor]:
-    try:
-        return [ServiceAnchor.model_validate_json(text) for text in (await store.read_safety()).anchors.values()]
-    except ValidationError as failure:
-        raise DamagedStore(f"the anchors of {store.keys.group} cannot be read: {failure}") from failure
 
 
 async def _traffic(services: CloudRunActivities, group: str, anchor: ServiceAnchor) -> Finding:

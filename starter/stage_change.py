@@ -12,7 +12,7 @@ from starter.controlling import ask
 from starter.flag_stage import FlagStage
 from starter.flag_store_access import flag_store, store_of_flag
 from starter.outcome import CommandEnds, ExitCode, refused
-from starter.rollouts import ID_PREFIX, Rollouts
+from starter.rollouts import Rollouts, name_of
 
 EXPOSURES = {
     FlagStage.OFF: OFF,
@@ -63,7 +63,7 @@ async def _through_its_rollout(
         raise refused(f"{flag} is owned by {owner}, which could not be asked: {failure}. {forced}") from failure
     except CommandEnds as end:
         raise CommandEnds(end.code, f"{flag} is owned by {owner}. {end.text}; {forced}") from end
-    return StageChanged(group, f"{flag} ({group}): off, by {name.removeprefix(ID_PREFIX)}, read back", answer.next)
+    return StageChanged(group, f"{flag} ({group}): off, by {name_of(name)}, read back", answer.next)
 
 
 def _said(store: FlagStore, reply: StoreReply, flag: str, stage: FlagStage, owner: str | None) -> StageChanged:

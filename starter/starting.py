@@ -23,17 +23,21 @@ from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from rollout.wording import duration_in_words, plan_details_markdown
 from starter.outcome import failed, refused
-from starter.rollouts import ID_PREFIX, SERVER_ANSWERS_WITHIN, Observation, Rollouts
+from starter.rollouts import (
+    MEMO_BY,
+    MEMO_ENVIRONMENT,
+    MEMO_GROUP,
+    SERVER_ANSWERS_WITHIN,
+    Observation,
+    Rollouts,
+    name_of,
+)
 
 FIRST_WORD_WITHIN = timedelta(seconds=10)
 """How long a start waits to hear whether the rollout goes ahead or is refused."""
 BETWEEN_LOOKS = timedelta(milliseconds=200)
 
 SHORTEST_REAL_INTERVAL = timedelta(seconds=60)
-
-MEMO_ENVIRONMENT = "environment"
-MEMO_GROUP = "group"
-MEMO_BY = "started_by"
 
 _IMAGE = re.compile(r"[^\s=]+")
 
@@ -140,7 +144,7 @@ async def first_word(rollouts: Rollouts, workflow_id: str) -> Observation:
 async def _open_already(rollouts: Rollouts, plan: RolloutPlan) -> str:
     description = await rollouts.describe(plan.workflow_id)
     by = await description.memo_value(MEMO_BY, default="somebody")
-    name = plan.workflow_id.removeprefix(ID_PREFIX)
+    name = name_of(plan.workflow_id)
     return (
         f"a rollout of {name} is open already: {by} started it at {description.start_time:%Y-%m-%d %H:%M:%S} UTC. "
         f"Nothing was changed. `rollout status {name}` shows it; one rollout at a time owns a plan's services and flags"

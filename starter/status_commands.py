@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from starter.options import Json, RolloutId
+from starter.options import Environment, Json, RolloutId
 
 if TYPE_CHECKING:
     from starter.outcome import ExitCode
@@ -21,9 +21,7 @@ def status(
             "--emergency-check", help="Read flags and traffic back from Redis and Cloud Run: SAFE or EXPOSED."
         ),
     ] = False,
-    environment: Annotated[
-        str | None, typer.Option("--environment", help="With --emergency-check: where, if there are several.")
-    ] = None,
+    environment: Environment = None,
     json: Json = False,
 ) -> None:
     """Show where a rollout stands: its stages, soak credit, gates, traffic, and what comes next.
@@ -47,10 +45,11 @@ def _emergency_check(environment: str | None, given: str | None, *, json: bool) 
     import asyncio
 
     from starter.outcome import ExitCode
+    from starter.rollouts import name_of
     from starter.safety_check import check_safety
     from starter.terminal import say, say_json
 
-    findings = asyncio.run(check_safety(environment, given.removeprefix("rollout/") if given else None))
+    findings = asyncio.run(check_safety(environment, name_of(given) if given else None))
     states = {finding.state for finding in findings}
     verdict = "EXPOSED" if "exposed" in states else "UNKNOWN" if "unreadable" in states else "SAFE"
     if json:

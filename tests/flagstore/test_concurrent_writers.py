@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,7 +15,8 @@ from redis.exceptions import ConnectionError as ConnectionBroken
 from flagstore.audit import verify_chain
 from flagstore.client import Flags
 from flagstore.commands import commands
-from flagstore.environment import emergency_all, groups_of
+from flagstore.environment import groups_of
+from flagstore.kill_switch import switch_off
 from flagstore.store import FlagStore, StoreReply, StoreStatus, connect
 from local.redis_server import RedisServer
 from rollout.flags import Audience, Exposure
@@ -195,10 +197,17 @@ async def test_an_application_follows_its_group_in_a_cluster_and_one_switch_reac
         await until(lambda: all(flags.is_enabled("basket", "x", "kim@example.com") for flags in applications))
         await until(lambda: all(flags.status().counts.push_connections == 1 for flags in applications))
 
-        switched = await emergency_all(redis, "cluster-wide", by="kim", reason="everything is down")
+        found = await groups_of(redis, "cluster-wide")
+        switched = await switch_off(
+            [FlagStore(redis, "cluster-wide", group) for group in found],
+            by="kim",
+            reason="everything is down",
+            within=timedelta(seconds=15),
+            lease=timedelta(seconds=3),
+        )
 
-        assert await groups_of(redis, "cluster-wide") == groups
-        assert switched.complete
+        assert found == groups
+        assert all(outcome.verified for outcome in switched)
         await until(lambda: not any(flags.is_enabled("basket", "x", "kim@example.com") for flags in applications))
         await until(lambda: all(flags.status().counts.pushes == 1 for flags in applications))
         assert (await snapshot_of(FlagStore(redis, "cluster-wide", groups[0]))).latch

@@ -1,4 +1,4 @@
-"""A whole environment: what its groups hold, and its kill switch."""
+"""A whole environment: its kill switch, and what single flags tell."""
 
 from datetime import timedelta
 
@@ -6,8 +6,9 @@ import pytest
 from redis.asyncio import Redis
 
 from flagstore.client import Flags
-from flagstore.environment import confirmed_everywhere, emergency_all, groups_of, groups_with, read_environment
-from flagstore.store import DamagedStore, FlagStore, StoreStatus, connect
+from flagstore.environment import groups_of
+from flagstore.kill_switch import SwitchedOff, switch_off
+from flagstore.store import FlagStore, StoreStatus, connect
 from local.redis_server import RedisServer
 from tests.flagstore.ground import (
     CANARY,
@@ -16,7 +17,6 @@ from tests.flagstore.ground import (
     GROUP,
     INTERNAL,
     OFF,
-    OWNER,
     begin,
     climb,
     shown,
@@ -24,6 +24,11 @@ from tests.flagstore.ground import (
     to,
 )
 from tests.flagstore.waiting import until
+
+
+async def everything_off(redis: Redis, *, within: timedelta = timedelta(0)) -> list[SwitchedOff]:
+    stores = [FlagStore(redis, ENVIRONMENT, group) for group in await groups_of(redis, ENVIRONMENT)]
+    return await switch_off(stores, by="kim", reason="everything is down", within=within, lease=timedelta(seconds=3))
 
 
 @pytest.fixture
@@ -35,10 +40,13 @@ async def test_every_group_that_ever_began_is_off_and_latched(redis: Redis, stor
     for store in stores:
         await climb(store, CANARY, (await begin(store)).epoch)
 
-    switched = await emergency_all(redis, ENVIRONMENT, by="kim", reason="everything is down")
+    switched = await everything_off(redis)
 
-    assert switched.complete
-    assert sorted(switched.replies) == ["checkout", "search", "shop"]
+    assert [(outcome.group, outcome.flags, outcome.verified) for outcome in switched] == [
+        ("checkout", 2, True),
+        ("search", 2, True),
+        ("shop", 2, True),
+    ]
     for store in stores:
         snapshot = await snapshot_of(store)
         assert snapshot.latch
@@ -50,7 +58,7 @@ async def test_other_environments_are_left_alone(redis: Redis, stores: list[Flag
     await climb(rehearsal, CANARY, (await begin(rehearsal)).epoch)
     await begin(stores[0])
 
-    await emergency_all(redis, ENVIRONMENT, by="kim", reason="everything is down")
+    await everything_off(redis)
 
     assert not (await snapshot_of(rehearsal)).latch
     assert await groups_of(redis, "rehearsal") == ["shop"]
@@ -71,14 +79,17 @@ async def test_a_group_that_cannot_be_switched_off_is_named_and_keeps_no_other_o
     )
     operator = connect(server.url.replace("redis://", "redis://operator:any@"))
     try:
-        switched = await emergency_all(operator, ENVIRONMENT, by="kim", reason="everything is down")
+        switched = await everything_off(operator)
     finally:
         await operator.aclose()
         await redis.acl_deluser("operator")
 
-    assert sorted(switched.replies) == ["checkout", "shop"]
-    assert list(switched.failed) == ["search"]
-    assert not switched.complete
+    assert [(outcome.group, outcome.verified) for outcome in switched] == [
+        ("checkout", True),
+        ("search", False),
+        ("shop", True),
+    ]
+    assert "No permissions" in switched[1].problem
 
 
 async def test_an_emergency_tells_which_application_instances_have_confirmed_it(
@@ -88,42 +99,22 @@ async def test_an_emergency_tells_which_application_instances_have_confirmed_it(
     await redis.hset(store.keys.acknowledgements, "web-dead", f"1:1:{2**50}")
     async with Flags(server.url, ENVIRONMENT, GROUP, instance="web-1") as flags:
         await until(lambda: flags.status().counts.push_connections == 1)
-        switched = await emergency_all(redis, ENVIRONMENT, by="kim", reason="everything is down")
-        told = await confirmed_everywhere(
-            redis, ENVIRONMENT, switched, within=timedelta(seconds=15), lease=timedelta(seconds=3)
-        )
+        (told,) = await everything_off(redis, within=timedelta(seconds=15))
 
-    assert list(told) == [GROUP]
-    assert (told[GROUP].confirmed, told[GROUP].waiting, told[GROUP].expired) == (("web-1",), (), ("web-dead",))
+    assert (told.group, told.confirmed, told.waiting) == (GROUP, ("web-1",), ())
 
 
-async def test_every_group_is_read_with_its_owner_and_a_damaged_one_is_named(
+async def test_a_group_whose_data_are_damaged_is_switched_off_with_the_others(
     redis: Redis, stores: list[FlagStore]
 ) -> None:
-    await climb(stores[0], INTERNAL, (await begin(stores[0])).epoch)
-    await begin(stores[1])
+    for store in stores:
+        await begin(store)
     await redis.set(stores[1].keys.snapshot, "no snapshot")
-    await begin(stores[2])
-    await redis.delete(stores[2].keys.snapshot)
 
-    whole, damaged, lost = await read_environment(redis, ENVIRONMENT)
+    switched = await everything_off(redis)
 
-    assert whole.snapshot == await snapshot_of(stores[0])
-    assert whole.safety is not None
-    assert whole.safety.owner == OWNER
-    assert (damaged.group, damaged.snapshot) == ("search", None)
-    assert "no flag snapshot" in str(damaged.damage)
-    assert (lost.group, lost.snapshot, lost.damage) == ("shop", None, None)
-    with pytest.raises(DamagedStore, match="no flag snapshot"):
-        await groups_with(redis, ENVIRONMENT, "basket")
-
-
-async def test_a_flag_is_found_in_the_groups_that_hold_it(redis: Redis, stores: list[FlagStore]) -> None:
-    await begin(stores[0], flags=("basket",))
-    await begin(stores[1], flags=("search",))
-
-    assert await groups_with(redis, ENVIRONMENT, "search") == ["search"]
-    assert await groups_with(redis, ENVIRONMENT, "nonesuch") == []
+    assert [outcome.problem for outcome in switched] == ["", "", ""]
+    assert (await snapshot_of(stores[1])).is_latched_off
 
 
 async def test_a_person_who_insists_climbs_the_same_ladder_and_is_refused_by_the_latch(store: FlagStore) -> None:

@@ -87,6 +87,14 @@ class TestLooking:
         assert (newest["by"], newest["reason"], newest["status"]) == ("kim", "checkout is down", "OK")
         assert "every entry fits the one before it" in command("flags", "history", *shop.where).out
 
+    def test_the_history_of_one_flag_leaves_out_what_others_went_through(self, command: Rollout, shop: Shop) -> None:
+        for flag in ("basket", "search"):
+            assert command("update-stage", "--flag", flag, "--stage", "internal", *WHO, *shop.where).code == 0
+
+        told = command("flags", "history", "--flag", "basket", *shop.where, "--json").json
+        assert (told[0]["op"], list(told[0]["changes"])) == ("set", ["basket"])
+        assert all("basket" in entry["changes"] for entry in told)
+
     def test_a_flag_or_an_environment_that_is_not_there_is_refused_with_those_that_are(
         self, command: Rollout, shop: Shop
     ) -> None:

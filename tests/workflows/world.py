@@ -153,9 +153,10 @@ class World:
     async def is_safe(self, progress: RolloutProgress) -> bool:
         """Flags latched off in Redis and traffic at the anchor at Cloud Run, both read now."""
         snapshot = await self.flags()
-        off = snapshot.latch and all(exposure.exposure == "off" for exposure in snapshot.flags.values())
         splits = {key: await self.cloud_run.read_traffic(anchor.service) for key, anchor in progress.anchors.items()}
-        return off and all(splits[key].shares == anchor.split.shares for key, anchor in progress.anchors.items())
+        return snapshot.is_latched_off and all(
+            splits[key].shares == anchor.split.shares for key, anchor in progress.anchors.items()
+        )
 
 
 @asynccontextmanager
