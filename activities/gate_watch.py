@@ -18,7 +18,8 @@ from activities.clock import Clock
 from activities.flag_access import Flags
 from activities.recent_intervals import RecentIntervals
 from rollout.flags import FlagSnapshot
-from rollout.gates import ProbeGate, judge_probe
+from rollout.gate_judgement import judge_probe
+from rollout.gates import ProbeGate
 from rollout.measurement import MeasurementSource, SourceFailure, TimeSeriesQuery
 from rollout.soak import SoakState, Transition, counts, due, fill, missing, record
 from rollout.traffic import ServiceRef, TrafficSplit

@@ -11,7 +11,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from rollout.flags import Exposure, FlagSnapshot
-from rollout.gates import Evidence, Gate, ProbeGate, VersusControlGate, judge, metrics_of
+from rollout.gate_judgement import Evidence, judge
+from rollout.gates import Gate, ProbeGate, VersusControlGate, metrics_of
 from rollout.interval_series import IntervalSeries
 from rollout.measurement import Group, Sample, SourceFailure, TimeSeriesQuery
 from rollout.soak import SoakState, Suspension, Transition

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from math import erf, log, sqrt
 
-from rollout.gates import Evidence
+from rollout.gate_judgement import Evidence
 from rollout.measurement import Counts, Histogram, Sample
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from rollout.gates import Evidence, Gate, ProbeGate, judge, judge_probe
+from rollout.gate_judgement import Evidence, judge, judge_probe
+from rollout.gates import Gate, ProbeGate
 from rollout.measurement import Level
 from rollout.verdict import Lack, Verdict
 from tests.rollout.samples import NOON, counts, evidence, latencies
