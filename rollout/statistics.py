@@ -19,6 +19,8 @@ ERROR_RATIOS = (1.15, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0, 25.0)
 LATENCY_RATIOS = (1.05, 1.1, 1.2, 1.4, 1.8, 2.5, 4.0, 6.0)
 LARGEST_GAIN = 4.0
 """In log wealth: no single interval convicts, so that one bad minute of one instance does not roll back."""
+LARGEST_WEALTH = 1e100
+"""Of one arm. What is proven needs no more, and a hold that lasts for days must not grow out of what JSON can say."""
 ONSET_EVERY_MINUTES = 1440.0
 REGIME_MINUTES = 240.0
 
@@ -88,7 +90,7 @@ class Mixture(_State):
         before = sum(self.arms)
         fresh = self.cash * onset / len(self.arms)
         arms = tuple(
-            (arm * (1 - ending) + fresh) * exp(min(factor, LARGEST_GAIN))
+            min(LARGEST_WEALTH, (arm * (1 - ending) + fresh) * exp(min(factor, LARGEST_GAIN)))
             for arm, factor in zip(self.arms, log_factors, strict=True)
         )
         return Mixture(cash=self.cash * (1 - onset) + ending * before, arms=arms)

@@ -174,6 +174,13 @@ class TestTheBet:
         assert mixture.wealth == pytest.approx(1)
         assert mixture.after([0.0] * 8, 1.0).wealth == pytest.approx(1)
 
+    def test_evidence_that_grows_for_days_can_still_be_written_and_read(self) -> None:
+        mixture = Mixture.fresh(2)
+        for _ in range(3_000):
+            mixture = mixture.after((50.0, 50.0), 1.0)
+
+        assert Mixture.model_validate_json(mixture.model_dump_json()) == mixture
+
     def test_no_single_interval_convicts(self) -> None:
         assert Mixture.fresh(8).after([100.0] * 8, 1.0).wealth < 300
 
