@@ -15,9 +15,13 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
+from redis.exceptions import RedisClusterException, RedisError
 
 ANSWER_WITHIN = timedelta(seconds=2)
 """A command that is not answered by then has failed; whether it was carried out is settled by its idempotency key."""
+
+STORE_FAILURES = (RedisError, RedisClusterException, OSError)
+"""What a client raises when the store does not answer; to redis-py, a Cluster out of reach is no `RedisError`."""
 
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 SENTINEL_PORT = 26379

@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from redis.exceptions import RedisError
-
+from flagstore.connection import STORE_FAILURES
 from flagstore.replies import DamagedStore
 from flagstore.store import FlagStore
 
@@ -55,6 +54,6 @@ async def _switch_off(store: FlagStore, by: str, reason: str, *, within: timedel
         if snapshot is None or not snapshot.is_latched_off:
             return SwitchedOff(group, after, problem="the store took the kill switch, but reads back without it")
         seen = await store.confirmed_by_applications((reply.epoch, reply.rev), within=within, lease=lease)
-    except (RedisError, OSError, DamagedStore) as failure:
+    except (*STORE_FAILURES, DamagedStore) as failure:
         return SwitchedOff(group, time.monotonic() - began, problem=f"the flag store failed: {failure}")
     return SwitchedOff(group, after, len(snapshot.flags), seen.confirmed, seen.waiting)

@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 
 from flagstore.acknowledgements import Acknowledgement
 from flagstore.commands import commands
-from flagstore.connection import connect
+from flagstore.connection import STORE_FAILURES, connect
 from flagstore.held import Effect, Held, Source
 from flagstore.keys import KeyFamily
 from rollout.flags import FlagSnapshot
@@ -152,7 +152,7 @@ class FlagReader:
                 async with asyncio.timeout(ANSWER_WITHIN.total_seconds()):
                     text, lease = await commands(self._client).mget([self._keys.snapshot, self._keys.lease])
                 found = None if text is None else FlagSnapshot.model_validate_json(text)
-            except (RedisError, OSError, ValueError) as failure:
+            except (*STORE_FAILURES, ValueError) as failure:
                 self.counts.failed_reads += 1
                 self.last_attempt = sent
                 _log.debug("flags of %s cannot be read: %s", self._keys.group, failure)
@@ -187,13 +187,13 @@ class FlagReader:
         said = Acknowledgement(newest.epoch, newest.rev, time.time_ns() // 1_000_000)
         try:
             await commands(self._client).hset(self._keys.acknowledgements, self._instance, said.text)
-        except (RedisError, OSError) as failure:
+        except STORE_FAILURES as failure:
             _log.debug("flags of %s: the acknowledgement was not taken: %s", self._keys.group, failure)
 
     async def _say_goodbye(self) -> None:
         try:
             await commands(self._client).hdel(self._keys.acknowledgements, self._instance)
-        except (RedisError, OSError) as failure:
+        except STORE_FAILURES as failure:
             _log.debug("flags of %s: the acknowledgement was not withdrawn: %s", self._keys.group, failure)
 
     async def _follow_pushes(self) -> None:

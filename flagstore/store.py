@@ -52,8 +52,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 class FlagStore:
     """The flags of one group in one environment.
 
-    Every method may raise `redis.RedisError` when the store does not answer: whether a write was carried out is then
-    unknown, and the same call with the same idempotency key settles it.
+    Every method may raise one of `STORE_FAILURES` when the store does not answer: whether a write was carried out is
+    then unknown, and the same call with the same idempotency key settles it.
     """
 
     def __init__(self, redis: Redis, environment: str, group: str) -> None:

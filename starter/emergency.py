@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-import redis.exceptions
 from temporalio.service import RPCError, RPCStatusCode
 
 from flagstore import store
+from flagstore.connection import STORE_FAILURES
 from flagstore.store import FlagStore
 from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RolloutProgress, RolloutStatus
@@ -122,7 +122,7 @@ async def _flags_off(
 async def _reads_as_off(flag_store: FlagStore) -> bool:
     try:
         snapshot = await flag_store.read()
-    except (redis.exceptions.RedisError, OSError):
+    except STORE_FAILURES:
         # The store may be the problem; the deadline of the whole command is what ends the reading.
         return False
     return snapshot is not None and snapshot.is_latched_off

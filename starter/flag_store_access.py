@@ -5,10 +5,9 @@ from contextlib import asynccontextmanager
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from config.settings import Settings
-from flagstore.connection import connect
+from flagstore.connection import STORE_FAILURES, connect
 from flagstore.environment import groups_of
 from flagstore.keys import groups_key
 from flagstore.replies import SafetyState
@@ -29,7 +28,7 @@ async def flag_store(settings: Settings) -> AsyncIterator[Redis]:
     client = connect(settings.needed_redis_url)
     try:
         yield client
-    except (RedisError, OSError) as failure:
+    except STORE_FAILURES as failure:
         raise failed(f"the flag store at {settings.redis_address} did not answer: {failure}") from failure
     except DamagedStore as damage:
         raise failed(str(damage)) from damage

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import redis.exceptions
-
 from config.settings import Settings
 from config.temporal import TemporalUnreachable, connect
 from flagstore import store
+from flagstore.connection import STORE_FAILURES
 from flagstore.store import FlagStore, StoreReply
 from rollout.plan import RolloutPlan
 from starter.outcome import failed, refused
@@ -45,7 +44,7 @@ async def rearm(
         if snapshot is None:
             raise refused(f"the flag store holds nothing for {group} in {known}: no rollout of it has ever begun there")
         reply = await flags.rearm(epoch=snapshot.epoch, by=by, reason=reason, restore=restore)
-    except (redis.exceptions.RedisError, OSError) as failure:
+    except STORE_FAILURES as failure:
         raise failed(f"the flag store at {settings.redis_address} did not answer: {failure}") from failure
     finally:
         await client.aclose()

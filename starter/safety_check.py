@@ -6,11 +6,11 @@ from typing import Literal
 
 from google.auth.exceptions import GoogleAuthError
 from pydantic import BaseModel
-from redis.exceptions import RedisError
 from temporalio.exceptions import ApplicationError
 
 from activities.cloud_run import CloudRunActivities
 from config.settings import Settings
+from flagstore.connection import STORE_FAILURES
 from flagstore.store import DamagedStore, FlagStore
 from rollout.traffic import ServiceAnchor
 from starter.cloud_run_access import cloud_run
@@ -58,7 +58,7 @@ async def _flags(store: FlagStore) -> list[Finding]:
     name = store.keys.group
     try:
         snapshot = await store.read()
-    except (RedisError, OSError, DamagedStore) as failure:
+    except (*STORE_FAILURES, DamagedStore) as failure:
         return [Finding(what=f"flags of {name}", state="unreadable", text=str(failure))]
     if snapshot is None:
         return [Finding(what=f"flags of {name}", state="unreadable", text="the store holds nothing: data were lost")]
