@@ -4,6 +4,7 @@ A refusal of the store is a decision, not a fault: it becomes a failure that no 
 answer is retried by the workflow's policy.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from activities.failures import Failure
+from flagstore.ownership import Taken, claim, flag_claim, release, service_claim
 from flagstore.store import FlagStore, StoreReply, StoreStatus
 from rollout.flags import Audience, Exposure, FlagSnapshot
 from rollout.traffic import ServiceAnchor
@@ -34,6 +36,7 @@ class BeginRollout(_Request):
     cohort: str | None
     ladder: tuple[Exposure, ...]
     candidates: dict[str, str] = Field(description="service key to image")
+    services: tuple[str, ...] = Field(default=(), description="resource names; a rollout of before knows none")
     again: str | None = None
     min_epoch: int = Field(description="above every fence that a service still carries from an earlier rollout")
 
@@ -89,11 +92,17 @@ class FeatureFlagActivities:
 
     @activity.defn
     async def begin_rollout(self, request: BeginRollout) -> Begun:
-        """Take ownership and a fence, with every flag off.
+        """Take ownership of services and flags, and a fence, with every flag off.
 
         Raises:
-            ApplicationError: the group is latched, owned by another rollout, or the candidate was refused before.
+            ApplicationError: the group is latched, a service or a flag belongs to another rollout, or the candidate was
+                refused before.
         """
+        wanted = [service_claim(name) for name in request.services]
+        wanted += [flag_claim(request.environment, flag) for flag in request.flags]
+        taken = await claim(self._redis, request.owner, wanted)
+        if taken:
+            raise ApplicationError(_taken_in_words(taken), type=Failure.NOT_ALLOWED, non_retryable=True)
         reply = await self._store(request).begin(
             owner=request.owner,
             by=request.by,
@@ -169,6 +178,7 @@ class FeatureFlagActivities:
                 )
             )
         _accepted(await store.release(owner=request.owner, outcome=request.outcome, idempotency_key=_key()))
+        await release(self._redis, request.owner)
 
     @activity.defn
     async def check_store(self, request: CheckStore) -> None:
@@ -186,6 +196,11 @@ class FeatureFlagActivities:
     async def snapshot(self, environment: str, group: str) -> FlagSnapshot | None:
         """The group's documents now, for the watch."""
         return await FlagStore(self._redis, environment, group).read()
+
+
+def _taken_in_words(taken: Sequence[Taken]) -> str:
+    whose = "; ".join(f"{one.what} belongs to {one.owner.rpartition('/')[0]}" for one in taken)
+    return f"{whose}. One rollout at a time: let it end, or take it back; `rollout doctor` tells whether it still runs"
 
 
 def _key() -> str:

@@ -48,6 +48,7 @@ async def _take_ownership(context: RolloutContext, above: int) -> None:
             cohort=plan.cohort,
             ladder=ladder_of(plan),
             candidates=progress.images,
+            services=tuple(plan.service_ref(key).resource_name for key in plan.services),
             again=context.request.again,
             min_epoch=above + 1,
         ),
