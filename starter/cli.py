@@ -4,6 +4,7 @@ import typer
 
 from starter import (
     control_commands,
+    emergency_commands,
     flag_commands,
     gate_commands,
     local_commands,
@@ -38,9 +39,9 @@ app.command("pause", rich_help_panel="Decide")(control_commands.pause)
 app.command("resume", rich_help_panel="Decide")(control_commands.resume)
 app.command("approve", rich_help_panel="Decide")(control_commands.approve)
 app.command("update-stage", rich_help_panel="Decide")(flag_commands.update_stage)
-app.command("emergency-rollback", rich_help_panel="Decide")(control_commands.emergency_rollback)
-app.command("emergency-disable", rich_help_panel="Decide")(control_commands.emergency_disable)
-app.command("rearm", rich_help_panel="Decide")(control_commands.rearm)
+app.command("emergency-rollback", rich_help_panel="Decide")(emergency_commands.emergency_rollback)
+app.command("emergency-disable", rich_help_panel="Decide")(emergency_commands.emergency_disable)
+app.command("rearm", rich_help_panel="Decide")(emergency_commands.rearm)
 app.command("worker", rich_help_panel="Run")(local_commands.worker)
 app.command("local", rich_help_panel="Run")(local_commands.local)
 app.command(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from google.auth.exceptions import GoogleAuthError
+from redis.asyncio import Redis
 from temporalio.exceptions import ApplicationError
 
 from activities.cloud_run import CloudRunActivities, RestoreTraffic
@@ -16,6 +17,7 @@ from rollout.traffic import ServiceAnchor
 from starter.cloud_run_access import cloud_run
 from starter.emergency_disable import disable
 from starter.flag_store_access import flag_store, recorded_anchors, stores_meant
+from starter.outcome import refused
 
 RESTORED_WITHIN = timedelta(minutes=2)
 """Far beyond Cloud Run's usual seconds; after it a person is told what to type instead."""
@@ -50,14 +52,28 @@ async def roll_back_directly(
         CommandEnds: it is not clear what is meant, or the flag store could not be asked; nothing was changed then.
     """
     settings = Settings.from_environment()
-    flags = await disable(environment, group, by=by, reason=reason, tell=tell)
     async with flag_store(settings) as redis:
-        stores = await stores_meant(redis, environment, group)
-        orders = [order for store in stores for order in await _orders(store)]
+        store = await _meant(redis, environment, group)
+        where = store.keys
+        flags = await disable(where.environment, where.group, by=by, reason=reason, tell=tell)
+        orders = await _orders(store)
     if not orders:
         tell("traffic: no rollout has recorded a service, so there is nothing to give back")
     services = await _restore_all(settings, orders, tell)
     return BrokenGlass(all(not outcome.problem for outcome in flags), services)
+
+
+async def _meant(redis: Redis, environment: str | None, group: str | None) -> FlagStore:
+    """The group of that name; without one, of the only rollout that has not ended."""
+    stores = await stores_meant(redis, environment, group)
+    if group is not None:
+        return stores[0]
+    under_way = [store for store in stores if (await store.read_safety()).owner is not None]
+    if len(under_way) == 1:
+        return under_way[0]
+    names = ", ".join(store.keys.group for store in under_way or stores)
+    what = f"{len(under_way)} rollouts are" if under_way else "no rollout is"
+    raise refused(f"{what} under way; say whose flags and traffic are to go back: {names}")
 
 
 async def _orders(store: FlagStore) -> list[RestoreTraffic]:

@@ -13,7 +13,7 @@ from flagstore.connection import STORE_FAILURES
 from flagstore.store import FlagStore
 from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RolloutProgress, RolloutStatus
-from starter.outcome import failed, refused
+from starter.outcome import CommandEnds, ExitCode, failed, refused
 from starter.rollouts import MEMO_ENVIRONMENT, MEMO_GROUP, SERVER_ANSWERS_WITHIN, Rollouts, how_it_ended, name_of
 
 WORKER_MUST_ACT_WITHIN = timedelta(seconds=10)
@@ -34,13 +34,21 @@ class Verified:
     progress: RolloutProgress
 
 
+class NobodyActs(CommandEnds):
+    """The rollback is not being carried out by any rollout; whoever asked for it has to do it another way."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(ExitCode.FAILED, text)
+
+
 async def take_back(
     rollouts: Rollouts, workflow_id: str, *, by: str, reason: str, redis_url: str | None, tell: Callable[[str], None]
 ) -> Verified:
     """Send the emergency signal and wait until the rollback was verified. `tell` hears each step as it is seen.
 
     Raises:
-        CommandEnds: the rollout is closed, no worker acts, or something could not be verified.
+        NobodyActs: no worker acts, or the rollout's workflow was ended from outside.
+        CommandEnds: the rollout is closed, or something could not be verified.
     """
     description = await rollouts.describe(workflow_id)
     environment = await description.memo_value(MEMO_ENVIRONMENT, default=None)
@@ -85,10 +93,12 @@ async def _signal(rollouts: Rollouts, workflow_id: str, by: str, reason: str) ->
         await handle.signal(SIGNAL_EMERGENCY, {"by": by, "reason": reason}, rpc_timeout=SERVER_ANSWERS_WITHIN)
     except RPCError as failure:
         if failure.status is not RPCStatusCode.NOT_FOUND:
-            raise failed(f"Temporal did not take the emergency signal: {failure.message}") from failure
+            raise NobodyActs(f"Temporal did not take the emergency signal: {failure.message}") from failure
         observation = await rollouts.observe(workflow_id)
         if observation.progress is not None and observation.progress.status is RolloutStatus.ROLLED_BACK:
             return False
+        if not observation.ended_by_itself:
+            raise NobodyActs(f"{workflow_id} was {observation.execution}: no rollout carries anything out") from None
         name = name_of(workflow_id)
         raise refused(
             f"{name} is closed ({how_it_ended(observation)}): there is nothing running that could be taken back"
@@ -147,12 +157,11 @@ async def _rolled_back(
         if progress is not None and progress.status in (RolloutStatus.COMPLETED, RolloutStatus.REFUSED):
             raise refused(f"the rollout had ended as {progress.status} before the signal reached it")
         if not observation.is_open and progress is None:
-            raise failed(f"the rollout's workflow is {observation.execution}: nothing will carry the rollback out")
+            raise NobodyActs(f"{workflow_id} was {observation.execution}: no rollout carries anything out")
         if not acted and waited > WORKER_MUST_ACT_WITHIN.total_seconds():
-            raise failed(
-                f"NOT VERIFIED: no worker acted within {WORKER_MUST_ACT_WITHIN.total_seconds():g} s. The signal is "
-                "recorded and will be carried out as soon as a worker runs (`rollout worker`); until then people may "
-                "still be exposed"
+            raise NobodyActs(
+                f"no worker acted within {WORKER_MUST_ACT_WITHIN.total_seconds():g} s (`rollout worker` starts one). "
+                "The signal is recorded"
             )
         if waited > ROLLED_BACK_WITHIN.total_seconds():
             raise failed(

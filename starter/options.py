@@ -40,6 +40,9 @@ By = Annotated[
         show_default="your login name",
     ),
 ]
+NeededReason = Annotated[
+    str, typer.Option("--reason", help="Why; kept in the record and told to everybody.", callback=not_empty)
+]
 UpdatedBy = Annotated[
     str,
     typer.Option("--updated-by", "--by", metavar="NAME", help="Who does this; kept in the record.", callback=not_empty),

@@ -6,6 +6,7 @@ from config.settings import Settings
 from config.temporal import TemporalUnreachable, connect
 from flagstore import store
 from flagstore.connection import STORE_FAILURES
+from flagstore.ownership import release
 from flagstore.store import FlagStore, StoreReply
 from rollout.plan import RolloutPlan
 from starter.outcome import failed, refused
@@ -43,7 +44,11 @@ async def rearm(
         snapshot = await flags.read()
         if snapshot is None:
             raise refused(f"the flag store holds nothing for {group} in {known}: no rollout of it has ever begun there")
+        owner = (await flags.read_safety()).owner
         reply = await flags.rearm(epoch=snapshot.epoch, by=by, reason=reason, restore=restore)
+        if reply.accepted and owner is not None:
+            # Whoever owned the flags has ended without giving anything back: it was terminated.
+            await release(client, owner)
     except STORE_FAILURES as failure:
         raise failed(f"the flag store at {settings.redis_address} did not answer: {failure}") from failure
     finally:

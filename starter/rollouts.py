@@ -76,6 +76,11 @@ class Observation(BaseModel):
     def is_open(self) -> bool:
         return self.execution == "running"
 
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether the rollout came to an end of its own, and was not terminated or timed out under way."""
+        return self.execution == "completed"
+
 
 def workflow_id_of(given: str) -> str:
     """`request-isolation` and `rollout/request-isolation` are the same rollout."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from config.temporal import connect as connect_to_temporal
 from flagstore.client import Flags
 from flagstore.connection import connect
 from flagstore.store import FlagStore
@@ -228,6 +229,37 @@ class TestBreakingTheGlass:
         assert "VERIFIED: flags off, traffic at its anchor." in back.out
         after = run(without_temporal, *check)
         assert (after.code, after.out.splitlines()[-1]) == (0, "SAFE")
+
+    def test_with_temporal_down_nobody_has_to_know_of_another_way(
+        self, run: Run, stack: LocalStack, quick: None
+    ) -> None:
+        without_temporal = {**stack.environment, "TEMPORAL_ADDRESS": NOBODY_LISTENS}
+        back = run(without_temporal, "emergency-rollback", "quick", "--environment", "test", "--reason", "down")
+
+        assert back.code == 0, back.err
+        assert f"no Temporal server answers at {NOBODY_LISTENS}" in back.err
+        assert "Doing it from here, on the flag store and Cloud Run themselves:" in back.err
+        assert "VERIFIED: flags off, traffic at its anchor." in back.out
+
+    def test_a_rollout_whose_workflow_somebody_terminated_goes_back_and_may_start_again(
+        self, command: Rollout, look: Look, stack: LocalStack, image: str, quick: None
+    ) -> None:
+        async def terminate() -> None:
+            client = await connect_to_temporal(stack.environment)
+            await client.get_workflow_handle("rollout/quick").terminate("a mistake")
+
+        asyncio.run(terminate())
+        back = command("emergency-rollback", "--environment", "test", "--reason", "checkout is down")
+
+        assert back.code == 0, back.err
+        assert "no rollout is open in Temporal" in back.err
+        assert "quick: 1 flag off, latched, read back after" in back.out
+        assert command("status", "--emergency-check", "quick", "--environment", "test").code == 0
+
+        assert command("rearm", "quick", "--reason", "understood", "--environment", "test").code == 0
+        again = command("start", QUICK_PLAN, "--image", f"backend={image}", "--again", "--reason", "not its fault")
+        assert again.code == 0, again.err
+        look(it_waits_for_approval)
 
     def test_what_could_not_be_given_back_is_printed_as_the_gcloud_command_that_does_it(
         self, run: Run, stack: LocalStack, quick: None

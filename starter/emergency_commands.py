@@ -1,0 +1,170 @@
+"""`rollout emergency-rollback`, `rollout emergency-disable` and `rollout rearm`: what on-call types at 3 a.m."""
+# ruff: noqa: PLC0415  (commands import what they need when they run, so that `--help` is quick)
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from starter.options import By, Environment, Json, NeededReason, RolloutId, UpdatedBy
+
+if TYPE_CHECKING:
+    from starter.session import Session
+
+
+def emergency_rollback(
+    reason: NeededReason,
+    rollout: RolloutId = None,
+    direct: Annotated[
+        bool,
+        typer.Option("--direct", help="Do it from here, on Redis and Cloud Run themselves: Temporal may be down."),
+    ] = False,
+    environment: Environment = None,
+    *,
+    by: By,
+    json: Json = False,
+) -> None:
+    """Take everything back now: flags off and latched, traffic to where it was before the rollout.
+
+    Waits until all of it was read back, and says how long it took. Exit code 0 only when verified: the flags by this
+    command in the flag store itself, the traffic by the rollout. Never refused by a running rollout, whatever it is
+    doing, and safe to repeat.
+
+    Where Temporal does not answer, no worker acts within ten seconds, or the rollout's workflow was terminated, this
+    command does all of it itself, at once with --direct. It prints a `gcloud` line for what it could not do; a rollout
+    that runs sees the kill switch and settles as rolled back.
+    """
+    from config.temporal import TemporalUnreachable
+    from starter.emergency import NobodyActs
+    from starter.session import in_session
+    from starter.terminal import warn
+
+    if not direct:
+        try:
+            in_session(lambda session: _take_back(session, rollout, by, reason, json=json))
+        except (TemporalUnreachable, NobodyActs) as failure:
+            warn(f"{failure}\nDoing it from here, on the flag store and Cloud Run themselves:")
+        else:
+            return
+    _break_the_glass(environment, rollout, by, reason, json=json)
+
+
+def _break_the_glass(environment: str | None, given: str | None, by: str, reason: str, *, json: bool) -> None:
+    import asyncio
+    from dataclasses import asdict
+
+    from starter.direct_rollback import roll_back_directly
+    from starter.outcome import ExitCode
+    from starter.rollouts import name_of
+    from starter.terminal import say, say_json, warn
+
+    group = name_of(given) if given else None
+    tell = warn if json else say
+    done = asyncio.run(roll_back_directly(environment, group, by=by, reason=reason, tell=tell))
+    if json:
+        say_json({"verified": done.verified, **asdict(done)})
+    elif done.verified:
+        say("VERIFIED: flags off, traffic at its anchor. `rollout status --emergency-check` reads both again.")
+    if not done.verified:
+        warn("NOT VERIFIED: see above for what is left to do; this command is safe to repeat.")
+        raise typer.Exit(ExitCode.FAILED)
+
+
+async def _take_back(session: "Session", given: str | None, by: str, reason: str, *, json: bool) -> None:
+    from starter.emergency import NobodyActs, take_back
+    from starter.rollouts import name_of
+    from starter.terminal import say, say_json, warn
+
+    if given is None and not await session.rollouts.listed(only_open=True):
+        raise NobodyActs("no rollout is open in Temporal")
+    workflow_id = await session.rollouts.chosen(given)
+    verified = await take_back(
+        session.rollouts,
+        workflow_id,
+        by=by,
+        reason=reason,
+        redis_url=session.settings.redis_url,
+        tell=warn if json else say,
+    )
+    seconds = max(verified.rolled_back_after, verified.flags_off_after)
+    if json:
+        say_json(
+            {
+                "workflow_id": workflow_id,
+                "verified": True,
+                "seconds": round(seconds, 3),
+                "flags_off_after": round(verified.flags_off_after, 3),
+                "rollback": verified.progress.rollback.model_dump(mode="json") if verified.progress.rollback else None,
+            }
+        )
+        return
+    for key, split in sorted(verified.progress.traffic.items()):
+        say(f"          traffic of {key}: {split.in_words()}")
+    say(f"VERIFIED after {seconds:.1f} s: flags off, traffic at its anchor.")
+    name = name_of(workflow_id)
+    say(f"Next: {verified.progress.next or f'`rollout status {name}`'}")
+
+
+def emergency_disable(
+    reason: NeededReason,
+    group: Annotated[
+        str | None, typer.Argument(metavar="PLAN", help="The flags of this plan; without it, of the environment.")
+    ] = None,
+    environment: Environment = None,
+    *,
+    by: UpdatedBy,
+    json: Json = False,
+) -> None:
+    """Turn flags off now, in the flag store itself, and keep them off. Temporal may be down.
+
+    Says how many application instances have confirmed it. A running rollout is told, and takes its traffic back too.
+    Exit code 0 only when every flag was read back as off and no live instance shows it any more. Safe to repeat.
+    """
+    import asyncio
+    from dataclasses import asdict
+
+    from starter.emergency_disable import disable
+    from starter.outcome import ExitCode
+    from starter.terminal import say, say_json, warn
+
+    outcomes = asyncio.run(disable(environment, group, by=by, reason=reason, tell=warn if json else say))
+    verified = all(outcome.verified for outcome in outcomes)
+    if json:
+        say_json({"verified": verified, "groups": [asdict(outcome) for outcome in outcomes]})
+    elif verified:
+        say("VERIFIED. Next: `rollout rearm PLAN --reason …` when the cause is understood; flags stay off until then.")
+    if not verified:
+        warn("NOT VERIFIED: see above; this command is safe to repeat.")
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def rearm(
+    plan_or_group: Annotated[
+        str, typer.Argument(metavar="PLAN-OR-GROUP", help="The plan's file, or the name of the plan (its flag group).")
+    ],
+    reason: NeededReason,
+    environment: Environment = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Bring back the flags as they were before the emergency.")
+    ] = False,
+    *,
+    by: By,
+    json: Json = False,
+) -> None:
+    """Clear the kill switch of a plan's flags after a rollback, so that a new rollout may start.
+
+    Flags stay off unless --restore is given. Works on the flag store itself, Temporal may be down. Refused (exit code
+    2) while the rollout that was taken back still guards its flags, and when nothing is latched: safe to repeat.
+    """
+    import asyncio
+
+    from config.settings import Settings
+    from starter.rearming import rearm as clear
+    from starter.terminal import say, say_json
+
+    settings = Settings.from_environment()
+    reply = asyncio.run(clear(settings, plan_or_group, environment, by=by, reason=reason, restore=restore))
+    if json:
+        say_json({"group": reply.group, "epoch": reply.epoch, "rev": reply.rev, "restored": restore})
+        return
+    say(f"{reply.group}: the kill switch is cleared by {by}; flags are {'as before' if restore else 'off'}.")
+    say("Next: `rollout start PLAN …`; a candidate that was rolled back needs --again and a --reason.")
