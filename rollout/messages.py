@@ -20,7 +20,7 @@ SIGNAL_EMERGENCY = "emergency_rollback"
 UPDATE_PAUSE = "pause"
 UPDATE_RESUME = "resume"
 UPDATE_APPROVE = "approve"
-UPDATE_WITHHOLD = "withhold"
+UPDATE_SET_STAGE = "set_stage"
 
 # What a signal's name becomes when case, hyphens and spaces are ignored; each of these starts a rollback.
 EMERGENCY_SPELLINGS = frozenset({"emergency_rollback", "emergencyrollback", "rollback"})
@@ -60,10 +60,11 @@ class Command(_Message):
     reason: str = ""
 
 
-class FlagCommand(Command):
-    """A command about one flag of the plan."""
+class FlagStage(Command):
+    """Hold one flag of the plan at one of its stages, or at `off`."""
 
     flag: str
+    stage: str
 
 
 class Answer(_Message):

@@ -119,7 +119,10 @@ class RolloutProgress(_Record):
     baseline: dict[str, Sample] = Field(default_factory=dict)
     suspensions: list[Suspension] = Field(default_factory=list)
     approved: list[str] = Field(default_factory=list, description="stages that a person has approved")
-    withheld: list[str] = Field(default_factory=list, description="flags that a person has turned off until the end")
+    exposed_stage: str | None = Field(default=None, description="the stage whose exposure was written last")
+    limits: dict[str, str] = Field(
+        default_factory=dict, description="flags that a person holds at an earlier stage, or at off"
+    )
     rollback: Rollback | None = None
     finished_at: datetime | None = None
     timeline: list[Event] = Field(default_factory=list)

@@ -106,8 +106,9 @@ def update_stage(
 ) -> None:
     """Set one flag by hand. Up goes one step of its plan at a time, down any step, off always.
 
-    A flag that a running rollout owns is turned off by that rollout, which leaves it off to its end; anything else is
-    refused (exit code 2) with the owner's id, unless --force is given. The kill switch is never overridden.
+    A flag that a running rollout owns is set by that rollout: no higher than the stage it has reached, where the flag
+    then stays while the others go on. What it refuses (exit code 2, with its id) --force writes all the same. The kill
+    switch is never overridden.
     """
     import asyncio
     from dataclasses import asdict

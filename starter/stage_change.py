@@ -7,7 +7,8 @@ from config.temporal import TemporalUnreachable, connect
 from flagstore.replies import StoreReply
 from flagstore.store import FlagStore
 from rollout.flags import BASIS_POINTS, OFF, Exposure
-from rollout.messages import UPDATE_WITHHOLD, FlagCommand
+from rollout.messages import UPDATE_SET_STAGE
+from rollout.messages import FlagStage as FlagStageCommand
 from starter.controlling import ask
 from starter.flag_stage import FlagStage
 from starter.flag_store_access import flag_store, store_of_flag
@@ -33,7 +34,7 @@ class StageChanged:
 async def change_stage(
     flag: str, stage: FlagStage, *, environment: str | None, by: str, reason: str, force: bool
 ) -> StageChanged:
-    """Set one flag. A flag that a rollout owns can only be turned off, by that rollout itself, unless forced.
+    """Set one flag: through the rollout that owns it, which lets it stand no higher than its own stage, unless forced.
 
     Raises:
         CommandEnds: it is refused, and why; or the store, or the rollout that owns the flag, did not answer.
@@ -51,19 +52,15 @@ async def _through_its_rollout(
 ) -> StageChanged:
     name = owner.rpartition("/")[0]
     forced = "--force writes it to the store all the same, and the rollout then holds over what it did not do"
-    if stage is not FlagStage.OFF:
-        raise refused(
-            f"{flag} is owned by {owner}: while it runs its exposure changes by its stages, and by hand only to off. "
-            f"Nothing was changed; {forced}"
-        )
+    wanted = FlagStageCommand(by=by, reason=reason, flag=flag, stage=stage)
     try:
         rollouts = Rollouts(await connect())
-        answer = await ask(rollouts, name, UPDATE_WITHHOLD, FlagCommand(by=by, reason=reason, flag=flag), None)
+        answer = await ask(rollouts, name, UPDATE_SET_STAGE, wanted, None)
     except (TemporalUnreachable, SettingsError) as failure:
         raise refused(f"{flag} is owned by {owner}, which could not be asked: {failure}. {forced}") from failure
     except CommandEnds as end:
         raise CommandEnds(end.code, f"{flag} is owned by {owner}. {end.text}; {forced}") from end
-    return StageChanged(group, f"{flag} ({group}): off, by {name_of(name)}, read back", answer.next)
+    return StageChanged(group, f"{flag} ({group}): {stage}, by {name_of(name)}, read back", answer.next)
 
 
 def _said(store: FlagStore, reply: StoreReply, flag: str, stage: FlagStage, owner: str | None) -> StageChanged:

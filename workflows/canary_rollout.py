@@ -25,17 +25,18 @@ from workflows.stages import Refused, WayForward
 with workflow.unsafe.imports_passed_through():
     from activities.feature_flags import FeatureFlagActivities, Settle
     from rollout import exposure as exposures
+    from rollout.flag_limits import why_no_limit
     from rollout.messages import (
         QUERY_PROGRESS,
         SIGNAL_EMERGENCY,
         UPDATE_APPROVE,
         UPDATE_PAUSE,
         UPDATE_RESUME,
-        UPDATE_WITHHOLD,
+        UPDATE_SET_STAGE,
         WORKFLOW,
         Answer,
         Command,
-        FlagCommand,
+        FlagStage,
         RolloutRequest,
     )
     from rollout.progress import RolloutProgress, RolloutStatus, StageProgress
@@ -236,23 +237,21 @@ class CanaryRolloutWorkflow:
         if self._progress.status is not RolloutStatus.AWAITING_APPROVAL:
             raise ApplicationError(f"nothing waits for an approval: the rollout is {self._progress.status}")
 
-    @workflow.update(name=UPDATE_WITHHOLD)
-    async def withhold(self, command: FlagCommand) -> Answer:
-        """Turn one flag of the plan off for everybody, for the rest of this rollout; the others go on."""
-        await self._forward.withhold(command.flag, command.by, command.reason or "by hand")
-        self._commanded(f"{command.flag} turned off", command)
-        return self._answer(f"{command.flag} turned off", "the other flags go on; this one stays off to the end")
+    @workflow.update(name=UPDATE_SET_STAGE)
+    async def set_stage(self, command: FlagStage) -> Answer:
+        """Hold one flag of the plan at an earlier stage, or at off, from now on; the others go on."""
+        await self._forward.limit(command.flag, command.stage, command.by, command.reason or "by hand")
+        self._commanded(f"{command.flag} set to {command.stage}", command)
+        limited = command.flag in self._progress.limits
+        following = f"it stays at {command.stage} to the end" if limited else "it rises with the stages again"
+        return self._answer(f"{command.flag} set to {command.stage}", f"{following}; the other flags go on")
 
-    @withhold.validator
-    def _may_withhold(self, command: FlagCommand) -> None:
-        self._must_be_going_forward("turn a flag off alone")
-        flags = self._context.plan.flags
-        if command.flag not in flags:
-            raise ApplicationError(f"flag {command.flag!r} does not belong to the plan; there are {', '.join(flags)}")
-        if command.flag in self._progress.withheld:
-            raise ApplicationError(f"{command.flag} was turned off before, and stays off to the end of this rollout")
-        if not self._progress.fence:
-            raise ApplicationError("the rollout has written no flag yet: all are off")
+    @set_stage.validator
+    def _may_set_stage(self, command: FlagStage) -> None:
+        self._must_be_going_forward("set a flag alone")
+        refusal = why_no_limit(self._context.plan, self._progress, command.flag, command.stage)
+        if refusal is not None:
+            raise ApplicationError(refusal)
 
     def _must_be_going_forward(self, command: str) -> None:
         if self._order is not None or self._progress.status.is_final:

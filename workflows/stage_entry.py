@@ -8,15 +8,15 @@ from temporalio import workflow
 from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext
+from workflows.exposure import Exposing
 
 with workflow.unsafe.imports_passed_through():
     from activities.cloud_run import CloudRunActivities, DeployCandidate, ShiftTraffic
-    from activities.feature_flags import CheckStore, FeatureFlagActivities, SetExposures
+    from activities.feature_flags import CheckStore, FeatureFlagActivities
     from activities.health import EndpointCheck, HealthActivities
     from activities.monitoring import CaptureBaseline, MonitoringActivities
     from rollout import exposure as exposures
     from rollout.binding import query_for
-    from rollout.flags import Exposure
     from rollout.plan_parts import AttestCheck, Check, HttpCheck, MonitoringCheck, RedisCheck, Stage
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.soak import begin
@@ -28,8 +28,9 @@ CANDIDATE_TAG = "candidate"
 
 
 class StageEntry:
-    def __init__(self, context: RolloutContext) -> None:
+    def __init__(self, context: RolloutContext, exposing: Exposing) -> None:
         self._context = context
+        self._exposing = exposing
         self._plan = context.plan
         self._progress = context.progress
 
@@ -54,7 +55,7 @@ class StageEntry:
         """One traffic step of all services, and with the last one the flags. Then the soak begins or goes on."""
         if percent is not None:
             await asyncio.gather(*(self._shift(key, percent) for key in self._plan.services))
-        if last and await self._expose(stage):
+        if last and await self._exposing.expose(stage):
             # Only data measured under this exposure prove anything about it.
             state.soak_state = None
         if state.soak_state is None:
@@ -143,50 +144,6 @@ class StageEntry:
             **summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: {percent} % to the candidate, read back"),
         )
         self._context.note("traffic", f"{key}: {progress.traffic[key].in_words()}")
-
-    async def _expose(self, stage: Stage) -> bool:
-        """Write the stage's exposure to all flags at once; whether anything changed."""
-        async with self._context.writing_flags:
-            plan, progress = self._plan, self._progress
-            wanted = {
-                flag: exposures.document_of(
-                    exposures.OFF if flag in progress.withheld else exposures.exposure_of(stage.exposure, flag),
-                    stage.name,
-                )
-                for flag in plan.flags
-            }
-            if all(progress.flags[flag].shows_the_same(document) for flag, document in wanted.items()):
-                return False
-            shown = exposures.in_words(stage.exposure)
-            self._context.waiting_for(f"flags to {shown}")
-            await self._set_flags(
-                wanted, progress.started_by, f"stage {stage.name}", f"features for {shown}, read back"
-            )
-            self._context.note("flags", f"features are on for {shown}")
-            return True
-
-    async def withhold(self, flag: str, by: str, reason: str) -> None:
-        """Turn one flag off for the rest of the rollout, read back; later stages leave it off."""
-        async with self._context.writing_flags:
-            off = {flag: exposures.document_of(exposures.OFF, "off")}
-            await self._set_flags(off, by, reason, f"{flag} off for everybody, read back")
-            self._progress.withheld.append(flag)
-
-    async def _set_flags(self, to: dict[str, Exposure], by: str, reason: str, summary: str) -> None:
-        plan, progress = self._plan, self._progress
-        progress.flags = await workflow.execute_activity_method(
-            FeatureFlagActivities.set_exposures,
-            SetExposures(
-                environment=plan.environment,
-                group=plan.name,
-                fence=progress.fence,
-                to=to,
-                expected=progress.flags,
-                by=by,
-                reason=reason,
-            ),
-            **summarised(activity_options.FLAG_STORE, summary),
-        )
 
 
 def what_entering_does(stage: Stage) -> str:

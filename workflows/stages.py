@@ -12,6 +12,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from workflows.context import RolloutContext, reason_of
+from workflows.exposure import Exposing
 from workflows.preparation import prepare
 from workflows.rollback import GoBack, RollbackOrder
 from workflows.soaking import Soaking
@@ -20,6 +21,7 @@ from workflows.stage_entry import StageEntry
 with workflow.unsafe.imports_passed_through():
     from rollout.plan_parts import Stage
     from rollout.progress import StageProgress
+    from rollout.soak import begin
     from rollout.wording import duration_in_words
 
 
@@ -30,15 +32,19 @@ class Refused(Exception):  # noqa: N818  (a decision about the rollout, not an e
 class WayForward:
     def __init__(self, context: RolloutContext) -> None:
         self._context = context
-        self._entry = StageEntry(context)
+        self._exposing = Exposing(context)
+        self._entry = StageEntry(context, self._exposing)
         self._soaking = Soaking(context)
 
     def suspensions_changed(self) -> None:
         self._soaking.suspensions_changed()
 
-    async def withhold(self, flag: str, by: str, reason: str) -> None:
-        """Turn one flag off for the rest of the rollout; the watch under way learns what it has to expect."""
-        await self._entry.withhold(flag, by, reason)
+    async def limit(self, flag: str, stage_name: str, by: str, reason: str) -> None:
+        """Hold one flag at a stage; the watch under way learns what it has to expect."""
+        state = self._context.progress.current
+        if await self._exposing.limit(flag, stage_name, by, reason) and state.soak_state is not None:
+            # Only data measured under this exposure prove anything about it.
+            state.soak_state = begin(workflow.now(), self._context.plan.check_interval)
         self._soaking.suspensions_changed()
 
     async def run(self) -> bool:

@@ -1,0 +1,100 @@
+"""One flag of several is held at an earlier stage by a person: the rollout does it, knows it, and goes on."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+
+from rollout.messages import UPDATE_SET_STAGE, Answer, FlagStage
+from rollout.progress import RolloutStatus
+from tests.workflows.world import Handle, World, laid_out
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with laid_out("request-isolation.yaml", tmp_path) as laid:
+        yield laid
+
+
+async def in_stage(world: World, stage: str) -> Handle:
+    handle = await world.start()
+    await world.approve(handle)
+    await world.until(handle, RolloutStatus.SOAKING, stage=stage)
+    return handle
+
+
+async def set_stage(handle: Handle, stage: str, flag: str = "factory_pattern") -> Answer:
+    command = FlagStage(by="kim", reason="the factory is slow", flag=flag, stage=stage)
+    answer: Answer = await handle.execute_update(UPDATE_SET_STAGE, command, result_type=Answer)
+    return answer
+
+
+async def refusal(handle: Handle, stage: str, flag: str = "factory_pattern") -> str:
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await set_stage(handle, stage, flag)
+    return str(refused.value.cause)
+
+
+async def shown(world: World) -> dict[str, str]:
+    return {flag: exposure.in_words() for flag, exposure in (await world.flags()).flags.items()}
+
+
+async def test_a_flag_that_was_turned_off_stays_off_in_later_stages_while_the_others_rise(world: World) -> None:
+    handle = await in_stage(world, "internal")
+    answer = await set_stage(handle, "off")
+    assert answer.happened == "factory_pattern set to off"
+    assert answer.next == "it stays at off to the end; the other flags go on"
+    assert await shown(world) == {
+        "request_isolation": "internal",
+        "factory_pattern": "off",
+        "websocket_isolation": "internal",
+    }
+
+    canary = await world.until(handle, RolloutStatus.SOAKING, RolloutStatus.HOLDING, stage="canary")
+
+    assert canary.status is RolloutStatus.SOAKING, canary.why
+    assert await shown(world) == {"request_isolation": "10%", "factory_pattern": "off", "websocket_isolation": "10%"}
+    assert any("factory_pattern set to off by kim: the factory is slow" in event.text for event in canary.timeline)
+
+
+async def test_a_flag_can_be_held_at_an_earlier_stage_and_go_on_with_the_others_again(world: World) -> None:
+    handle = await in_stage(world, "canary")
+    await set_stage(handle, "internal")
+    assert (await shown(world))["factory_pattern"] == "internal"
+    lowered = await world.now()
+
+    await world.environment.sleep(timedelta(hours=2))
+    assert (await world.progress(handle)).status is RolloutStatus.SOAKING, "the rollout knows what it set"
+    await set_stage(handle, "off")
+    answer = await set_stage(handle, "canary")
+
+    assert answer.next == "it rises with the stages again; the other flags go on"
+    assert set((await shown(world)).values()) == {"10%"}
+    back = await world.progress(handle)
+    assert back.limits == {}
+    assert back.current.soak_state is not None
+    assert back.current.soak_state.judged_until > lowered, "the soak begins again with what people see now"
+    staged = await world.until(handle, RolloutStatus.SOAKING, RolloutStatus.HOLDING, stage="staged")
+    assert staged.status is RolloutStatus.SOAKING, staged.why
+    assert set((await shown(world)).values()) == {"50%"}
+
+
+async def test_what_would_expose_more_than_the_rollout_has_reached_is_refused_with_what_is_allowed(
+    world: World,
+) -> None:
+    handle = await in_stage(world, "internal")
+
+    assert await refusal(handle, "canary") == (
+        "the rollout has reached internal: its gates decide when factory_pattern rises to canary. "
+        "By hand it can be set to internal, deploy-off or off"
+    )
+    assert await refusal(handle, "internal") == "factory_pattern is at internal already"
+    assert await refusal(handle, "half") == (
+        "stage 'half': the plan has deploy-off, internal, canary, staged, full, and off"
+    )
+    assert "flag 'basket' does not belong to the plan; there are request_isolation" in await refusal(
+        handle, "off", "basket"
+    )
+    assert set((await shown(world)).values()) == {"internal"}

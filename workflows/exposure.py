@@ -1,0 +1,87 @@
+"""Who sees the features: a stage sets all flags at once, a person may hold single ones below it."""
+
+from temporalio import workflow
+
+from workflows import activity_options
+from workflows.activity_options import summarised
+from workflows.context import RolloutContext
+
+with workflow.unsafe.imports_passed_through():
+    from activities.feature_flags import FeatureFlagActivities, SetExposures
+    from rollout import exposure as exposures
+    from rollout.binding import ladder_of
+    from rollout.flags import OFF, Exposure
+    from rollout.plan_parts import Stage
+
+
+class Exposing:
+    def __init__(self, context: RolloutContext) -> None:
+        self._context = context
+        self._plan = context.plan
+        self._progress = context.progress
+
+    async def expose(self, stage: Stage) -> bool:
+        """Write the stage's exposure to all flags at once; whether anything changed."""
+        async with self._context.writing_flags:
+            progress = self._progress
+            wanted = {flag: self._within_its_limit(flag, stage) for flag in self._plan.flags}
+            progress.exposed_stage = stage.name
+            if all(progress.flags[flag].shows_the_same(document) for flag, document in wanted.items()):
+                return False
+            shown = exposures.in_words(stage.exposure)
+            self._context.waiting_for(f"flags to {shown}")
+            await self._set(wanted, progress.started_by, f"stage {stage.name}", f"features for {shown}, read back")
+            self._context.note("flags", f"features are on for {shown}")
+            return True
+
+    async def limit(self, flag: str, stage_name: str, by: str, reason: str) -> bool:
+        """Hold one flag at an earlier stage, or at off, from now on; whether it rose because its limit was higher.
+
+        At the stage that the rollout has reached there is nothing to hold back: then the limit is gone.
+        """
+        async with self._context.writing_flags:
+            progress = self._progress
+            before, wanted = progress.flags[flag], self.document_of(flag, stage_name)
+            if wanted.order > before.order:
+                await self._climb(flag, before, wanted, by, reason)
+            elif not wanted.shows_the_same(before):
+                await self._set({flag: wanted}, by, reason, f"{flag} for {wanted.in_words()} only, read back")
+            if stage_name == progress.exposed_stage:
+                progress.limits.pop(flag, None)
+            else:
+                progress.limits[flag] = stage_name
+            return wanted.order > before.order
+
+    def document_of(self, flag: str, stage_name: str) -> Exposure:
+        """What one flag shows at a stage of the plan, or at `off`."""
+        stage = next((stage for stage in self._plan.stages if stage.name == stage_name), None)
+        if stage is None:
+            return OFF
+        return exposures.document_of(exposures.exposure_of(stage.exposure, flag), stage.name)
+
+    def _within_its_limit(self, flag: str, stage: Stage) -> Exposure:
+        wanted, limit = self.document_of(flag, stage.name), self._progress.limits.get(flag)
+        return wanted if limit is None else min(wanted, self.document_of(flag, limit), key=lambda shown: shown.order)
+
+    async def _climb(self, flag: str, before: Exposure, wanted: Exposure, by: str, reason: str) -> None:
+        """The flag store lets a flag rise by one step of the plan's ladder at a time."""
+        for rung in ladder_of(self._plan):
+            if before.order < rung.order < wanted.order:
+                await self._set({flag: rung}, by, reason, f"{flag} for {rung.in_words()}, on its way up")
+        await self._set({flag: wanted}, by, reason, f"{flag} for {wanted.in_words()} again, read back")
+
+    async def _set(self, to: dict[str, Exposure], by: str, reason: str, summary: str) -> None:
+        plan, progress = self._plan, self._progress
+        progress.flags = await workflow.execute_activity_method(
+            FeatureFlagActivities.set_exposures,
+            SetExposures(
+                environment=plan.environment,
+                group=plan.name,
+                fence=progress.fence,
+                to=to,
+                expected=progress.flags,
+                by=by,
+                reason=reason,
+            ),
+            **summarised(activity_options.FLAG_STORE, summary),
+        )
