@@ -17,27 +17,17 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from activities.clock import Clock
 from activities.flag_access import Flags
 from activities.recent_intervals import RecentIntervals
+from rollout.drift import DRIFT, judge_drift, lost_by_the_store
 from rollout.flags import FlagSnapshot
 from rollout.gate_judgement import judge_probe
 from rollout.gates import ProbeGate
+from rollout.interval_judgement import Answers, has_data, judge_interval
 from rollout.measurement import MeasurementSource, SourceFailure, TimeSeriesQuery
 from rollout.soak import SoakState, Transition, counts, due, fill, missing, record
+from rollout.soak_evidence import SoakEvidence, of_soak
 from rollout.traffic import ServiceRef, TrafficSplit
 from rollout.verdict import Action, Judgement, Verdict
-from rollout.watch import (
-    DRIFT,
-    LATEST_ARRIVAL,
-    Answers,
-    Expected,
-    ExpectedTraffic,
-    WatchBeat,
-    WatchReport,
-    WatchRequest,
-    has_data,
-    judge_drift,
-    judge_interval,
-    lost_by_the_store,
-)
+from rollout.watch import Expected, ExpectedTraffic, WatchBeat, WatchReport, WatchRequest
 from rollout.wording import judgements_in_a_line
 
 STILL_SOAKING = "StillSoaking"
@@ -45,6 +35,8 @@ STILL_SOAKING = "StillSoaking"
 INTERVALS_PER_LOOK = 240
 # Late data are looked for now and then: a gap is asked for whole, and it may be hours long.
 INTERVALS_BETWEEN_GAP_QUERIES = 15
+# The API takes points that are at most 25 hours old; a gap older than this will not be filled any more.
+LATEST_ARRIVAL = timedelta(hours=25)
 BETWEEN_HEARTBEATS = timedelta(seconds=5)
 # However late a look is, the next one does not follow at once.
 SHORTEST_PAUSE = timedelta(milliseconds=200)
@@ -101,28 +93,31 @@ class GateWatchActivities:
 
     async def _look(self, request: WatchRequest, beat: WatchBeat) -> WatchReport:
         soak, judgements = beat.soak, beat.judgements
+        evidence = of_soak(beat.evidence, soak.since, request.gates)
         snapshot, lost = await self._flags_now(request.expected)
         if isinstance(snapshot, FlagSnapshot) and snapshot.latch:
-            return WatchReport(transition="latched", soak=soak, judgements=judgements, why=lost)
+            return WatchReport(transition="latched", soak=soak, evidence=evidence, judgements=judgements, why=lost)
         now = await self._clock()
         delay = await self._ingest_delay(request)
         ends = due(soak, now - delay)
         backlog = len(ends) > INTERVALS_PER_LOOK
         ends = ends[:INTERVALS_PER_LOOK]
         if ends:
-            answers = await self._ask(request, soak, ends)
-            soak = _fill_gaps(request, soak, answers, ends[-1])
+            answers = await self._ask(request, soak, ends, now)
+            soak, evidence = _fill_gaps(request, soak, evidence, answers, ends[-1])
             for end in ends:
-                found = judge_interval(request.gates, answers, end, soak.since, soak.interval)
+                found, evidence = judge_interval(request.gates, answers, end, soak, evidence)
                 if end == ends[-1]:
                     found |= await self._look_around(request, snapshot, end)
                 soak, transition = _record(request, soak, end, found)
                 judgements = tuple(found.values())
                 if transition is not None:
-                    return WatchReport(transition=transition, soak=soak, judgements=judgements)
+                    return WatchReport(transition=transition, soak=soak, evidence=evidence, judgements=judgements)
                 if soak.credit >= request.target and soak.standing == "passing":
-                    return WatchReport(transition="credit_complete", soak=soak, judgements=judgements)
-        activity.heartbeat(WatchBeat(soak=soak, judgements=judgements, as_of=now))
+                    return WatchReport(
+                        transition="credit_complete", soak=soak, evidence=evidence, judgements=judgements
+                    )
+        activity.heartbeat(WatchBeat(soak=soak, evidence=evidence, judgements=judgements, as_of=now))
         next_look = soak.judged_until + soak.interval + delay - now
         raise ApplicationError(
             judgements_in_a_line(soak, request.target, judgements),
@@ -139,7 +134,7 @@ class GateWatchActivities:
         # A source that fails here is asked for data next, and that failure is judged with its reason.
         return max((delay for delay in delays if isinstance(delay, timedelta)), default=timedelta())
 
-    async def _ask(self, request: WatchRequest, soak: SoakState, ends: list[datetime]) -> Answers:
+    async def _ask(self, request: WatchRequest, soak: SoakState, ends: list[datetime], now: datetime) -> Answers:
         asked_now = (ends[-1] - soak.since) // soak.interval % INTERVALS_BETWEEN_GAP_QUERIES == 0
         gaps = [end for end in missing(soak) if end > ends[0] - LATEST_ARRIVAL] if asked_now else []
         first = {
@@ -163,7 +158,7 @@ class GateWatchActivities:
                 raise answer
             else:
                 intervals[metric] = answer
-        return Answers(intervals, failures)
+        return Answers(now, intervals, failures)
 
     async def _look_around(
         self, request: WatchRequest, snapshot: FlagSnapshot | str, end: datetime
@@ -241,7 +236,7 @@ def _last_beat(request: WatchRequest) -> WatchBeat:
     details = activity.info().heartbeat_details
     if details:
         return WatchBeat.model_validate(details[0])
-    return WatchBeat(soak=request.soak, judgements=(), as_of=request.soak.judged_until)
+    return WatchBeat(soak=request.soak, evidence=request.evidence, judgements=(), as_of=request.soak.judged_until)
 
 
 def _queries(request: WatchRequest) -> dict[str, TimeSeriesQuery]:
@@ -264,11 +259,13 @@ def _record(
     return record(soak, end, found, _actions(request), page_after, counted=counted)
 
 
-def _fill_gaps(request: WatchRequest, soak: SoakState, answers: Answers, newest: datetime) -> SoakState:
+def _fill_gaps(
+    request: WatchRequest, soak: SoakState, evidence: SoakEvidence, answers: Answers, newest: datetime
+) -> tuple[SoakState, SoakEvidence]:
     for end in _arrived(request, soak, answers, newest):
-        found = judge_interval(request.gates, answers, end, soak.since, soak.interval)
+        found, evidence = judge_interval(request.gates, answers, end, soak, evidence)
         soak = fill(soak, end, found, counted=counts(end, soak.interval, request.suspensions))
-    return soak
+    return soak, evidence
 
 
 def _arrived(request: WatchRequest, soak: SoakState, answers: Answers, newest: datetime) -> Iterable[datetime]:

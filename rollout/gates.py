@@ -163,7 +163,7 @@ MeasuredGate = ThresholdGate | VersusControlGate | VersusBaselineGate
 
 
 def metrics_of(gate: Gate) -> tuple[str, ...]:
-    """The metrics a gate needs answers for."""
+    """The metrics a gate needs answers for; the last is the one whose fresh data it cannot do without."""
     match gate:
         case ProbeGate():
             return ()

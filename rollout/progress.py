@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rollout.flags import Exposure
 from rollout.measurement import Sample
 from rollout.soak import SoakState, Suspension
+from rollout.soak_evidence import SoakEvidence
 from rollout.traffic import Candidate, ServiceAnchor, TrafficSplit
 from rollout.verdict import Judgement
 
@@ -117,6 +118,7 @@ class RolloutProgress(_Record):
     anchors: dict[str, ServiceAnchor] = Field(default_factory=dict)
     candidates: dict[str, Candidate] = Field(default_factory=dict)
     baseline: dict[str, Sample] = Field(default_factory=dict)
+    evidence: SoakEvidence | None = Field(default=None, description="what the gates have learnt over the soaks so far")
     suspensions: list[Suspension] = Field(default_factory=list)
     approved: list[str] = Field(default_factory=list, description="stages that a person has approved")
     exposed_stage: str | None = Field(default=None, description="the stage whose exposure was written last")

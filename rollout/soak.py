@@ -35,7 +35,10 @@ class Suspension(_Frozen):
 
 
 class Gap(_Frozen):
-    """A run of intervals that had no data when they were judged; they still count if their data arrive late."""
+    """A run of intervals that had no data when they were judged; they still count if their data arrive late.
+
+    An interval in which some other gate spoke against the rollout is none: nothing that arrives makes it count.
+    """
 
     since: datetime
     until: datetime
@@ -181,7 +184,8 @@ def _not_passed(
     causes = {name: j for name, j in deciding.items() if j.verdict not in (Verdict.PASS, Verdict.IDLE)}
     since = before.not_passing_since or end - before.interval
     lasted = end - since
-    gap = any(judgement.lack is Lack.DATA or judgement.verdict is Verdict.ERROR for judgement in causes.values())
+    harmed = any(judgement.verdict in (Verdict.FAIL, Verdict.SUSPECT) for judgement in causes.values())
+    silent = any(judgement.lack is Lack.DATA or judgement.verdict is Verdict.ERROR for judgement in causes.values())
     patience = min(_patience(judgement, page_after[name], before.interval) for name, judgement in causes.items())
     holding = before.standing == "holding" or lasted >= patience
     page_due = holding and lasted >= min(page_after[name] for name in causes) and not before.told_a_person
@@ -201,7 +205,7 @@ def _not_passed(
                 "standing": "holding" if holding else "waiting",
                 "causes": tuple(sorted({*before.causes, *names})) if before.standing == "holding" else names,
                 "told_a_person": before.told_a_person or transition == "hold_needs_a_person",
-                "gaps": _widened(before.gaps, end, before.interval) if gap else before.gaps,
+                "gaps": _widened(before.gaps, end, before.interval) if silent and not harmed else before.gaps,
             }
         ),
         transition,

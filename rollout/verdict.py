@@ -40,7 +40,8 @@ class Lack(StrEnum):
 class Judgement(BaseModel):
     """One gate's answer for the interval that ends at `as_of`.
 
-    `value` and `limit` are written for people, with their units; `sample` counts what `value` rests on.
+    `value` and `limit` are written for people, with their units; `sample` counts what `value` rests on. `conclusive`
+    is a pass beyond doubt: nothing that the rest of the soak may bring is needed for it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,6 +53,7 @@ class Judgement(BaseModel):
     limit: str = "–"
     sample: int = 0
     lack: Lack = Lack.NOTHING
+    conclusive: bool = False
     as_of: datetime
 
 

@@ -42,6 +42,7 @@ class Soaking:
             if report is None:
                 continue
             state.soak_state, state.judgements = report.soak, report.judgements
+            self._progress.evidence = report.evidence
             if report.transition == "credit_complete":
                 return True
             self._follow(stage, report)
@@ -73,6 +74,7 @@ class Soaking:
         return WatchRequest(
             stage=stage.name,
             soak=state.soak_state,
+            evidence=progress.evidence,
             target=target,
             gates=bind_gates(plan, stage, progress.baseline, progress.anchors, progress.candidates),
             suspensions=tuple(progress.suspensions),

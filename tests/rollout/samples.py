@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from math import erf, log, sqrt
 
-from rollout.gate_judgement import Evidence
-from rollout.measurement import Counts, Histogram, Sample
+from rollout.gate_judgement import WindowSamples
+from rollout.measurement import Counts, Group, Histogram, Sample
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+GROUPS: dict[str, Group] = {"treated": "treated", "control": "control", "all": "all"}
 EDGES = tuple(10.0 * 2 ** (step / 2) for step in range(20))
 
 
@@ -23,5 +24,6 @@ def latencies(total: int, median_ms: float, sigma: float = 0.8) -> Histogram:
     return Histogram(bounds=EDGES, counts=tuple(filled), sum=total * median_ms)
 
 
-def evidence(metric: str = "m", baseline: Sample | None = None, **groups: Sample) -> Evidence:
-    return Evidence(as_of=NOON, samples={metric: dict(groups)} if groups else {}, baseline=baseline)
+def window(metric: str = "m", baseline: Sample | None = None, **groups: Sample) -> WindowSamples:
+    samples: dict[str, dict[Group, Sample]] = {metric: {GROUPS[name]: sample for name, sample in groups.items()}}
+    return WindowSamples(as_of=NOON, samples=samples if groups else {}, baseline=baseline)

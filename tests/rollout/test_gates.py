@@ -3,11 +3,11 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from rollout.gate_judgement import Evidence, judge, judge_probe
+from rollout.gate_judgement import WindowSamples, judge, judge_probe
 from rollout.gates import Gate, ProbeGate
 from rollout.measurement import Level
 from rollout.verdict import Lack, Verdict
-from tests.rollout.samples import NOON, counts, evidence, latencies
+from tests.rollout.samples import NOON, counts, latencies, window
 
 ADAPTER: TypeAdapter[Gate] = TypeAdapter(Gate)
 COMMON = {"title": "Gate", "action": "rollback", "page_after": "30m"}
@@ -40,19 +40,19 @@ class TestThreshold:
         ],
     )
     def test_a_share_is_judged_with_its_sampling_error(self, case: str, total: int, bad: int, verdict: Verdict) -> None:
-        assert judge("g", ISOLATION, evidence(treated=counts(total, bad))).verdict is verdict
+        assert judge("g", ISOLATION, window(treated=counts(total, bad))).verdict is verdict
 
     def test_one_violation_among_a_million_breaks_a_limit_of_one_hundred_percent(self) -> None:
-        judgement = judge("g", PERFECT_ISOLATION, evidence(treated=counts(1_000_000, 1)))
+        judgement = judge("g", PERFECT_ISOLATION, window(treated=counts(1_000_000, 1)))
 
         assert judgement.verdict is Verdict.FAIL
 
     def test_strictly_below_means_that_the_limit_itself_does_not_pass(self) -> None:
-        assert judge("g", INTERNAL_ERRORS, evidence(treated=counts(10_000, 10))).verdict is not Verdict.PASS
-        assert judge("g", INTERNAL_ERRORS, evidence(treated=counts(10_000, 9))).verdict is Verdict.PASS
+        assert judge("g", INTERNAL_ERRORS, window(treated=counts(10_000, 10))).verdict is not Verdict.PASS
+        assert judge("g", INTERNAL_ERRORS, window(treated=counts(10_000, 9))).verdict is Verdict.PASS
 
     def test_the_reason_gives_value_limit_and_sample(self) -> None:
-        judgement = judge("g", ISOLATION, evidence(treated=counts(10_000, 100)))
+        judgement = judge("g", ISOLATION, window(treated=counts(10_000, 100)))
 
         assert judgement.reason == "Gate: 99%, limit ≥ 99.5%; 10,000 observations"
         assert (judgement.value, judgement.limit, judgement.sample) == ("99%", "≥ 99.5%", 10_000)
@@ -60,19 +60,17 @@ class TestThreshold:
     def test_a_level_is_compared_as_it_is(self) -> None:
         score = gate(kind="threshold", statistic="level", at_least="99.5%", minimum_sample=1)
 
-        assert judge("g", score, evidence(treated=Level(value=0.996))).verdict is Verdict.PASS
-        assert judge("g", score, evidence(treated=Level(value=0.994))).verdict is Verdict.FAIL
+        assert judge("g", score, window(treated=Level(value=0.996))).verdict is Verdict.PASS
+        assert judge("g", score, window(treated=Level(value=0.994))).verdict is Verdict.FAIL
 
 
 class TestVersusControl:
     def test_a_difference_is_told_in_points_with_its_interval_and_both_samples(self) -> None:
-        judgement = judge(
-            "g", ERROR_DIFFERENCE, evidence(treated=counts(48_211, 1_200), control=counts(433_902, 1_345))
-        )
+        judgement = judge("g", ERROR_DIFFERENCE, window(treated=counts(48_211, 1_200), control=counts(433_902, 1_345)))
 
         assert judgement.verdict is Verdict.FAIL
         assert judgement.reason == (
-            "Gate: 2.49 % against 0.31 % in control: +2.18 points, 99.9 % interval +1.95 to +2.42, "
+            "Gate: 2.49 % against 0.31 % in control: +2.18 points, 99 % interval +2.00 to +2.37, "
             "limit ≤ +1 points; 48,211 and 433,902 observations"
         )
 
@@ -89,7 +87,7 @@ class TestVersusControl:
     def test_differences_are_absolute_and_defined_at_zero(
         self, case: str, treated: Any, control: Any, verdict: Verdict
     ) -> None:
-        assert judge("g", ERROR_DIFFERENCE, evidence(treated=treated, control=control)).verdict is verdict
+        assert judge("g", ERROR_DIFFERENCE, window(treated=treated, control=control)).verdict is verdict
 
     @pytest.mark.parametrize(
         ("median_ms", "verdict"),
@@ -98,12 +96,12 @@ class TestVersusControl:
     def test_p95_is_compared_relatively_although_buckets_are_wider_than_the_limit(
         self, median_ms: float, verdict: Verdict
     ) -> None:
-        judgement = judge("g", P95, evidence(treated=latencies(60_000, median_ms), control=latencies(540_000, 50.0)))
+        judgement = judge("g", P95, window(treated=latencies(60_000, median_ms), control=latencies(540_000, 50.0)))
 
         assert judgement.verdict is verdict
 
     def test_a_control_group_that_is_too_small_is_waited_for(self) -> None:
-        judgement = judge("g", ERROR_DIFFERENCE, evidence(treated=counts(1_000, 900), control=counts(20)))
+        judgement = judge("g", ERROR_DIFFERENCE, window(treated=counts(1_000, 900), control=counts(20)))
 
         assert (judgement.verdict, judgement.lack) == (Verdict.UNKNOWN, Lack.SAMPLE)
 
@@ -112,14 +110,14 @@ class TestVersusBaseline:
     def test_the_stored_baseline_is_the_reference_where_no_control_group_exists(self) -> None:
         before = latencies(100_000, 50.0)
 
-        same = judge("g", P95_BASELINE, evidence(baseline=before, treated=latencies(60_000, 50.0)))
-        slower = judge("g", P95_BASELINE, evidence(baseline=before, treated=latencies(60_000, 60.0)))
+        same = judge("g", P95_BASELINE, window(baseline=before, treated=latencies(60_000, 50.0)))
+        slower = judge("g", P95_BASELINE, window(baseline=before, treated=latencies(60_000, 60.0)))
 
         assert (same.verdict, slower.verdict) == (Verdict.PASS, Verdict.FAIL)
         assert "in the baseline" in slower.reason
 
     def test_without_a_baseline_nothing_passes(self) -> None:
-        judgement = judge("g", P95_BASELINE, evidence(treated=latencies(60_000, 50.0)))
+        judgement = judge("g", P95_BASELINE, window(treated=latencies(60_000, 50.0)))
 
         assert (judgement.verdict, judgement.lack) == (Verdict.UNKNOWN, Lack.DATA)
 
@@ -127,35 +125,35 @@ class TestVersusBaseline:
 class TestNoData:
     @pytest.mark.parametrize("asked", [ISOLATION, ERROR_DIFFERENCE, P95, P95_BASELINE, CASCADE])
     def test_no_data_never_passes_and_never_fails(self, asked: Gate) -> None:
-        judgement = judge("g", asked, Evidence(as_of=NOON))
+        judgement = judge("g", asked, WindowSamples(as_of=NOON))
 
         assert (judgement.verdict, judgement.lack) == (Verdict.UNKNOWN, Lack.DATA)
 
     @pytest.mark.parametrize("asked", [ISOLATION, ERROR_DIFFERENCE, CASCADE])
     def test_a_healthy_source_without_treated_traffic_is_idle(self, asked: Gate) -> None:
-        assert judge("g", asked, evidence(control=counts(900))).verdict is Verdict.IDLE
+        assert judge("g", asked, window(control=counts(900))).verdict is Verdict.IDLE
 
     def test_a_sample_that_is_still_too_small_is_unknown_whatever_it_shows(self) -> None:
-        judgement = judge("g", ISOLATION, evidence(treated=counts(99, 99)))
+        judgement = judge("g", ISOLATION, window(treated=counts(99, 99)))
 
         assert (judgement.verdict, judgement.lack) == (Verdict.UNKNOWN, Lack.SAMPLE)
 
     def test_a_metric_that_changed_its_type_is_an_error_not_a_value(self) -> None:
-        assert judge("g", ISOLATION, evidence(treated=latencies(1_000, 50.0))).verdict is Verdict.ERROR
+        assert judge("g", ISOLATION, window(treated=latencies(1_000, 50.0))).verdict is Verdict.ERROR
 
 
 class TestZeroToleranceAndAbsence:
     def test_the_first_event_fails(self) -> None:
-        assert judge("g", CASCADE, evidence(treated=counts(1))).verdict is Verdict.FAIL
+        assert judge("g", CASCADE, window(treated=counts(1))).verdict is Verdict.FAIL
 
     def test_a_counted_zero_passes_but_silence_does_not(self) -> None:
-        assert judge("g", CASCADE, evidence(treated=counts(0))).verdict is Verdict.PASS
-        assert judge("g", CASCADE, Evidence(as_of=NOON)).verdict is Verdict.UNKNOWN
+        assert judge("g", CASCADE, window(treated=counts(0))).verdict is Verdict.PASS
+        assert judge("g", CASCADE, WindowSamples(as_of=NOON)).verdict is Verdict.UNKNOWN
 
     def test_absence_needs_a_sign_of_life(self) -> None:
-        silent = Evidence(as_of=NOON, samples={"alive": {"all": counts(500)}})
-        dead = Evidence(as_of=NOON)
-        heard = Evidence(as_of=NOON, samples={"alive": {"all": counts(500)}, "m": {"all": counts(2)}})
+        silent = WindowSamples(as_of=NOON, samples={"alive": {"all": counts(500)}})
+        dead = WindowSamples(as_of=NOON)
+        heard = WindowSamples(as_of=NOON, samples={"alive": {"all": counts(500)}, "m": {"all": counts(2)}})
 
         verdicts = [judge("g", LEGACY, found).verdict for found in (silent, dead, heard)]
 

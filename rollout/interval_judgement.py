@@ -1,0 +1,140 @@
+"""The judgements of all measured gates for one closed interval, from this stage's data only.
+
+The activity that looks (`activities/gate_watch.py`) fetches; everything decided from what it fetched is decided here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from rollout.gate_judgement import WindowSamples, judge
+from rollout.gate_question import question_of
+from rollout.gates import Gate, MeasuredGate, ProbeGate, VersusControlGate, metrics_of
+from rollout.interval_series import IntervalSeries
+from rollout.measurement import Group, Sample, SourceFailure
+from rollout.soak import SoakState
+from rollout.soak_evidence import Measured, SoakEvidence, first_state, weigh
+from rollout.verdict import Judgement, Lack, Verdict
+from rollout.watch import BoundGate
+from rollout.wording import duration_in_words
+
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the monitoring system said, per metric: its intervals, or why there are none; and when it said so."""
+
+    at: datetime
+    intervals: Mapping[str, IntervalSeries] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    def hold(self, metric: str, end: datetime) -> bool:
+        """Whether there are data of this metric for the interval that ends at `end`."""
+        return metric in self.intervals and self.intervals[metric].at(end) is not None
+
+
+def judge_interval(
+    gates: Mapping[str, BoundGate], answers: Answers, end: datetime, soak: SoakState, evidence: SoakEvidence
+) -> tuple[dict[str, Judgement], SoakEvidence]:
+    """The judgements of the measured gates for the interval that ends at `end`, and the evidence with it."""
+    judgements: dict[str, Judgement] = {}
+    states = dict(evidence.states)
+    for name, bound in gates.items():
+        gate = bound.gate
+        if isinstance(gate, ProbeGate):
+            continue
+        if (no_answer := _no_answer(name, bound, answers, end)) is not None:
+            judgements[name] = no_answer
+            continue
+        question = question_of(gate, bound.baseline, soak.interval)
+        if question is None:
+            judged = _judge_window(name, bound, answers, end, soak)
+        else:
+            assert isinstance(gate, MeasuredGate), "only what is measured is asked interval by interval"  # noqa: S101
+            state = states.get(name) or first_state(question, soak.since)
+            states[name], judged = weigh(name, gate, question, state, _measured(gate, bound, answers, end, soak))
+        judgements[name] = _with_age(judged, end, answers.at, soak.interval)
+    return judgements, evidence.model_copy(update={"states": states})
+
+
+def has_data(gates: Mapping[str, BoundGate], answers: Answers, end: datetime) -> bool:
+    """Whether every measured gate has its data for the interval that ends at `end`."""
+    return all(answers.hold(metrics_of(bound.gate)[-1], end) for bound in gates.values() if bound.queries)
+
+
+def _no_answer(name: str, bound: BoundGate, answers: Answers, end: datetime) -> Judgement | None:
+    """Why the gate cannot be judged at all: its source failed, or nothing came for this interval."""
+
+    def say(verdict: Verdict, why: str, lack: Lack = Lack.NOTHING) -> Judgement:
+        return Judgement(
+            gate=name,
+            verdict=verdict,
+            reason=f"{bound.gate.title}: {why}",
+            limit=bound.gate.limit_in_words,
+            lack=lack,
+            as_of=end,
+        )
+
+    metrics = metrics_of(bound.gate)
+    for metric in metrics:
+        if metric in answers.failures:
+            return say(Verdict.ERROR, answers.failures[metric])
+    if not answers.hold(metrics[-1], end):
+        return say(Verdict.UNKNOWN, f"no data for the interval that ended at {end:%H:%M:%S}", Lack.DATA)
+    return None
+
+
+def _measured(gate: MeasuredGate, bound: BoundGate, answers: Answers, end: datetime, soak: SoakState) -> Measured:
+    series = answers.intervals[gate.metric]
+    newest = series.at(end)
+    interval = newest.groups if newest is not None else {}
+    try:
+        window = _window(series, max(soak.since, end - gate.window), end, gate)
+    except SourceFailure:
+        # The window spans a change of the metric's form; the interval alone says what is known of the new one.
+        window = interval
+    return Measured(end=end, interval=interval, window=window, baseline=bound.baseline)
+
+
+def _judge_window(name: str, bound: BoundGate, answers: Answers, end: datetime, soak: SoakState) -> Judgement:
+    gate = bound.gate
+    start = max(soak.since, end - (gate.window if isinstance(gate, MeasuredGate) else soak.interval))
+    samples: dict[str, Mapping[Group, Sample]] = {}
+    for metric in metrics_of(gate):
+        if metric in answers.intervals:
+            try:
+                samples[metric] = _window(answers.intervals[metric], start, end, gate)
+            except SourceFailure as failure:
+                reason = f"{gate.title}: {failure}"
+                return Judgement(gate=name, verdict=Verdict.ERROR, reason=reason, limit=gate.limit_in_words, as_of=end)
+    judgement = judge(name, gate, WindowSamples(as_of=end, samples=samples, baseline=bound.baseline))
+    if judgement.verdict is Verdict.PASS and not _served(gate, answers, end):
+        return judgement.model_copy(update={"verdict": Verdict.IDLE})
+    return judgement
+
+
+def _served(gate: Gate, answers: Answers, end: datetime) -> bool:
+    """Whether the gate's group appears in the newest interval itself, not only earlier in the window."""
+    newest = answers.intervals[metrics_of(gate)[-1]].at(end)
+    return newest is not None and _own_group(gate) in newest.groups
+
+
+def _window(series: IntervalSeries, start: datetime, end: datetime, gate: Gate) -> Mapping[Group, Sample]:
+    """The gate's groups summed over the window. Any other group's newest sample stands for the source's being alive."""
+    newest = series.at(end)
+    found = {} if newest is None else dict(newest.groups)
+    for group in {_own_group(gate), "control"} if isinstance(gate, VersusControlGate) else {_own_group(gate)}:
+        if (total := series.window(start, end, group)) is not None:
+            found[group] = total
+    return found
+
+
+def _own_group(gate: Gate) -> Group:
+    return "all" if isinstance(gate, ProbeGate) else gate.group
+
+
+def _with_age(judgement: Judgement, end: datetime, seen_at: datetime, interval: timedelta) -> Judgement:
+    moment = f"{end:%H:%M}" if interval >= MINUTE else f"{end:%H:%M:%S}"
+    reason = f"{judgement.reason}; data until {moment}, {duration_in_words(seen_at - end)} old"
+    return judgement.model_copy(update={"reason": reason})
