@@ -22,7 +22,7 @@ class RecentIntervals:
 
     def __init__(self, source: MeasurementSource) -> None:
         self._source = source
-        self._kept: dict[tuple[str, timedelta], _Kept] = {}
+        self._kept: dict[tuple[TimeSeriesQuery, timedelta], _Kept] = {}
 
     async def measure(
         self, query: TimeSeriesQuery, *, start: datetime, end: datetime, interval: timedelta, afresh: bool
@@ -34,7 +34,7 @@ class RecentIntervals:
         Raises:
             SourceFailure: the source could not be read.
         """
-        key = (query.model_dump_json(), interval)
+        key = (query, interval)
         kept = self._kept.get(key)
         if kept is None or afresh or not kept.start <= start <= kept.end <= end:
             measured = await self._source.measure(query, start=start, end=end, interval=interval)

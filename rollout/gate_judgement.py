@@ -29,11 +29,18 @@ from rollout.window_reading import fits, read, shown, size_of
 
 @dataclass(frozen=True)
 class WindowSamples:
-    """What a gate is judged by: the window's samples per metric and group, and the stored baseline."""
+    """What a gate is judged by: the window's samples per metric and group, and the stored baseline.
+
+    `seen` says for people how old that is.
+    """
 
     as_of: datetime
     samples: Mapping[str, Mapping[Group, Sample]] = field(default_factory=dict)
     baseline: Sample | None = None
+    seen: str = ""
+
+    def told(self, what: str) -> str:
+        return f"{what}; {self.seen}" if self.seen else what
 
 
 def judge(name: str, gate: Gate, window: WindowSamples) -> Judgement:
@@ -78,7 +85,13 @@ def _judge_zero(name: str, gate: ZeroToleranceGate | AbsenceGate, window: Window
 
     def say(verdict: Verdict, value: str, reason: str, lack: Lack = Lack.NOTHING) -> Judgement:
         return Judgement(
-            gate=name, verdict=verdict, value=value, limit="0", reason=reason, lack=lack, as_of=window.as_of
+            gate=name,
+            verdict=verdict,
+            value=value,
+            limit="0",
+            reason=window.told(reason),
+            lack=lack,
+            as_of=window.as_of,
         )
 
     if sample is not None and not isinstance(sample, Counts):
@@ -106,7 +119,7 @@ def _judge_measured(name: str, gate: MeasuredGate, window: WindowSamples) -> Jud
             verdict=verdict,
             value=value,
             limit=gate.limit_in_words,
-            reason=f"{gate.title}: {reason}",
+            reason=window.told(f"{gate.title}: {reason}"),
             sample=size,
             lack=lack,
             as_of=window.as_of,

@@ -40,6 +40,7 @@ def judge_interval(
     """The judgements of the measured gates for the interval that ends at `end`, and the evidence with it."""
     judgements: dict[str, Judgement] = {}
     states = dict(evidence.states)
+    seen = _age_in_words(end, answers.at, soak.interval)
     for name, bound in gates.items():
         gate = bound.gate
         if isinstance(gate, ProbeGate):
@@ -49,12 +50,12 @@ def judge_interval(
             continue
         question = question_of(gate, bound.baseline, soak.interval)
         if question is None:
-            judged = _judge_window(name, bound, answers, end, soak)
+            judged = _judge_window(name, bound, answers, end, soak, seen)
         else:
             assert isinstance(gate, MeasuredGate), "only what is measured is asked interval by interval"  # noqa: S101
             state = states.get(name) or first_state(question, soak.since)
-            states[name], judged = weigh(name, gate, question, state, _measured(gate, bound, answers, end, soak))
-        judgements[name] = _with_age(judged, end, answers.at, soak.interval)
+            states[name], judged = weigh(name, gate, question, state, _measured(gate, bound, answers, end, soak, seen))
+        judgements[name] = judged
     return judgements, evidence.model_copy(update={"states": states})
 
 
@@ -85,7 +86,9 @@ def _no_answer(name: str, bound: BoundGate, answers: Answers, end: datetime) -> 
     return None
 
 
-def _measured(gate: MeasuredGate, bound: BoundGate, answers: Answers, end: datetime, soak: SoakState) -> Measured:
+def _measured(
+    gate: MeasuredGate, bound: BoundGate, answers: Answers, end: datetime, soak: SoakState, seen: str
+) -> Measured:
     series = answers.intervals[gate.metric]
     newest = series.at(end)
     interval = newest.groups if newest is not None else {}
@@ -94,10 +97,12 @@ def _measured(gate: MeasuredGate, bound: BoundGate, answers: Answers, end: datet
     except SourceFailure:
         # The window spans a change of the metric's form; the interval alone says what is known of the new one.
         window = interval
-    return Measured(end=end, interval=interval, window=window, baseline=bound.baseline)
+    return Measured(end=end, interval=interval, window=window, baseline=bound.baseline, seen=seen)
 
 
-def _judge_window(name: str, bound: BoundGate, answers: Answers, end: datetime, soak: SoakState) -> Judgement:
+def _judge_window(
+    name: str, bound: BoundGate, answers: Answers, end: datetime, soak: SoakState, seen: str
+) -> Judgement:
     gate = bound.gate
     start = max(soak.since, end - (gate.window if isinstance(gate, MeasuredGate) else soak.interval))
     samples: dict[str, Mapping[Group, Sample]] = {}
@@ -108,7 +113,7 @@ def _judge_window(name: str, bound: BoundGate, answers: Answers, end: datetime, 
             except SourceFailure as failure:
                 reason = f"{gate.title}: {failure}"
                 return Judgement(gate=name, verdict=Verdict.ERROR, reason=reason, limit=gate.limit_in_words, as_of=end)
-    judgement = judge(name, gate, WindowSamples(as_of=end, samples=samples, baseline=bound.baseline))
+    judgement = judge(name, gate, WindowSamples(as_of=end, samples=samples, baseline=bound.baseline, seen=seen))
     if judgement.verdict is Verdict.PASS and not _served(gate, answers, end):
         return judgement.model_copy(update={"verdict": Verdict.IDLE})
     return judgement
@@ -134,7 +139,6 @@ def _own_group(gate: Gate) -> Group:
     return "all" if isinstance(gate, ProbeGate) else gate.group
 
 
-def _with_age(judgement: Judgement, end: datetime, seen_at: datetime, interval: timedelta) -> Judgement:
+def _age_in_words(end: datetime, seen_at: datetime, interval: timedelta) -> str:
     moment = f"{end:%H:%M}" if interval >= MINUTE else f"{end:%H:%M:%S}"
-    reason = f"{judgement.reason}; data until {moment}, {duration_in_words(seen_at - end)} old"
-    return judgement.model_copy(update={"reason": reason})
+    return f"data until {moment}, {duration_in_words(seen_at - end)} old"

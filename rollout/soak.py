@@ -112,10 +112,17 @@ def record(
     warned = tuple(sorted(name for name in set(judgements) - set(deciding) if judgements[name].verdict is Verdict.FAIL))
     moved = state.model_copy(update={"judged_until": end, "warned": warned})
     if any(actions[name] == "rollback" for name in failed):
-        return moved.model_copy(update={"standing": "failed", "causes": failed}), "breached"
+        return breached(moved, failed), "breached"
     if verdict in (Verdict.PASS, Verdict.IDLE):
         return _passed(moved, state, credit=state.interval if counted and verdict is Verdict.PASS else timedelta())
     return _not_passed(moved, state, end, deciding, page_after)
+
+
+def breached(state: SoakState, causes: tuple[str, ...], until: datetime | None = None) -> SoakState:
+    """The soak that failed on an interval out of its turn: one ahead, which ended at `until`, or one that came late."""
+    return state.model_copy(
+        update={"standing": "failed", "causes": causes, "judged_until": max(state.judged_until, until or state.since)}
+    )
 
 
 def fill(state: SoakState, end: datetime, judgements: Mapping[str, Judgement], *, counted: bool) -> SoakState:

@@ -44,12 +44,16 @@ def of_soak(evidence: SoakEvidence | None, since: datetime, gates: Iterable[str]
 
 @dataclass(frozen=True)
 class Measured:
-    """A gate's samples per group: of the interval that ends at `end`, and summed over the gate's window."""
+    """A gate's samples per group: of the interval that ends at `end`, and summed over the gate's window.
+
+    `seen` says for people how old that is.
+    """
 
     end: datetime
     interval: Mapping[Group, Sample]
     window: Mapping[Group, Sample]
     baseline: Sample | None = None
+    seen: str = ""
 
 
 class _Ruling(NamedTuple):
@@ -103,7 +107,7 @@ def _standing(question: Question, state: SequentialState) -> SequentialJudgement
 def _judgement(
     name: str, gate: MeasuredGate, measured: Measured, reading: Reading | None, ruling: _Ruling
 ) -> Judgement:
-    said = [*([reading.words] if reading is not None else []), *([ruling.because] if ruling.because else [])]
+    said = filter(None, (reading.words if reading is not None else "", ruling.because, measured.seen))
     return Judgement(
         gate=name,
         verdict=ruling.verdict,

@@ -63,6 +63,9 @@ class WatchBeat(_Frozen):
     as_of: datetime
 
 
+WorthTelling = Transition | Literal["credit_complete", "latched"]
+
+
 class WatchReport(_Frozen):
     """Why a watch came back.
 
@@ -70,7 +73,7 @@ class WatchReport(_Frozen):
     the store had lost what the rollout wrote; `why` says which.
     """
 
-    transition: Transition | Literal["credit_complete", "latched"]
+    transition: WorthTelling
     why: str = ""
     soak: SoakState
     evidence: SoakEvidence | None = None

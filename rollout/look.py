@@ -1,0 +1,127 @@
+"""One look at a soaking stage, decided: late data are credited, new intervals judged in order, the quick ones ahead.
+
+Pure: the activity that looks (`activities/gate_watch.py`) fetches, and this says what it means.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from rollout.drift import DRIFT
+from rollout.interval_judgement import Answers, has_data, judge_interval
+from rollout.look_ahead import Visibility, failed_ahead
+from rollout.soak import SoakState, breached, counts, fill, missing, record
+from rollout.soak_evidence import SoakEvidence
+from rollout.verdict import Action, Judgement, Verdict
+from rollout.watch import WatchBeat, WatchReport, WatchRequest, WorthTelling
+
+# The API takes points that are at most 25 hours old; a gap older than this will not be filled any more.
+LATEST_ARRIVAL = timedelta(hours=25)
+DRIFT_PAGE_AFTER = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a watch stands: the soak, what its gates have learnt, and what they said last."""
+
+    soak: SoakState
+    evidence: SoakEvidence
+    judgements: tuple[Judgement, ...]
+
+    def report(self, transition: WorthTelling, why: str = "") -> WatchReport:
+        return WatchReport(
+            transition=transition, why=why, soak=self.soak, evidence=self.evidence, judgements=self.judgements
+        )
+
+    def beat(self, as_of: datetime) -> WatchBeat:
+        return WatchBeat(soak=self.soak, evidence=self.evidence, judgements=self.judgements, as_of=as_of)
+
+
+def take_in(
+    request: WatchRequest,
+    standing: Standing,
+    answers: Answers,
+    ends: Sequence[datetime],
+    around: Mapping[str, Judgement],
+    visibility: Visibility,
+) -> tuple[Standing, WorthTelling | None]:
+    """The standing after a look, and what is worth telling of it; a look ends with the first thing that is.
+
+    `ends`: the intervals that every gate can be judged for. `around`: what was asked of endpoints, flags and traffic
+    now; it belongs to the newest interval.
+    """
+    standing, transition = _late(request, standing, answers)
+    for end in ends if transition is None else ():
+        judged, evidence = judge_interval(request.gates, answers, end, standing.soak, standing.evidence)
+        found = {**judged, **around} if end == ends[-1] else judged
+        soak, transition = _recorded(request, standing.soak, end, found)
+        standing = Standing(soak, evidence, tuple(found.values()))
+        if transition is not None:
+            return standing, transition
+        if soak.credit >= request.target and soak.standing == "passing":
+            return standing, "credit_complete"
+    if transition is None:
+        standing, transition = _ahead(request, standing, answers, around, visibility)
+    return standing, transition
+
+
+def _late(request: WatchRequest, standing: Standing, answers: Answers) -> tuple[Standing, WorthTelling | None]:
+    """Data that arrived late for intervals in gaps: they earn what they would have earned, and fail all the same."""
+    for end in _arrived(request, standing.soak, answers):
+        found, evidence = judge_interval(request.gates, answers, end, standing.soak, standing.evidence)
+        deciding = {name: judged for name, judged in found.items() if request.gates[name].gate.action != "warn"}
+        soak = fill(standing.soak, end, deciding, counted=counts(end, standing.soak.interval, request.suspensions))
+        standing = replace(standing, soak=soak, evidence=evidence)
+        if failed := _rolling_back(request, found.values()):
+            return Standing(breached(soak, failed), evidence, tuple(found.values())), "breached"
+    return standing, None
+
+
+def _arrived(request: WatchRequest, soak: SoakState, answers: Answers) -> Iterable[datetime]:
+    return [
+        end
+        for end in missing(soak)
+        if end > soak.judged_until - LATEST_ARRIVAL and has_data(request.gates, answers, end)
+    ]
+
+
+def _ahead(
+    request: WatchRequest,
+    standing: Standing,
+    answers: Answers,
+    around: Mapping[str, Judgement],
+    visibility: Visibility,
+) -> tuple[Standing, WorthTelling | None]:
+    """What is visible of intervals that are not complete yet rolls back, and does nothing else."""
+    ahead = failed_ahead(request.gates, answers, standing.soak, standing.evidence, visibility)
+    failing = {judgement.gate: judgement for judgement in (*around.values(), *ahead)}
+    failed = _rolling_back(request, failing.values())
+    if not failed:
+        return standing, None
+    until = max((judgement.as_of for judgement in ahead), default=standing.soak.judged_until)
+    said = {judgement.gate: judgement for judgement in standing.judgements} | {name: failing[name] for name in failed}
+    return Standing(breached(standing.soak, failed, until), standing.evidence, tuple(said.values())), "breached"
+
+
+def _rolling_back(request: WatchRequest, judgements: Iterable[Judgement]) -> tuple[str, ...]:
+    """Gates that fail and whose failure takes the rollout back."""
+    actions = _actions(request)
+    return tuple(
+        sorted(
+            judgement.gate
+            for judgement in judgements
+            if judgement.verdict is Verdict.FAIL and actions[judgement.gate] == "rollback"
+        )
+    )
+
+
+def _recorded(
+    request: WatchRequest, soak: SoakState, end: datetime, found: Mapping[str, Judgement]
+) -> tuple[SoakState, WorthTelling | None]:
+    page_after = {DRIFT: DRIFT_PAGE_AFTER, **{name: bound.gate.page_after for name, bound in request.gates.items()}}
+    counted = counts(end, soak.interval, request.suspensions)
+    return record(soak, end, found, _actions(request), page_after, counted=counted)
+
+
+def _actions(request: WatchRequest) -> dict[str, Action]:
+    return {DRIFT: "hold", **{name: bound.gate.action for name, bound in request.gates.items()}}
