@@ -7,7 +7,7 @@ costs nothing, and a soak of any length leaves the same handful of events.
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 
 from temporalio import activity
@@ -89,12 +89,12 @@ class GateWatchActivities:
         )
 
     async def _visibility(self, request: WatchRequest) -> Visibility:
-        now, queries = await self._clock(), _queries(request)
-        delays = await asyncio.gather(
-            *(self._source.ingest_delay(query) for query in queries.values()), return_exceptions=True
-        )
-        # A source that fails here is asked for data next, and that failure is judged with its reason.
-        known = {metric: delay for metric, delay in zip(queries, delays, strict=True) if isinstance(delay, timedelta)}
+        now = await self._clock()
+        known: dict[str, timedelta] = {}
+        for metric, query in _queries(request).items():
+            # A source that fails here is asked for data next, and that failure is judged with its reason.
+            with suppress(SourceFailure):
+                known[metric] = await self._source.ingest_delay(query)
         return Visibility(now, known)
 
     async def _ask(

@@ -39,20 +39,36 @@ class TrafficSource:
         self.fault = fault
         self.failing = ""
         self.delay = INGEST_DELAY
+        self.delays: dict[str, timedelta] = {}
+        """Metrics, by how their types end, that are later than `delay`."""
+        self.fails_between: tuple[datetime, datetime] | None = None
+        self.clock: Callable[[], Awaitable[datetime]] | None = None
+        """With it, nothing is told before its delay has passed."""
         self._asked: tuple[datetime, asyncio.Future[float]] | None = None
 
     async def ingest_delay(self, query: TimeSeriesQuery) -> timedelta:
-        return self.delay
+        return next((late for ending, late in self.delays.items() if query.metric.type.endswith(ending)), self.delay)
 
     async def measure(
         self, query: TimeSeriesQuery, *, start: datetime, end: datetime, interval: timedelta
     ) -> list[IntervalMeasurement]:
         if self.failing:
             raise SourceFailure(self.failing)
+        if self.clock is not None:
+            end = await self._visible(query, start, end, interval)
         steps = range(1, (end - start) // interval + 1)
         share = await self._share_at(end)
         measured = (self._interval(query, start + step * interval, interval, share) for step in steps)
         return [measurement for measurement in measured if measurement.groups]
+
+    async def _visible(self, query: TimeSeriesQuery, start: datetime, end: datetime, interval: timedelta) -> datetime:
+        """Where, up to `end`, this metric's visible intervals end."""
+        assert self.clock is not None
+        now = await self.clock()
+        if self.fails_between is not None and self.fails_between[0] < now <= self.fails_between[1]:
+            raise SourceFailure("Cloud Monitoring answers 503")
+        hidden = max(timedelta(), end - (now - await self.ingest_delay(query)))
+        return max(start, end - -(-hidden // interval) * interval)
 
     async def _share_at(self, end: datetime) -> float:
         """Asked once for all metrics of one look, which all end alike."""
