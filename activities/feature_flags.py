@@ -81,6 +81,10 @@ class CheckStore(_Request):
     pass
 
 
+class ReadFlags(_Request):
+    pass
+
+
 class FeatureFlagActivities:
     """Writes and reads the flag store. Every write carries a key that is the same for all attempts of one activity."""
 
@@ -115,6 +119,9 @@ class FeatureFlagActivities:
             min_epoch=request.min_epoch,
             idempotency_key=_key(),
         )
+        if not reply.accepted:
+            # A rollout that never began has nobody who would give back later what it claimed.
+            await release(self._redis, request.owner)
         return Begun(fence=_accepted(reply).epoch)
 
     @activity.defn
@@ -184,6 +191,22 @@ class FeatureFlagActivities:
     async def check_store(self, request: CheckStore) -> None:
         """The store answers a read of this group; raises its error otherwise."""
         await self._store(request).read()
+
+    @activity.defn
+    async def read_flags(self, request: ReadFlags) -> dict[str, Exposure]:
+        """What each flag of the group shows now.
+
+        Raises:
+            ApplicationError: the store holds nothing of the group any more, or its kill switch is set.
+        """
+        snapshot = await self._store(request).read()
+        if snapshot is None or snapshot.latch:
+            raise ApplicationError(
+                "the flag store has lost its data" if snapshot is None else "the kill switch is set",
+                type=Failure.FOREIGN_CHANGE,
+                non_retryable=True,
+            )
+        return dict(snapshot.flags)
 
     async def latch_again(
         self, environment: str, group: str, *, by: str, reason: str, at_least_epoch: int

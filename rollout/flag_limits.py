@@ -1,6 +1,7 @@
 """Holding one flag below the others: what a person may ask of a rollout that is under way."""
 
 from rollout import exposure as exposures
+from rollout.flags import Exposure
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress
 
@@ -23,3 +24,17 @@ def why_no_limit(plan: RolloutPlan, progress: RolloutProgress, flag: str, stage_
     if progress.limits.get(flag, reached) == stage_name:
         return f"{flag} is at {stage_name} already"
     return None
+
+
+def stage_that_shows(plan: RolloutPlan, flag: str, shown: Exposure) -> str | None:
+    """The first stage of the plan in which a flag shows just that, or `off`; None where there is none."""
+    if shown.exposure == "off":
+        return exposures.OFF
+    return next(
+        (
+            stage.name
+            for stage in plan.stages
+            if exposures.document_of(exposures.exposure_of(stage.exposure, flag), stage.name).shows_the_same(shown)
+        ),
+        None,
+    )

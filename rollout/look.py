@@ -58,7 +58,7 @@ def take_in(
         standing = Standing(soak, evidence, tuple(found.values()))
         if transition is not None:
             return standing, transition
-        if soak.credit >= request.target and soak.standing == "passing":
+        if soak.standing == "passing" and (soak.credit >= request.target or request.is_promoted_at(end)):
             return standing, "credit_complete"
     if transition is None:
         standing, transition = _ahead(request, standing, answers, around, visibility)
@@ -120,7 +120,12 @@ def _recorded(
 ) -> tuple[SoakState, WorthTelling | None]:
     page_after = {DRIFT: DRIFT_PAGE_AFTER, **{name: bound.gate.page_after for name, bound in request.gates.items()}}
     counted = counts(end, soak.interval, request.suspensions)
-    return record(soak, end, found, _actions(request), page_after, counted=counted)
+    actions = _actions(request)
+    for name in request.waived:
+        # A person lets it neither hold nor stop credit. What it must take back, it takes back.
+        if name in found and not (found[name].verdict is Verdict.FAIL and actions[name] == "rollback"):
+            actions[name] = "warn"
+    return record(soak, end, found, actions, page_after, counted=counted)
 
 
 def _actions(request: WatchRequest) -> dict[str, Action]:

@@ -4,10 +4,12 @@ Names are plain strings here so that a command line can talk to a rollout withou
 every client library of the worker.
 """
 
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rollout.commands import CommandName
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress
 
@@ -17,10 +19,15 @@ EMERGENCY_TASK_QUEUE = "rollout-emergency"
 
 QUERY_PROGRESS = "progress"
 SIGNAL_EMERGENCY = "emergency_rollback"
-UPDATE_PAUSE = "pause"
-UPDATE_RESUME = "resume"
-UPDATE_APPROVE = "approve"
-UPDATE_SET_STAGE = "set_stage"
+UPDATE_PAUSE = CommandName.PAUSE.value
+UPDATE_RESUME = CommandName.RESUME.value
+UPDATE_APPROVE = CommandName.APPROVE.value
+UPDATE_PROMOTE = CommandName.PROMOTE.value
+UPDATE_EXTEND = CommandName.EXTEND.value
+UPDATE_STEP_BACK = CommandName.STEP_BACK.value
+UPDATE_RESOLVE_HOLD = CommandName.RESOLVE_HOLD.value
+UPDATE_SET_STAGE = CommandName.SET_STAGE.value
+UPDATE_FINISH = CommandName.FINISH.value
 
 # What a signal's name becomes when case, hyphens and spaces are ignored; each of these starts a rollback.
 EMERGENCY_SPELLINGS = frozenset({"emergency_rollback", "emergencyrollback", "rollback"})
@@ -65,6 +72,24 @@ class FlagStage(Command):
 
     flag: str
     stage: str
+
+
+class Promote(Command):
+    """End the soak of now. Without `force` its gates must pass once more; with it a reason is needed."""
+
+    force: bool = False
+
+
+class Extend(Command):
+    """More credit for the stage of now, on top of what its plan asks for."""
+
+    more: timedelta = Field(gt=timedelta(), le=timedelta(days=30))
+
+
+class ResolveHold(Command):
+    """What ends a hold: go on without the gates that hold, accept what somebody else changed, or take it all back."""
+
+    how: Literal["continue", "adopt", "rollback"]
 
 
 class Answer(_Message):

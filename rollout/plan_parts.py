@@ -124,6 +124,11 @@ class Stage(Part):
         return tuple(round(share * 100) for share in self.traffic)
 
     @property
+    def steps(self) -> tuple[int | None, ...]:
+        """The shares above 0 that traffic rises to, one after the other; a single None where it stays as it is."""
+        return tuple(percent for percent in self.percents if percent > 0) or (None,)
+
+    @property
     def needs_approval(self) -> bool:
         return self.approval or bool(self.statements)
 

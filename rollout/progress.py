@@ -67,6 +67,12 @@ class StageProgress(_Record):
     passed_at: datetime | None = None
     step: int = Field(default=0, description="which of the stage's traffic steps it is at")
     step_entered: int | None = Field(default=None, description="the last step whose traffic and flags were set")
+    extended: timedelta = Field(default=timedelta(), description="credit that a person asks for on top of the plan's")
+    promote_after: datetime | None = Field(
+        default=None, description="the first passing interval that ends later completes the soak, whatever its credit"
+    )
+    forced: bool = Field(default=False, description="a person ended this soak whatever its gates say")
+    waived: tuple[str, ...] = Field(default=(), description="gates that a person lets neither hold nor stop credit")
     soak_state: SoakState | None = None
     judgements: tuple[Judgement, ...] = ()
 
@@ -120,6 +126,10 @@ class RolloutProgress(_Record):
     baseline: dict[str, Sample] = Field(default_factory=dict)
     evidence: SoakEvidence | None = Field(default=None, description="what the gates have learnt over the soaks so far")
     suspensions: list[Suspension] = Field(default_factory=list)
+    stepping_back: bool = Field(default=False, description="a person asked to go back by one stage")
+    stepped_back_from: str | None = Field(
+        default=None, description="the stage that a person went back from; entering it again needs an approval"
+    )
     approved: list[str] = Field(default_factory=list, description="stages that a person has approved")
     exposed_stage: str | None = Field(default=None, description="the stage whose exposure was written last")
     limits: dict[str, str] = Field(
@@ -132,6 +142,11 @@ class RolloutProgress(_Record):
     @property
     def current(self) -> StageProgress:
         return self.stages[self.stage]
+
+    @property
+    def entered_last(self) -> int | None:
+        """Index of the stage whose exposure or traffic people have now; None before the first one."""
+        return next((index for index in range(self.stage, -1, -1) if self.stages[index].soak_state is not None), None)
 
     @property
     def paused(self) -> bool:

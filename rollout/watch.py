@@ -51,7 +51,15 @@ class WatchRequest(_Frozen):
     target: timedelta
     gates: dict[str, BoundGate]
     suspensions: tuple[Suspension, ...] = ()
+    promote_after: datetime | None = Field(
+        default=None, description="the first passing interval that ends later completes the soak, whatever its credit"
+    )
+    waived: tuple[str, ...] = Field(default=(), description="gates that neither hold nor stop credit; FAIL rolls back")
     expected: Expected
+
+    def is_promoted_at(self, end: datetime) -> bool:
+        """Whether a person lets the soak end with the passing interval that ends then."""
+        return self.promote_after is not None and end > self.promote_after
 
 
 class WatchBeat(_Frozen):

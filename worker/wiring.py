@@ -105,6 +105,7 @@ def _activities(world: OutsideWorld) -> tuple[Sequence[Callable[..., Any]], Sequ
         flags.record_anchors,
         flags.set_exposures,
         flags.check_store,
+        flags.read_flags,
         flags.settle,
         cloud_run.read_anchor,
         cloud_run.deploy_candidate,

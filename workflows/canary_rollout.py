@@ -25,18 +25,28 @@ from workflows.stages import Refused, WayForward
 with workflow.unsafe.imports_passed_through():
     from activities.feature_flags import FeatureFlagActivities, Settle
     from rollout import exposure as exposures
+    from rollout.commands import CommandName, refusal
     from rollout.flag_limits import why_no_limit
+    from rollout.holds import why_not_resolved
     from rollout.messages import (
         QUERY_PROGRESS,
         SIGNAL_EMERGENCY,
         UPDATE_APPROVE,
+        UPDATE_EXTEND,
+        UPDATE_FINISH,
         UPDATE_PAUSE,
+        UPDATE_PROMOTE,
+        UPDATE_RESOLVE_HOLD,
         UPDATE_RESUME,
         UPDATE_SET_STAGE,
+        UPDATE_STEP_BACK,
         WORKFLOW,
         Answer,
         Command,
+        Extend,
         FlagStage,
+        Promote,
+        ResolveHold,
         RolloutRequest,
     )
     from rollout.progress import RolloutProgress, RolloutStatus, StageProgress
@@ -198,15 +208,13 @@ class CanaryRolloutWorkflow:
         """Stop promotion and the credit clock. Gates go on being judged, and roll back what fails."""
         self._progress.suspensions.append(Suspension(since=workflow.now()))
         self._commanded("paused", command)
-        self._forward.suspensions_changed()
+        self._forward.outdated()
         self._context.stand(RolloutStatus.PAUSED, self._context.paused_why(), f"`rollout resume {self._progress.plan}`")
         return self._answer("paused", f"gates go on being judged; `rollout resume {self._progress.plan}` goes on")
 
     @pause.validator
     def _may_pause(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
-        self._must_be_going_forward("pause")
-        if self._progress.paused:
-            raise ApplicationError("the rollout is paused already")
+        self._must_allow(CommandName.PAUSE)
 
     @workflow.update(name=UPDATE_RESUME)
     def resume(self, command: Command) -> Answer:
@@ -214,14 +222,12 @@ class CanaryRolloutWorkflow:
         suspensions = self._progress.suspensions
         suspensions[-1] = Suspension(since=suspensions[-1].since, until=workflow.now())
         self._commanded("resumed", command)
-        self._forward.suspensions_changed()
+        self._forward.outdated()
         return Answer(happened="resumed", next="the credit clock runs again", status="resumed")
 
     @resume.validator
     def _may_resume(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
-        self._must_be_going_forward("resume")
-        if not self._progress.paused:
-            raise ApplicationError("the rollout is not paused")
+        self._must_allow(CommandName.RESUME)
 
     @workflow.update(name=UPDATE_APPROVE)
     def approve(self, command: Command) -> Answer:
@@ -233,9 +239,82 @@ class CanaryRolloutWorkflow:
 
     @approve.validator
     def _may_approve(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
-        self._must_be_going_forward("approve")
-        if self._progress.status is not RolloutStatus.AWAITING_APPROVAL:
-            raise ApplicationError(f"nothing waits for an approval: the rollout is {self._progress.status}")
+        self._must_allow(CommandName.APPROVE)
+
+    @workflow.update(name=UPDATE_PROMOTE)
+    def promote(self, command: Promote) -> Answer:
+        """End the soak of now: with the next interval in which every gate passes, or at once where that is forced."""
+        stage = self._progress.current
+        if command.force:
+            stage.forced = True
+            following = "the soak ends now, whatever its gates say"
+        else:
+            stage.promote_after = workflow.now()
+            self._forward.outdated()
+            following = "the soak ends with the next interval in which every gate passes"
+        self._commanded(f"{stage.name} promoted{' by force' if command.force else ''}", command)
+        return self._answer(f"{stage.name} promoted", following)
+
+    @promote.validator
+    def _may_promote(self, command: Promote) -> None:
+        self._must_allow(CommandName.PROMOTE)
+        if command.force and not command.reason:
+            raise ApplicationError("cannot promote by force: it goes against the gates and needs a reason")
+        if self._status is RolloutStatus.HOLDING and not command.force:
+            raise ApplicationError(f"cannot promote: {self._progress.why}. By force, with a reason, all the same")
+
+    @workflow.update(name=UPDATE_EXTEND)
+    def extend(self, command: Extend) -> Answer:
+        """Ask the stage of now for more credit than its plan does."""
+        stage, more = self._progress.current, duration_in_words(command.more)
+        stage.extended += command.more
+        self._commanded(f"{stage.name} extended by {more}", command)
+        self._forward.outdated()
+        return self._answer(f"{stage.name} extended by {more}", "the soak goes on until it has that credit too")
+
+    @extend.validator
+    def _may_extend(self, command: Extend) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
+        self._must_allow(CommandName.EXTEND)
+
+    @workflow.update(name=UPDATE_STEP_BACK)
+    def step_back(self, command: Command) -> Answer:
+        """Go back by one stage: its flags, then its traffic, and its soak anew. Entering again needs an approval."""
+        left = self._progress.entered_last
+        assert left, "held by the validator"  # noqa: S101
+        names = [stage.name for stage in self._progress.stages]
+        self._progress.stepping_back = True
+        self._commanded(f"stepping back from {names[left]}", command)
+        return self._answer(
+            f"stepping back to {names[left - 1]}", f"{names[left]} then needs an approval to be entered"
+        )
+
+    @step_back.validator
+    def _may_step_back(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
+        self._must_allow(CommandName.STEP_BACK)
+        if self._progress.stepping_back:
+            raise ApplicationError("cannot step back: it is being done; one step at a time")
+        if not self._progress.entered_last:
+            raise ApplicationError(
+                "cannot step back: nobody sees the features yet; the emergency rollback takes the deployment back too"
+            )
+
+    @workflow.update(name=UPDATE_RESOLVE_HOLD)
+    async def resolve_hold(self, command: ResolveHold) -> Answer:
+        """End a hold by a person's decision."""
+        self._commanded(f"hold resolved: {command.how}", command)
+        if command.how == "rollback":
+            why = command.reason or "a person decided so, at a hold"
+            self._order_rollback(RollbackOrder("emergency", command.by, why))
+            return self._answer("taken back", "flags off, then traffic to its anchor, both read back")
+        following = await self._forward.resolve_hold(adopt=command.how == "adopt")
+        return self._answer("the hold is resolved", following)
+
+    @resolve_hold.validator
+    def _may_resolve_hold(self, command: ResolveHold) -> None:
+        self._must_allow(CommandName.RESOLVE_HOLD)
+        refused = why_not_resolved(self._progress, command.how)
+        if refused is not None:
+            raise ApplicationError(f"cannot resolve hold: {refused}")
 
     @workflow.update(name=UPDATE_SET_STAGE)
     async def set_stage(self, command: FlagStage) -> Answer:
@@ -248,15 +327,32 @@ class CanaryRolloutWorkflow:
 
     @set_stage.validator
     def _may_set_stage(self, command: FlagStage) -> None:
-        self._must_be_going_forward("set a flag alone")
-        refusal = why_no_limit(self._context.plan, self._progress, command.flag, command.stage)
-        if refusal is not None:
-            raise ApplicationError(refusal)
+        self._must_allow(CommandName.SET_STAGE)
+        refused = why_no_limit(self._context.plan, self._progress, command.flag, command.stage)
+        if refused is not None:
+            raise ApplicationError(refused)
 
-    def _must_be_going_forward(self, command: str) -> None:
-        if self._order is not None or self._progress.status.is_final:
-            status = RolloutStatus.ROLLING_BACK if self._order is not None else self._progress.status
-            raise ApplicationError(f"cannot {command}: the rollout is {status.replace('_', ' ')}")
+    @workflow.update(name=UPDATE_FINISH)
+    def finish(self, command: Command) -> Answer:
+        """End the guard after a rollback before its time, so that the next rollout may start."""
+        self._context.finish_asked = True
+        self._commanded("the guard ended", command)
+        return self._answer("the guard ended", "the rollout closes; nobody undoes late writes any more")
+
+    @finish.validator
+    def _may_finish(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
+        self._must_allow(CommandName.FINISH)
+
+    @property
+    def _status(self) -> RolloutStatus:
+        """As it stands from now on: what was ordered counts, though nothing of it may have been done yet."""
+        ordered = self._order is not None and not self._progress.status.is_final
+        return RolloutStatus.ROLLING_BACK if ordered else self._progress.status
+
+    def _must_allow(self, command: CommandName) -> None:
+        refused = refusal(command, self._status)
+        if refused is not None:
+            raise ApplicationError(refused)
 
     def _commanded(self, happened: str, command: Command) -> None:
         reason = f": {command.reason}" if command.reason else ""

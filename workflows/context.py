@@ -32,6 +32,7 @@ class RolloutContext:
         self._presentation = Presentation(search_attributes=request.search_attributes)
         self._waiting_for: tuple[str, datetime] = ("", workflow.now())
         self._attentive = False
+        self.finish_asked = False
         # A dict, because a set of tasks has no order that a replay could repeat.
         self._notices: dict[asyncio.Task[None], None] = {}
 
@@ -102,14 +103,6 @@ class RolloutContext:
             due = since + activity_options.PAGE_AFTER * (periods + 1)
             await asyncio.sleep((due - workflow.now()).total_seconds())
         self._attentive = False
-
-    async def not_paused(self) -> None:
-        """Wait until nobody has paused the rollout."""
-        if not self.progress.paused:
-            return
-        self.stand(RolloutStatus.PAUSED, self.paused_why(), f"`rollout resume {self.plan.name}`")
-        self.waiting_for(None)
-        await workflow.wait_condition(lambda: not self.progress.paused)
 
     def paused_why(self) -> str:
         return next((event.text for event in reversed(self.progress.timeline) if event.kind == "command"), "paused")

@@ -131,11 +131,16 @@ class RollbackPath:
         self._done(f"{key}: traffic at its anchor and read back")
 
     async def _until_done(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
-        """A rollback is not given up: even a refusal that no retry can change is told to a person and tried again."""
+        """A rollback is not given up: even a refusal that no retry can change is told to a person and tried again.
+
+        Only its guard can be ended, by a person.
+        """
         while True:
             try:
                 return await call()
             except ActivityError as failure:
+                if self._context.finish_asked:
+                    raise
                 self._context.note("failure", f"rollback, {what}: {reason_of(failure)}")
                 self._context.tell("page", f"Rollback: {what} was refused", reason_of(failure))
                 await asyncio.sleep(activity_options.AFTER_A_REFUSAL.total_seconds())
@@ -179,14 +184,21 @@ class RollbackPath:
             began=workflow.now(),
             until=workflow.now() + lasts,
         )
-        report = await self._until_done(
-            "guarding flags and traffic",
-            lambda: workflow.execute_activity_method(
-                RollbackGuardActivities.guard_rollback,
-                request,
-                **summarised(activity_options.guard(), f"guard flags and traffic for {duration_in_words(lasts)}"),
-            ),
+        guarding = asyncio.create_task(
+            self._until_done(
+                "guarding flags and traffic",
+                lambda: workflow.execute_activity_method(
+                    RollbackGuardActivities.guard_rollback,
+                    request,
+                    **summarised(activity_options.guard(), f"guard flags and traffic for {duration_in_words(lasts)}"),
+                ),
+            )
         )
-        for undone in report.undone:
+        await workflow.wait_condition(lambda: guarding.done() or self._context.finish_asked)
+        if not guarding.done():
+            guarding.cancel()
+            await workflow.wait([guarding])
+            return
+        for undone in guarding.result().undone:
             self._context.note("rollback", f"undone by the guard: {undone}")
             self._context.tell("page", "A late write was undone", undone)

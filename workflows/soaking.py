@@ -1,6 +1,8 @@
 """Soaking: one long activity that the server retries as the clock, and what its reports mean for the rollout."""
 
+from collections.abc import Callable
 from datetime import timedelta
+from enum import Enum, auto
 
 from temporalio import workflow
 
@@ -19,38 +21,78 @@ with workflow.unsafe.imports_passed_through():
     from rollout.wording import duration_in_words
 
 
+NEVER = timedelta(days=3650)
+"""More credit than any soak earns: a watch with this target ends by what it sees, not by what was earned."""
+
+
+class SoakEnd(Enum):
+    COMPLETE = auto()
+    LONG_HISTORY = auto()
+    """The run should be continued as new, with the record as it stands."""
+    INTERRUPTED = auto()
+
+
 class Soaking:
     def __init__(self, context: RolloutContext) -> None:
         self._context = context
         self._plan = context.plan
         self._progress = context.progress
-        self._suspensions_changed = False
+        self._outdated = False
 
-    def suspensions_changed(self) -> None:
-        """A pause began or ended: the watch under way must learn which time counts."""
-        self._suspensions_changed = True
+    def outdated(self) -> None:
+        """A person changed what the watch under way was told: it must begin again, knowing that."""
+        self._outdated = True
 
-    async def soak(self, stage: Stage, state: StageProgress, target: timedelta) -> bool:
-        """Soak until `target` credit. False asks for a continue-as-new, with the record as it stands.
+    async def soak(
+        self, stage: Stage, state: StageProgress, credit: timedelta, interrupted: Callable[[], bool]
+    ) -> SoakEnd:
+        """Soak until there is as much credit, and what a person has added to it.
 
         Raises:
             GoBack: a gate failed, or somebody pulled the kill switch in the flag store.
         """
-        while not workflow.info().is_continue_as_new_suggested():
+        while not interrupted():
+            if workflow.info().is_continue_as_new_suggested():
+                return SoakEnd.LONG_HISTORY
+            target = credit + state.extended
             self._stand(stage, state, target)
-            report = await self._watch(stage, state, target)
+            report = await self._watch(stage, state, target, interrupted)
             if report is None:
                 continue
-            state.soak_state, state.judgements = report.soak, report.judgements
-            self._progress.evidence = report.evidence
+            self._keep(state, report)
             if report.transition == "credit_complete":
-                return True
+                return SoakEnd.COMPLETE
             self._follow(stage, report)
-        return False
+        return SoakEnd.INTERRUPTED
 
-    async def _watch(self, stage: Stage, state: StageProgress, target: timedelta) -> WatchReport | None:
-        """One watch until it reports; None when a pause or a resume made it outdated."""
-        self._suspensions_changed = False
+    async def keep_watch(
+        self, stage: Stage, state: StageProgress, released: Callable[[], bool], interrupted: Callable[[], bool]
+    ) -> None:
+        """Judge a stage that has its credit for as long as the rollout waits for something else, and while it holds.
+
+        Raises:
+            GoBack: as `soak`.
+        """
+
+        def over() -> bool:
+            held = state.soak_state is not None and state.soak_state.standing == "holding"
+            return interrupted() or (released() and not held)
+
+        while not over():
+            report = await self._watch(stage, state, NEVER, over)
+            if report is not None:
+                self._keep(state, report)
+                self._follow(stage, report)
+
+    def _keep(self, state: StageProgress, report: WatchReport) -> None:
+        state.soak_state, state.judgements = report.soak, report.judgements
+        self._progress.evidence = report.evidence
+
+    async def _watch(
+        self, stage: Stage, state: StageProgress, target: timedelta, over: Callable[[], bool]
+    ) -> WatchReport | None:
+        """One watch until it reports; None when it is over, or a person's command made it outdated."""
+        self._outdated = False
         watch = workflow.start_activity_method(
             GateWatchActivities.watch_gates,
             self._request(stage, state, target),
@@ -60,7 +102,7 @@ class Soaking:
             ),
         )
         try:
-            await workflow.wait_condition(lambda: watch.done() or self._suspensions_changed)
+            await workflow.wait_condition(lambda: watch.done() or self._outdated or over())
         finally:
             if not watch.done():
                 # It ends as cancelled, which nobody waits to hear.
@@ -78,6 +120,8 @@ class Soaking:
             target=target,
             gates=bind_gates(plan, stage, progress.baseline, progress.anchors, progress.candidates),
             suspensions=tuple(progress.suspensions),
+            promote_after=state.promote_after,
+            waived=state.waived,
             expected=Expected(
                 environment=plan.environment,
                 group=plan.name,

@@ -9,6 +9,7 @@ from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext
 from workflows.exposure import Exposing
+from workflows.waiting import Waiting
 
 with workflow.unsafe.imports_passed_through():
     from activities.cloud_run import CloudRunActivities, DeployCandidate, ShiftTraffic
@@ -28,16 +29,22 @@ CANDIDATE_TAG = "candidate"
 
 
 class StageEntry:
-    def __init__(self, context: RolloutContext, exposing: Exposing) -> None:
+    def __init__(self, context: RolloutContext, exposing: Exposing, waiting: Waiting) -> None:
         self._context = context
         self._exposing = exposing
+        self._waiting = waiting
         self._plan = context.plan
         self._progress = context.progress
 
     async def enter(self, stage: Stage, state: StageProgress) -> None:
-        """Everything up to the first change of traffic or flags. Only the first stage deploys."""
+        """Everything up to the first change of traffic or flags. Only the first stage deploys.
+
+        Returns early, with nothing entered, when a person interrupts the waiting.
+        """
         context = self._context
-        await context.not_paused()
+        await self._waiting.not_paused()
+        if self._waiting.interrupted():
+            return
         state.state = "entering"
         position = f"stage {self._progress.stage + 1} of {len(self._plan.stages)}, {stage.name}"
         context.stand(RolloutStatus.ENTERING, f"entering {position}", what_entering_does(stage))
@@ -45,6 +52,9 @@ class StageEntry:
         smoke_tests = [check for check in stage.checks.before if stage.deploy and isinstance(check, HttpCheck)]
         await self.check(stage, [check for check in stage.checks.before if check not in smoke_tests])
         await self._approval(stage)
+        if self._waiting.interrupted():
+            state.state = "pending"
+            return
         if stage.deploy:
             await asyncio.gather(*(self._deploy(key) for key in self._plan.services))
             await self.check(stage, smoke_tests)
@@ -105,15 +115,16 @@ class StageEntry:
 
     async def _approval(self, stage: Stage) -> None:
         context, progress = self._context, self._progress
-        if not stage.needs_approval or stage.name in progress.approved:
+        needed = stage.needs_approval or stage.name == progress.stepped_back_from
+        if not needed or stage.name in progress.approved:
             return
         confirms = f", which confirms: {'; '.join(stage.statements)}" if stage.statements else ""
         following = f"`rollout approve {self._plan.name}`{confirms}"
-        context.stand(RolloutStatus.AWAITING_APPROVAL, f"{stage.name} needs a person's approval", following)
         context.tell("warning", f"Approval needed for {stage.name}", following)
-        context.waiting_for(None)
-        await workflow.wait_condition(lambda: stage.name in progress.approved)
-        await context.not_paused()
+        while stage.name not in progress.approved and not self._waiting.interrupted():
+            context.stand(RolloutStatus.AWAITING_APPROVAL, f"{stage.name} needs a person's approval", following)
+            await self._waiting.until(lambda: stage.name in progress.approved or progress.paused)
+            await self._waiting.not_paused()
         context.stand(RolloutStatus.ENTERING, f"{stage.name} was approved", what_entering_does(stage))
 
     async def _deploy(self, key: str) -> None:

@@ -11,14 +11,18 @@ from typing import Any
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
+from workflows import adoption
 from workflows.context import RolloutContext, reason_of
 from workflows.exposure import Exposing
 from workflows.preparation import prepare
 from workflows.rollback import GoBack, RollbackOrder
-from workflows.soaking import Soaking
+from workflows.soaking import SoakEnd, Soaking
 from workflows.stage_entry import StageEntry
+from workflows.step_back import StepBack
+from workflows.waiting import Waiting
 
 with workflow.unsafe.imports_passed_through():
+    from rollout.holds import released
     from rollout.plan_parts import Stage
     from rollout.progress import StageProgress
     from rollout.soak import begin
@@ -33,11 +37,14 @@ class WayForward:
     def __init__(self, context: RolloutContext) -> None:
         self._context = context
         self._exposing = Exposing(context)
-        self._entry = StageEntry(context, self._exposing)
         self._soaking = Soaking(context)
+        self._waiting = Waiting(context, self._soaking)
+        self._waiting.interrupted = self._is_interrupted
+        self._entry = StageEntry(context, self._exposing, self._waiting)
 
-    def suspensions_changed(self) -> None:
-        self._soaking.suspensions_changed()
+    def outdated(self) -> None:
+        """A person changed what the watch under way was told."""
+        self._soaking.outdated()
 
     async def limit(self, flag: str, stage_name: str, by: str, reason: str) -> None:
         """Hold one flag at a stage; the watch under way learns what it has to expect."""
@@ -45,7 +52,23 @@ class WayForward:
         if await self._exposing.limit(flag, stage_name, by, reason) and state.soak_state is not None:
             # Only data measured under this exposure prove anything about it.
             state.soak_state = begin(workflow.now(), self._context.plan.check_interval)
-        self._soaking.suspensions_changed()
+        self._soaking.outdated()
+
+    async def resolve_hold(self, *, adopt: bool) -> str:
+        """End the hold by a person's decision; says what follows from it."""
+        progress = self._context.progress
+        assert progress.entered_last is not None, "only a stage that was entered can hold"  # noqa: S101
+        state = progress.stages[progress.entered_last]
+        assert state.soak_state is not None, "as above"  # noqa: S101
+        if adopt:
+            following = await adoption.adopt(self._context)
+        else:
+            causes = state.soak_state.causes
+            state.waived = tuple(sorted({*state.waived, *causes}))
+            following = f"{', '.join(causes)} holds this stage no longer; what fails beyond its limit still rolls back"
+        state.soak_state = released(state.soak_state)
+        self._soaking.outdated()
+        return following
 
     async def run(self) -> bool:
         """True when all stages passed, False when the history has grown so long that it should be continued as new.
@@ -58,32 +81,48 @@ class WayForward:
         if not progress.anchors:
             await self._prepare()
         while True:
+            if progress.stepping_back:
+                await self._attended(context.plan.stages[progress.stage], StepBack(context, self._exposing).take())
             stage, state = context.plan.stages[progress.stage], progress.current
             if state.state != "soaking":
                 await self._attended(stage, self._entry.enter(stage, state))
-            if not await self._walk_and_soak(stage, state):
+                if progress.stepping_back:
+                    continue
+            end = await self._walk_and_soak(stage, state)
+            if end is SoakEnd.LONG_HISTORY:
                 return False
+            if progress.stepping_back:
+                continue
             await self._attended(stage, self._entry.check(stage, stage.checks.after))
-            await context.not_paused()
+            await self._waiting.not_paused()
+            if progress.stepping_back:
+                continue
             self._pass(state)
             if progress.stage + 1 == len(context.plan.stages):
                 return True
             progress.stage += 1
 
-    async def _walk_and_soak(self, stage: Stage, state: StageProgress) -> bool:
+    def _is_interrupted(self) -> bool:
+        progress = self._context.progress
+        return progress.stepping_back or progress.current.forced
+
+    async def _walk_and_soak(self, stage: Stage, state: StageProgress) -> SoakEnd:
         """Each traffic step soaks to its share of the credit, the last one to all of it."""
-        rising = [percent for percent in stage.percents if percent > 0]
-        steps: list[int | None] = [*rising] or [None]
+        steps = stage.steps
         while state.step < len(steps):
             last = state.step + 1 == len(steps)
             if state.step_entered != state.step:
-                await self._context.not_paused()
+                await self._waiting.not_paused()
+                if self._context.progress.stepping_back:
+                    return SoakEnd.INTERRUPTED
                 await self._attended(stage, self._entry.take_step(stage, state, steps[state.step], last=last))
             held = (stage.traffic_hold or timedelta()) * (state.step + 1)
-            if not await self._soaking.soak(stage, state, stage.soak if last else held):
-                return False
+            end = await self._soaking.soak(stage, state, stage.soak if last else held, self._is_interrupted)
+            if end is not SoakEnd.COMPLETE and not (end is SoakEnd.INTERRUPTED and state.forced):
+                return end
+            state.forced, state.promote_after = False, None
             state.step += 1
-        return True
+        return SoakEnd.COMPLETE
 
     async def _prepare(self) -> None:
         try:

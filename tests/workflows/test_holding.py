@@ -65,14 +65,15 @@ async def test_data_that_never_arrive_make_the_soak_longer_by_their_length(world
     assert timedelta(hours=6) <= took - internal.soak <= timedelta(hours=8)
 
 
+def slow_websockets(metric: str, _group: Group, _end: datetime, healthy: Sample) -> Sample:
+    slowed = metric.endswith("websocket_event_latencies")
+    return latencies(healthy.total, 200.0) if slowed and isinstance(healthy, Histogram) else healthy
+
+
 async def test_a_slow_websocket_holds_and_does_not_roll_back(world: World) -> None:
     handle = await in_stage(world, "internal")
 
-    def slow(metric: str, _group: Group, _end: datetime, healthy: Sample) -> Sample:
-        slowed = metric.endswith("websocket_event_latencies") and isinstance(healthy, Histogram)
-        return latencies(healthy.total, 200.0) if slowed and isinstance(healthy, Histogram) else healthy
-
-    world.source.fault = slow
+    world.source.fault = slow_websockets
     held = await world.until(handle, RolloutStatus.HOLDING, step=MINUTE)
 
     assert "WebSocket event p95" in held.why

@@ -160,12 +160,13 @@ class World:
 
 
 @asynccontextmanager
-async def laid_out(plan_file: str, directory: Path) -> AsyncIterator[World]:
-    """A world for one shipped plan on the server that skips time."""
+async def laid_out(plan: str | RolloutPlan, directory: Path) -> AsyncIterator[World]:
+    """A world for one plan, or for a shipped one by its file's name, on the server that skips time."""
     environment = await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=str(TEMPORAL_TEST_SERVER), data_converter=DATA_CONVERTER
     )
-    async with environment, _furnished(load_plan(PLANS / plan_file), environment, directory) as world:
+    chosen = load_plan(PLANS / plan) if isinstance(plan, str) else plan
+    async with environment, _furnished(chosen, environment, directory) as world:
         yield world
 
 

@@ -1,0 +1,71 @@
+"""What may be asked of a rollout, and when: one table, which the workflow's validators and the documentation read.
+
+The emergency is not here: it is a signal, and never refused.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from rollout.progress import RolloutStatus
+
+
+class CommandName(StrEnum):
+    """The values are the names of the Updates."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    APPROVE = "approve"
+    PROMOTE = "promote"
+    EXTEND = "extend"
+    STEP_BACK = "step_back"
+    RESOLVE_HOLD = "resolve_hold"
+    SET_STAGE = "set_stage"
+    FINISH = "finish"
+
+
+_S = RolloutStatus
+_ENDING = (_S.ROLLING_BACK, _S.ROLLED_BACK, _S.COMPLETED, _S.REFUSED)
+_NOTHING_YET = "nothing is exposed yet"
+_ENTERING = "a stage is being entered; wait until it soaks, or take everything back"
+_NO_SOAK = "no stage soaks now"
+
+
+def _refused(why: str, *statuses: RolloutStatus) -> dict[RolloutStatus, str]:
+    return dict.fromkeys(statuses, why)
+
+
+_REFUSALS: Mapping[CommandName, Mapping[RolloutStatus, str]] = {
+    CommandName.PAUSE: _refused("it is paused already", _S.PAUSED),
+    CommandName.RESUME: _refused(
+        "it is not paused", _S.STARTING, _S.AWAITING_APPROVAL, _S.ENTERING, _S.SOAKING, _S.HOLDING
+    ),
+    CommandName.APPROVE: _refused(
+        "nothing waits for an approval", _S.STARTING, _S.ENTERING, _S.SOAKING, _S.HOLDING, _S.PAUSED
+    ),
+    CommandName.PROMOTE: {
+        **_refused(_NO_SOAK, _S.STARTING, _S.AWAITING_APPROVAL, _S.ENTERING),
+        _S.PAUSED: "it is paused; resume it first",
+    },
+    CommandName.EXTEND: {},
+    CommandName.STEP_BACK: {_S.STARTING: _NOTHING_YET, _S.ENTERING: _ENTERING},
+    CommandName.RESOLVE_HOLD: _refused(
+        "nothing holds it", _S.STARTING, _S.AWAITING_APPROVAL, _S.ENTERING, _S.SOAKING, _S.PAUSED
+    ),
+    CommandName.SET_STAGE: {_S.STARTING: _NOTHING_YET},
+    CommandName.FINISH: _refused(
+        "it goes on; only the guard after a rollback can be ended",
+        *(_S.STARTING, _S.AWAITING_APPROVAL, _S.ENTERING, _S.SOAKING, _S.HOLDING, _S.PAUSED, _S.ROLLING_BACK),
+    ),
+}
+
+
+def refusal(command: CommandName, status: RolloutStatus) -> str | None:
+    """Why a command is refused in a state, as a sentence; None where the state allows it."""
+    why = _REFUSALS[command].get(status)
+    if why is None and status in _ENDING and not (command is CommandName.FINISH and status is _S.ROLLED_BACK):
+        why = f"the rollout is {in_words(status)}"
+    return None if why is None else f"cannot {in_words(command)}: {why}"
+
+
+def in_words(name: CommandName | RolloutStatus) -> str:
+    return name.value.replace("_", " ")

@@ -1,0 +1,214 @@
+"""What people may ask of a running rollout besides an emergency, and what follows from it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+
+from rollout.messages import (
+    SIGNAL_EMERGENCY,
+    UPDATE_APPROVE,
+    UPDATE_EXTEND,
+    UPDATE_FINISH,
+    UPDATE_PAUSE,
+    UPDATE_PROMOTE,
+    UPDATE_RESOLVE_HOLD,
+    UPDATE_RESUME,
+    UPDATE_STEP_BACK,
+    Answer,
+    Command,
+    Extend,
+    Promote,
+    ResolveHold,
+)
+from rollout.progress import RolloutStatus
+from starter.plan_file import load_plan
+from tests.workflows.test_going_back import errors_of_treated_users, in_stage
+from tests.workflows.test_holding import slow_websockets
+from tests.workflows.world import PLANS, REAL_SECONDS, Handle, World, laid_out, laid_out_in_real_time
+
+SOAK = timedelta(hours=3)
+KIM = Command(by="kim", reason="I know why")
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    plan = load_plan(PLANS / "request-isolation.yaml")
+    hurried = [stage.model_copy(update={"soak": SOAK}) for stage in plan.stages]
+    async with laid_out(plan.model_copy(update={"stages": hurried}), tmp_path) as laid:
+        yield laid
+
+
+@pytest.fixture
+async def guarded_for_long(tmp_path: Path) -> AsyncIterator[World]:
+    """On the real server: the one that skips time loses an Update that comes while an activity runs."""
+    plan = load_plan(PLANS / "rehearsal.yaml").model_copy(update={"guard": timedelta(hours=1)})
+    async with laid_out_in_real_time(plan, tmp_path) as laid:
+        yield laid
+
+
+async def ask(handle: Handle, update: str, command: Command = KIM) -> Answer:
+    answer: Answer = await handle.execute_update(update, command, result_type=Answer)
+    return answer
+
+
+async def refusal(handle: Handle, update: str, command: Command = KIM) -> str:
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await ask(handle, update, command)
+    return str(refused.value.cause)
+
+
+async def shown(world: World) -> set[str]:
+    return {exposure.in_words() for exposure in (await world.flags()).flags.values()}
+
+
+class TestPromote:
+    async def test_a_promoted_stage_ends_with_its_next_passing_interval_and_not_before(self, world: World) -> None:
+        handle = await in_stage(world, "canary")
+
+        answer = await ask(handle, UPDATE_PROMOTE, Promote(by="kim", reason="enough seen"))
+        promoted_at = await world.now()
+        staged = await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=timedelta(seconds=30))
+
+        canary = staged.stages[2]
+        assert answer.next == "the soak ends with the next interval in which every gate passes"
+        assert canary.passed_at is not None
+        assert promoted_at < canary.passed_at < promoted_at + timedelta(minutes=10)
+        assert canary.credit < canary.soak
+        assert await shown(world) == {"50%"}
+
+    async def test_by_force_it_ends_at_once_and_only_with_a_reason(self, world: World) -> None:
+        handle = await in_stage(world, "internal")
+        assert "needs a reason" in await refusal(handle, UPDATE_PROMOTE, Promote(by="kim", force=True))
+
+        await ask(handle, UPDATE_PROMOTE, Promote(by="kim", reason="known false alarm", force=True))
+
+        canary = await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(seconds=30))
+        assert any("internal promoted by force by kim: known false alarm" in event.text for event in canary.timeline)
+
+
+class TestExtend:
+    async def test_an_extended_stage_asks_for_that_much_more_credit(self, world: World) -> None:
+        handle = await in_stage(world, "internal")
+
+        await ask(handle, UPDATE_EXTEND, Extend(by="kim", reason="a holiday", more=timedelta(hours=12)))
+
+        canary = await world.until(handle, RolloutStatus.SOAKING, stage="canary")
+        assert canary.stages[1].credit == SOAK + timedelta(hours=12)
+
+
+class TestStepBack:
+    async def test_one_stage_down_soaks_anew_and_going_up_again_needs_an_approval(self, world: World) -> None:
+        handle = await in_stage(world, "staged")
+
+        answer = await ask(handle, UPDATE_STEP_BACK)
+        assert answer.happened == "stepping back to canary"
+        back = await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(seconds=30))
+        assert await shown(world) == {"10%"}
+        assert back.current.credit == timedelta()
+
+        waiting = await world.until(handle, RolloutStatus.AWAITING_APPROVAL, RolloutStatus.HOLDING)
+        assert waiting.status is RolloutStatus.AWAITING_APPROVAL, waiting.why
+        assert waiting.current.name == "staged"
+        assert await shown(world) == {"10%"}
+        await ask(handle, UPDATE_APPROVE)
+        await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=timedelta(seconds=30))
+        assert await shown(world) == {"50%"}
+
+    async def test_step_by_step_down_to_nobody_and_no_further(self, world: World) -> None:
+        handle = await in_stage(world, "canary")
+        for stage, exposed in (("internal", "internal"), ("deploy-off", "off")):
+            await ask(handle, UPDATE_STEP_BACK)
+            await world.until(handle, RolloutStatus.SOAKING, stage=stage, step=timedelta(seconds=30))
+            assert await shown(world) == {exposed}
+        assert "nobody sees the features yet" in await refusal(handle, UPDATE_STEP_BACK)
+
+    async def test_a_step_back_can_be_paused_and_escalated(self, world: World) -> None:
+        handle = await in_stage(world, "canary")
+        await ask(handle, UPDATE_PAUSE)
+        await ask(handle, UPDATE_STEP_BACK)
+        back = await world.until(handle, RolloutStatus.PAUSED, stage="internal", step=timedelta(seconds=30))
+        assert back.current.state == "soaking"
+
+        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "worse"})
+
+        result = await handle.result()
+        assert result.status is RolloutStatus.ROLLED_BACK
+        assert await world.is_safe(result)
+
+
+class TestWaiting:
+    async def test_while_a_stage_waits_for_an_approval_the_one_before_is_watched_and_taken_back(
+        self, world: World
+    ) -> None:
+        handle = await in_stage(world, "staged")
+        await ask(handle, UPDATE_STEP_BACK)
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
+
+        world.source.fault = errors_of_treated_users
+
+        result = await handle.result()
+        assert (result.status, result.rollback and result.rollback.cause) == (RolloutStatus.ROLLED_BACK, "gate")
+        assert await world.is_safe(result)
+
+    async def test_a_rollout_that_was_paused_while_it_waited_for_an_approval_waits_for_it_again(
+        self, world: World
+    ) -> None:
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
+        await ask(handle, UPDATE_PAUSE)
+        assert "nothing waits for an approval" in await refusal(handle, UPDATE_APPROVE)
+
+        await ask(handle, UPDATE_RESUME)
+
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
+        await world.approve(handle)
+        await world.until(handle, RolloutStatus.SOAKING, stage="deploy-off")
+
+
+class TestHolds:
+    async def test_a_person_lets_a_rollout_go_on_without_the_gate_that_holds_it(self, world: World) -> None:
+        handle = await in_stage(world, "canary")
+        world.source.fault = slow_websockets
+        held = await world.until(handle, RolloutStatus.HOLDING, step=timedelta(minutes=1))
+        assert held.current.soak_state is not None
+        causes = held.current.soak_state.causes
+
+        answer = await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
+
+        assert answer.next.startswith(f"{', '.join(causes)} holds this stage no longer")
+        staged = await world.until(handle, RolloutStatus.SOAKING, RolloutStatus.HOLDING, stage="staged")
+        assert staged.stages[2].waived == causes
+
+    async def test_a_hold_can_be_ended_by_taking_everything_back(self, world: World) -> None:
+        handle = await in_stage(world, "canary")
+        world.source.fault = slow_websockets
+        await world.until(handle, RolloutStatus.HOLDING, step=timedelta(minutes=1))
+
+        await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="too slow", how="rollback"))
+
+        result = await handle.result()
+        assert (result.status, result.rollback and result.rollback.reason) == (RolloutStatus.ROLLED_BACK, "too slow")
+        assert await world.is_safe(result)
+
+
+class TestFinish:
+    async def test_the_guard_after_a_rollback_can_be_ended_so_that_the_next_rollout_may_start(
+        self, guarded_for_long: World
+    ) -> None:
+        world = guarded_for_long
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.SOAKING, step=timedelta(milliseconds=100))
+        assert "it goes on" in await refusal(handle, UPDATE_FINISH)
+        await handle.signal(SIGNAL_EMERGENCY)
+        await world.until_under_way(handle, "guard_rollback", 1)
+
+        await ask(handle, UPDATE_FINISH)
+
+        # Far less than the hour for which the guard was to last.
+        result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
+        assert result.status is RolloutStatus.ROLLED_BACK
+        assert await world.is_safe(result)

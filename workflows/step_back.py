@@ -1,0 +1,69 @@
+"""One stage down, because a person asked for it: flags, then traffic; then the earlier stage soaks again."""
+
+import asyncio
+
+from temporalio import workflow
+
+from workflows import activity_options
+from workflows.activity_options import summarised
+from workflows.context import RolloutContext
+from workflows.exposure import Exposing
+
+with workflow.unsafe.imports_passed_through():
+    from activities.cloud_run import CloudRunActivities, ShiftTraffic
+    from rollout.progress import RolloutStatus, StageProgress
+    from rollout.soak import begin
+
+
+class StepBack:
+    def __init__(self, context: RolloutContext, exposing: Exposing) -> None:
+        self._context = context
+        self._exposing = exposing
+        self._plan = context.plan
+        self._progress = context.progress
+
+    async def take(self) -> None:
+        """From the stage that was entered last to the one before it. Entering that stage again needs an approval."""
+        context, progress = self._context, self._progress
+        left = progress.entered_last
+        assert left, "a step back is only accepted above the first stage"  # noqa: S101
+        stage, name = self._plan.stages[left - 1], self._plan.stages[left].name
+        context.stand(RolloutStatus.ENTERING, f"stepping back from {name} to {stage.name}", "flags, then traffic")
+        for index in range(left - 1, len(progress.stages)):
+            progress.stages[index] = _fresh(progress.stages[index])
+        progress.stage = left - 1
+        earlier = {stage.name for stage in self._plan.stages[:left]}
+        progress.approved = [approved for approved in progress.approved if approved in earlier]
+        progress.stepped_back_from = name
+        await self._exposing.expose(stage)
+        percent = self._percent_of(left - 1)
+        await asyncio.gather(*(self._shift(key, percent) for key in self._plan.services))
+        state = progress.current
+        state.state, state.entered_at = "soaking", workflow.now()
+        state.step = state.step_entered = len(stage.steps) - 1
+        state.soak_state = begin(workflow.now(), self._plan.check_interval)
+        progress.stepping_back = False
+        context.note("stage", f"stepped back from {name} to {stage.name}")
+        context.tell("warning", f"Stepped back to {stage.name}", f"{name} needs an approval to be entered again.")
+
+    def _percent_of(self, index: int) -> int:
+        """The candidate's share of the traffic at the end of a stage; a stage without traffic steps leaves it."""
+        steps = [percent for stage in self._plan.stages[: index + 1] for percent in stage.percents]
+        return steps[-1] if steps else 0
+
+    async def _shift(self, key: str, percent: int) -> None:
+        progress = self._progress
+        anchor, candidate = progress.anchors[key], progress.candidates[key]
+        if progress.traffic[key].share_of(candidate.revision) == percent:
+            return
+        self._context.waiting_for(f"traffic to {percent} %")
+        progress.traffic[key] = await workflow.execute_activity_method(
+            CloudRunActivities.shift_traffic,
+            ShiftTraffic(anchor=anchor, candidate=candidate, percent=percent, fence=progress.fence),
+            **summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: back to {percent} %, read back"),
+        )
+        self._context.note("traffic", f"{key}: {progress.traffic[key].in_words()}")
+
+
+def _fresh(before: StageProgress) -> StageProgress:
+    return StageProgress(name=before.name, exposure=before.exposure, soak=before.soak, extended=before.extended)
