@@ -31,6 +31,7 @@ from tests.flagstore import ground
 
 MINUTE = timedelta(minutes=1)
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+PROJECT = "shop-production"
 NOWHERE = "127.0.0.1:9"
 """No service's traffic is expected, so Cloud Run is never asked."""
 
@@ -43,9 +44,17 @@ def gate(**fields: Any) -> Gate:
     return ADAPTER.validate_python({**common, **fields})
 
 
-def bound(asked: Gate, metrics: Mapping[str, Metric], baseline: Sample | None = None, **groups: str) -> BoundGate:
+def bound(
+    asked: Gate,
+    metrics: Mapping[str, Metric],
+    baseline: Sample | None = None,
+    *,
+    treated: str | None = None,
+    control: str | None = None,
+) -> BoundGate:
     queries = {
-        name: TimeSeriesQuery(project="example-project", metric=metrics[name], **groups) for name in metrics_of(asked)
+        name: TimeSeriesQuery(project=PROJECT, metric=metrics[name], treated=treated, control=control)
+        for name in metrics_of(asked)
     }
     return BoundGate(gate=asked, queries=queries, baseline=baseline)
 
@@ -67,6 +76,7 @@ class WatchedSoak:
     request: WatchRequest
     beat: Any = None
     told: list[str] = field(default_factory=list)
+    judgements: dict[str, Judgement] = field(default_factory=dict)
     text: str = ""
 
     @property
@@ -76,11 +86,6 @@ class WatchedSoak:
     @property
     def evidence(self) -> SoakEvidence | None:
         return WatchBeat.model_validate(self.beat).evidence if self.beat else self.request.evidence
-
-    @property
-    def judgements(self) -> dict[str, Judgement]:
-        said = WatchBeat.model_validate(self.beat).judgements if self.beat else ()
-        return {judgement.gate: judgement for judgement in said}
 
     async def look(self) -> WatchReport | None:
         """One attempt; the clock is moved to when the watch wants the next one."""
@@ -93,11 +98,13 @@ class WatchedSoak:
         except ApplicationError as error:
             still = error
         else:
+            self.judgements = {judgement.gate: judgement for judgement in report.judgements}
             return report
         assert still.type == STILL_SOAKING, still
         assert still.next_retry_delay is not None
         self.clock.now += still.next_retry_delay
         self.beat, self.text = beats[-1].model_dump(mode="json"), str(still)
+        self.judgements = {judgement.gate: judgement for judgement in beats[-1].judgements}
         return None
 
     async def until_reported(self) -> WatchReport:
