@@ -1,6 +1,7 @@
-"""`rollout pause|resume|approve`: asking a running rollout for something."""
+"""`rollout pause|resume|approve|promote|extend|step-back|resolve-hold|finish`: asking a running rollout."""
 # ruff: noqa: PLC0415  (commands import what they need when they run, so that `--help` is quick)
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,6 +9,7 @@ import typer
 from starter.options import By, Json, RolloutId
 
 if TYPE_CHECKING:
+    from rollout.messages import Command
     from starter.session import Session
 
 OptionalReason = Annotated[str, typer.Option("--reason", help="Why; kept in the record.")]
@@ -59,19 +61,133 @@ def approve(
     _ask("approve", rollout, reason, by, request_id, json=json)
 
 
-def _ask(command: str, given: str | None, reason: str, by: str, request_id: str | None, *, json: bool) -> None:
+def promote(
+    rollout: RolloutId = None,
+    reason: OptionalReason = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="End the soak now, whatever its gates say. Needs a --reason.")
+    ] = False,
+    *,
+    by: By,
+    request_id: RequestId = None,
+    json: Json = False,
+) -> None:
+    """End the soak of now before its credit is full: with the next interval in which every gate passes.
+
+    In a stage that raises traffic in steps this ends the step. Refused (exit code 2) while a gate holds the rollout.
+    """
+    from rollout.messages import UPDATE_PROMOTE, Promote
+
+    if force and not reason.strip():
+        raise typer.BadParameter("it goes against the gates and needs a --reason", param_hint="--force")
+    _send(UPDATE_PROMOTE, rollout, Promote(by=by, reason=reason, force=force), request_id, json=json)
+
+
+def extend(
+    more: Annotated[str, typer.Argument(metavar="DURATION", help="How much more credit, such as 12h or 2d.")],
+    rollout: RolloutId = None,
+    reason: OptionalReason = "",
+    *,
+    by: By,
+    request_id: RequestId = None,
+    json: Json = False,
+) -> None:
+    """Ask the stage of now for more soak credit than its plan does."""
+    from rollout.messages import UPDATE_EXTEND, Extend
+    from rollout.quantity import parse_duration
+
+    try:
+        command = Extend(by=by, reason=reason, more=parse_duration(more))
+    except ValueError as refused:
+        raise typer.BadParameter(
+            f"{more!r}: expected a duration such as 12h or 2d, above 0 and at most 30 days", param_hint="DURATION"
+        ) from refused
+    _send(UPDATE_EXTEND, rollout, command, request_id, json=json)
+
+
+def step_back(
+    rollout: RolloutId = None,
+    reason: OptionalReason = "",
+    *,
+    by: By,
+    request_id: RequestId = None,
+    json: Json = False,
+) -> None:
+    """Go back by one stage: its flags, then its traffic; it soaks anew, and going up again needs an approval.
+
+    Repeat it to go further down, to features for nobody. In a hurry: `rollout emergency-rollback`.
+    """
+    from rollout.messages import UPDATE_STEP_BACK, Command
+
+    _send(UPDATE_STEP_BACK, rollout, Command(by=by, reason=reason), request_id, json=json)
+
+
+class HowToResolve(StrEnum):
+    CONTINUE = "continue"
+    ADOPT = "adopt"
+    ROLLBACK = "rollback"
+
+
+def resolve_hold(
+    how: Annotated[
+        HowToResolve,
+        typer.Argument(
+            help="continue: without the gates that hold this stage; adopt: what somebody else changed becomes what the "
+            "rollout set; rollback: take everything back."
+        ),
+    ],
+    rollout: RolloutId = None,
+    reason: OptionalReason = "",
+    *,
+    by: By,
+    request_id: RequestId = None,
+    json: Json = False,
+) -> None:
+    """End a hold by a person's decision. Refused (exit code 2) when nothing holds the rollout.
+
+    A gate that is passed over still takes the rollout back when it fails and its action says so. Adopted is only what
+    exposes nobody beyond what the rollout had set.
+    """
+    from rollout.messages import UPDATE_RESOLVE_HOLD, ResolveHold
+
+    _send(UPDATE_RESOLVE_HOLD, rollout, ResolveHold(by=by, reason=reason, how=how.value), request_id, json=json)
+
+
+def finish(
+    rollout: RolloutId = None,
+    reason: OptionalReason = "",
+    *,
+    by: By,
+    request_id: RequestId = None,
+    json: Json = False,
+) -> None:
+    """End the guard after a rollback before its time, so that `rollout rearm` and a new start need not wait.
+
+    Nobody undoes writes that arrive late any more. Refused (exit code 2) while the rollout is not rolled back.
+    """
+    from rollout.messages import UPDATE_FINISH, Command
+
+    _send(UPDATE_FINISH, rollout, Command(by=by, reason=reason), request_id, json=json)
+
+
+def _ask(update: str, given: str | None, reason: str, by: str, request_id: str | None, *, json: bool) -> None:
     from rollout.messages import Command
+
+    _send(update, given, Command(by=by, reason=reason), request_id, json=json)
+
+
+def _send(update: str, given: str | None, command: "Command", request_id: str | None, *, json: bool) -> None:
     from starter.controlling import ask
     from starter.session import in_session
     from starter.terminal import say, say_json
 
     async def asked(session: "Session") -> None:
         workflow_id = await session.rollouts.chosen(given)
-        answer = await ask(session.rollouts, workflow_id, command, Command(by=by, reason=reason), request_id)
+        answer = await ask(session.rollouts, workflow_id, update, command, request_id)
         if json:
             say_json({"workflow_id": workflow_id, **answer.model_dump(mode="json")})
             return
-        say(f"{workflow_id}: {answer.happened} by {by}.")
+        say(f"{workflow_id}: {answer.happened} by {command.by}.")
         say(f"Next: {answer.next}")
 
     in_session(asked)

@@ -41,6 +41,8 @@ async def ask(rollouts: Rollouts, workflow_id: str, update: str, command: Comman
     except RPCError as failure:
         if failure.status is RPCStatusCode.NOT_FOUND:
             observation = await rollouts.observe(workflow_id)
-            raise refused(f"{name}: cannot {update}, the rollout is closed ({how_it_ended(observation)})") from None
+            raise refused(
+                f"{name}: cannot {update.replace('_', ' ')}, the rollout is closed ({how_it_ended(observation)})"
+            ) from None
         raise failed(f"{name}: Temporal did not take `{update}`: {failure.message}") from failure
     return answer

@@ -116,7 +116,7 @@ def test_a_pause_is_taken_once_and_commands_are_refused_where_they_make_no_sense
     command("start", QUICK_PLAN, "--image", f"backend={image}")
     look(it_waits_for_approval)
     not_paused = command("resume")
-    assert (not_paused.code, not_paused.err) == (2, "quick: the rollout is not paused. Nothing was changed\n")
+    assert (not_paused.code, not_paused.err) == (2, "quick: cannot resume: it is not paused. Nothing was changed\n")
     as_scripts_do = ("pause", "--reason", "lunch", "--by", "kim", "--request-id", "from-a-script", "--json")
     paused, sent_again = command(*as_scripts_do), command(*as_scripts_do)
     assert (paused.code, sent_again.code) == (0, 0)
@@ -125,7 +125,18 @@ def test_a_pause_is_taken_once_and_commands_are_refused_where_they_make_no_sense
     record = look(once(lambda found: found.paused))
     assert [event.text for event in record.timeline if event.kind == "command"] == ["paused by kim: lunch"]
     twice = command("pause", "rollout/quick")
-    assert (twice.code, twice.err) == (2, "quick: the rollout is paused already. Nothing was changed\n")
+    assert (twice.code, twice.err) == (2, "quick: cannot pause: it is paused already. Nothing was changed\n")
+    no_soak = command("promote", "quick")
+    assert (no_soak.code, no_soak.err) == (
+        2,
+        "quick: cannot promote: it is paused; resume it first. Nothing was changed\n",
+    )
+    nothing_seen = command("step-back", "quick")
+    assert nothing_seen.code == 2
+    assert "nobody sees the features yet" in nothing_seen.err
+    extended = command("extend", "1s", "quick", "--reason", "to be sure")
+    assert extended.code == 0, extended.err
+    assert "extended by 1 s by" in extended.out
     resumed = command("resume", "quick")
     assert resumed.code == 0
     assert resumed.out.startswith("rollout/quick: resumed by ")

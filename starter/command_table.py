@@ -1,0 +1,57 @@
+"""Which command a rollout takes in which state, as Markdown: `python -m starter.command_table`.
+
+Written from the very table that the workflow's validators read; `docs/operating.md` holds a copy between two marks.
+"""
+
+import sys
+
+from rollout.commands import CommandName, in_words, refusal
+from rollout.progress import RolloutStatus
+
+BEGIN, END = "<!-- commands: python -m starter.command_table -->", "<!-- end of commands -->"
+ACCEPTED = "yes"
+FURTHER = {
+    CommandName.PROMOTE: "While holding only by force, with a reason.",
+    CommandName.STEP_BACK: "One at a time; refused while nobody sees the features.",
+    CommandName.RESOLVE_HOLD: "`continue` not for foreign changes; `adopt` only for those, never for more exposure.",
+    CommandName.SET_STAGE: "Typed `rollout update-stage`; no higher than the stage that was reached.",
+    CommandName.FINISH: "Ends the guard after a rollback.",
+}
+
+
+def table() -> str:
+    """Commands down, states across; the numbers name the messages below."""
+    messages: dict[str, int] = {}
+    rows = [["command", *(in_words(status) for status in RolloutStatus)]]
+    rows.append(["---"] * len(rows[0]))
+    for command in CommandName:
+        cells = []
+        for status in RolloutStatus:
+            why = refusal(command, status)
+            cells.append(ACCEPTED if why is None else str(messages.setdefault(_reason(why), len(messages) + 1)))
+        rows.append([_written(command), *cells])
+    rows.append(["`emergency-rollback`", *(_emergency(status) for status in RolloutStatus)])
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    lines += ["", "Refused (exit code 2), with `cannot COMMAND:` and", ""]
+    lines += [f"{number}. {message}" for message, number in messages.items()]
+    lines += ["", "Besides:", ""]
+    lines += [f"- {_written(command)}: {more}" for command, more in FURTHER.items()]
+    return "\n".join(lines)
+
+
+def _written(command: CommandName) -> str:
+    """As it is typed; the Update is called the same with an underscore."""
+    return f"`{command.value.replace('_', '-')}`"
+
+
+def _reason(why: str) -> str:
+    return why.partition(": ")[2]
+
+
+def _emergency(status: RolloutStatus) -> str:
+    """A signal is never refused; where there is nothing left to undo, it is recorded."""
+    return "recorded" if status in (RolloutStatus.ROLLED_BACK, RolloutStatus.REFUSED) else ACCEPTED
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{table()}\n")
