@@ -14,7 +14,8 @@ from temporalio.exceptions import ApplicationError
 from activities.clock import Clock
 from activities.failures import Failure, Reaction, classify, in_words
 from activities.time_series import GroupBy, TimeSeries, Window, groupings, list_request, measurements
-from rollout.measurement import IntervalMeasurement, MeasurementSource, Sample, SourceFailure, TimeSeriesQuery, merge
+from rollout.measurement import IntervalMeasurement, MeasurementSource, Sample, SourceFailure, TimeSeriesQuery
+from rollout.sample_sums import merge
 
 ANSWER_SECONDS = 10.0
 """How long one question may take, all its pages and attempts included: a gate rather has no answer than waits."""

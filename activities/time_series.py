@@ -24,8 +24,8 @@ from rollout.measurement import (
     SourceFailure,
     TimeSeriesQuery,
     ValueKind,
-    merge,
 )
+from rollout.sample_sums import merge
 
 POINTS_PER_PAGE = 10_000
 

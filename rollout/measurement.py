@@ -4,10 +4,8 @@ Measurements arrive per closed interval. Counts and histograms of intervals add 
 of its intervals and an overlapping window costs no further query.
 """
 
-from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from math import isfinite
 from typing import Annotated, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -169,49 +167,3 @@ class MeasurementSource(Protocol):
             SourceFailure: the source could not be read.
         """
         ...
-
-
-def merge(samples: Iterable[Sample]) -> Sample | None:
-    """The sum of samples of one kind: counts and buckets add up, levels average by their sample counts.
-
-    Raises:
-        SourceFailure: kinds or bucket edges differ, or a number is not finite; such data cannot be judged.
-    """
-    given = list(samples)
-    kinds = {sample.kind for sample in given}
-    if len(kinds) > 1:
-        raise SourceFailure(f"{' and '.join(sorted(kinds))} cannot be added: the metric changed its type")
-    if len(given) <= 1:
-        merged = given[0] if given else None
-    else:
-        merged = (
-            _sum_of_counts([sample for sample in given if isinstance(sample, Counts)])
-            or _sum_of_histograms([sample for sample in given if isinstance(sample, Histogram)])
-            or _mean_of_levels([sample for sample in given if isinstance(sample, Level)])
-        )
-    if isinstance(merged, Level) and not isfinite(merged.value):
-        raise SourceFailure(f"the source answered {merged.value}, which is not a finite number")
-    return merged
-
-
-def _sum_of_counts(samples: Sequence[Counts]) -> Counts | None:
-    if not samples:
-        return None
-    return Counts(total=sum(sample.total for sample in samples), bad=sum(sample.bad for sample in samples))
-
-
-def _sum_of_histograms(samples: Sequence[Histogram]) -> Histogram | None:
-    if not samples:
-        return None
-    bounds = samples[0].bounds
-    if any(sample.bounds != bounds for sample in samples):
-        raise SourceFailure("the bucket edges of the distribution changed inside the window")
-    counts = tuple(map(sum, zip(*(sample.counts for sample in samples), strict=True)))
-    return Histogram(bounds=bounds, counts=counts, sum=sum(sample.sum for sample in samples))
-
-
-def _mean_of_levels(samples: Sequence[Level]) -> Level | None:
-    if not samples:
-        return None
-    size = sum(sample.samples for sample in samples)
-    return Level(value=sum(sample.value * sample.samples for sample in samples) / size, samples=size)

@@ -24,8 +24,8 @@ from rollout.measurement import (
     Sample,
     SourceFailure,
     TimeSeriesQuery,
-    merge,
 )
+from rollout.sample_sums import merge
 from sandbox.faults import Fault
 from tests.activities.cloud_run_ground import BACKEND, Ground
 from tests.activities.scripted_monitoring import Script, page, scripted

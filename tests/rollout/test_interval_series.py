@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.interval_series import DROPPED_AT_ONCE, IntervalSeries
-from rollout.measurement import Counts, Group, Histogram, IntervalMeasurement, Level, Sample, SourceFailure, merge
+from rollout.measurement import Counts, Group, Histogram, IntervalMeasurement, Level, Sample, SourceFailure
+from rollout.sample_sums import merge
 from tests.rollout.samples import MINUTE, NOON, counts, latencies
 
 

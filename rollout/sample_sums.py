@@ -1,0 +1,93 @@
+"""Samples that add up: counts and buckets by themselves, levels by how many points each of them stands for."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from math import isfinite
+
+from rollout.measurement import Counts, Histogram, Level, Sample, SourceFailure
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSum:
+    """What a group's samples add up to so far. Samples of unlike `form` cannot be added."""
+
+    form: tuple[object, ...] = ()
+    amounts: tuple[float, ...] = ()
+    samples: int = 0
+    unlike: int = 0
+    """How often the form changed so far."""
+    broken: int = 0
+    """How many samples so far were no finite number."""
+
+    def plus(self, sample: Sample) -> "RunningSum":
+        form, amounts = _taken_apart(sample)
+        samples = self.samples + 1
+        if not all(map(isfinite, amounts)):
+            return RunningSum(self.form, self.amounts, samples, self.unlike, self.broken + 1)
+        if form != self.form:
+            return RunningSum(form, amounts, samples, self.unlike + 1, self.broken)
+        added = tuple(a + b for a, b in zip(self.amounts, amounts, strict=True))
+        return RunningSum(form, added, samples, self.unlike, self.broken)
+
+
+NOTHING = RunningSum()
+
+
+def merge(samples: Iterable[Sample]) -> Sample | None:
+    """The sum of samples of one kind; None where there are none.
+
+    Raises:
+        SourceFailure: kinds or bucket edges differ, or a number is not finite; such data cannot be judged.
+    """
+    given = list(samples)
+    if not given:
+        return None
+    return between(NOTHING, NOTHING.plus(given[0]), reduce(RunningSum.plus, given, NOTHING))
+
+
+def between(before: RunningSum, first: RunningSum, after: RunningSum) -> Sample:
+    """The sum of what came after `before` up to `after`, at least one sample; `first` is the sum right after that one.
+
+    Raises:
+        SourceFailure: kinds or bucket edges changed in between, or a number is not finite.
+    """
+    if after.broken != before.broken:
+        raise SourceFailure("the source answered a number that is not finite")
+    if first.form != after.form or first.unlike != after.unlike:
+        raise SourceFailure(f"{_named(first)} and {_named(after)} cannot be added: the metric changed its form")
+    # The form may have changed at the very first sample; sums of another form count as none.
+    base = before.amounts if before.form == after.form and before.unlike == after.unlike else ()
+    return _difference(after, base)
+
+
+def _taken_apart(sample: Sample) -> tuple[tuple[object, ...], tuple[float, ...]]:
+    """A sample as numbers that add up, and everything that must be alike for the addition to mean anything."""
+    match sample:
+        case Counts():
+            return ("counts",), (sample.total, sample.bad)
+        case Histogram():
+            return ("histogram", sample.bounds), (*sample.counts, sample.sum)
+        case Level():
+            return ("level",), (sample.value * sample.samples, sample.samples)
+
+
+def _difference(after: RunningSum, base: tuple[float, ...]) -> Sample:
+    amounts = tuple(a - b for a, b in zip(after.amounts, base, strict=True)) if base else after.amounts
+    match after.form:
+        case ("counts",):
+            return Counts(total=int(amounts[0]), bad=int(amounts[1]))
+        case ("histogram", tuple(bounds)):
+            return Histogram(bounds=bounds, counts=tuple(map(int, amounts[:-1])), sum=amounts[-1])
+        case _:
+            return Level(value=amounts[0] / amounts[1], samples=int(amounts[1]))
+
+
+def _named(known: RunningSum) -> str:
+    match known.form:
+        case ("histogram", tuple(bounds)):
+            return f"histograms of {len(bounds) + 1} buckets"
+        case (str(kind), *_):
+            return kind
+        case _:
+            return "nothing"
