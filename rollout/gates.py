@@ -43,8 +43,8 @@ class _Measured(_Gate):
     metric: str = Field(description="a metric of the plan")
     statistic: Statistic = Field(description="what is taken from the metric")
     group: Literal["treated", "all"] = Field(description="whose observations count")
-    window: Duration = Field(description="how far back each judgement looks, within its stage")
-    minimum_sample: int = Field(ge=1, description="with fewer observations there is no judgement")
+    window: Duration = Field(description="how far back the value that people are shown looks, within its stage")
+    minimum_sample: int = Field(ge=1, description="with fewer observations there is no pass")
 
 
 class ThresholdGate(_Measured):
@@ -62,6 +62,8 @@ class ThresholdGate(_Measured):
             raise ValueError("a threshold gate has exactly one of `at_most`, `at_least`, `below`")
         if given[0].unit not in UNITS[self.statistic]:
             raise ValueError(f"{self.statistic} is measured in {' or '.join(UNITS[self.statistic])}, not {given[0]}")
+        if given[0].unit == "share" and not 0 <= given[0].value <= 1:
+            raise ValueError(f"a share lies between 0% and 100%, not at {given[0]}")
         return self
 
     @property
@@ -89,6 +91,8 @@ class _Comparison(_Measured):
             raise ValueError("compare bad_share: a difference of good shares is the same with its sign turned")
         if (self.statistic == "bad_share") != (self.max_difference is not None):
             raise ValueError("bad_share is compared by `max_difference` (points), all else by `max_increase`")
+        if (self.max_difference or self.max_increase or 0.0) <= 0:
+            raise ValueError("a comparison allows some difference: more than 0%")
         return self
 
     @property
@@ -171,3 +175,15 @@ def metrics_of(gate: Gate) -> tuple[str, ...]:
             return (gate.metric, gate.alive)
         case _:
             return (gate.metric,)
+
+
+def can_be_conclusive(gate: Gate) -> bool:
+    """Whether a gate can stop a soak and compares by evidence, which may show before its end that the gate passes."""
+    match gate:
+        case VersusControlGate():
+            by_evidence = gate.statistic in ("bad_share", "p95")
+        case VersusBaselineGate():
+            by_evidence = gate.statistic == "bad_share" or gate.statistic in QUANTILES
+        case _:
+            by_evidence = False
+    return by_evidence and gate.action != "warn"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rollout.drift import DRIFT
+from rollout.gates import can_be_conclusive
 from rollout.interval_judgement import Answers, has_data, judge_interval
 from rollout.look_ahead import Visibility, failed_ahead
 from rollout.soak import SoakState, breached, counts, fill, missing, record
@@ -60,9 +61,19 @@ def take_in(
             return standing, transition
         if soak.standing == "passing" and (soak.credit >= request.target or request.is_promoted_at(end)):
             return standing, "credit_complete"
+        if soak.standing == "passing" and _is_conclusive(request, soak, found):
+            return standing, "conclusive"
     if transition is None:
         standing, transition = _ahead(request, standing, answers, around, visibility)
     return standing, transition
+
+
+def _is_conclusive(request: WatchRequest, soak: SoakState, found: Mapping[str, Judgement]) -> bool:
+    """Whether the soak may end early: its minimum is earned, and every comparison passes beyond doubt."""
+    if request.minimum_soak is None or soak.credit < request.minimum_soak:
+        return False
+    comparisons = [found[name] for name, bound in request.gates.items() if can_be_conclusive(bound.gate)]
+    return bool(comparisons) and all(judgement.conclusive for judgement in comparisons)
 
 
 def _late(request: WatchRequest, standing: Standing, answers: Answers) -> tuple[Standing, WorthTelling | None]:

@@ -85,6 +85,15 @@ class Checks(Part):
     after: tuple[Check, ...] = Field(default=(), description="after its soak")
 
 
+class Accelerate(Part):
+    """The stage may end before its soak is over, once every comparison with control or baseline passes beyond doubt.
+
+    Never before `minimum_soak` of credit, whatever the evidence: early data cannot show what only the daily peak does.
+    """
+
+    minimum_soak: Duration = Field(description="the credit that the stage needs in any case; less than its soak")
+
+
 class Stage(Part):
     """One step of a plan.
 
@@ -98,6 +107,7 @@ class Stage(Part):
     traffic_hold: Duration | None = Field(default=None, description="how long each step but the last is held")
     exposure: StageExposure = Field(description="who sees the features: for all flags at once, or flag by flag")
     soak: Duration = Field(description="the time that must be covered by fresh data with every gate passing")
+    accelerate: Accelerate | None = Field(default=None, description="lets conclusive evidence end the soak early")
     gates: tuple[str, ...] = Field(min_length=1, description="names of gates of the plan")
     checks: Checks = Field(default=Checks(), description="what must hold before and after")
     approval: bool = Field(

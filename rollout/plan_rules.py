@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from rollout.exposure import FULL, OFF, order_of, treated_share
-from rollout.gates import AbsenceGate, Gate, ProbeGate, VersusControlGate, metrics_of
+from rollout.gates import AbsenceGate, Gate, ProbeGate, VersusControlGate, can_be_conclusive, metrics_of
 from rollout.measurement import GroupsByRevision
 from rollout.plan_parts import AttestCheck, Check, HttpCheck, MonitoringCheck, Stage
 
@@ -119,6 +119,7 @@ def _stage(plan: "RolloutPlan", index: int, stage: Stage) -> Iterator[Broken]:
             yield (*place, "checks", "after", position), problem
     yield from _exposure(plan, (*place, "exposure"), stage)
     yield from _soak(plan, place, stage)
+    yield from _acceleration(plan, place, stage)
 
 
 def _check(plan: "RolloutPlan", place: Place, check: Check) -> Iterator[Broken]:
@@ -153,6 +154,18 @@ def _soak(plan: "RolloutPlan", place: Place, stage: Stage) -> Iterator[Broken]:
     rising = len([percent for percent in stage.percents if percent])
     if stage.traffic_hold is not None and stage.traffic_hold * (rising - 1) >= stage.soak:
         yield (*place, "traffic_hold"), "the held traffic steps leave no soak for the last one"
+
+
+def _acceleration(plan: "RolloutPlan", place: Place, stage: Stage) -> Iterator[Broken]:
+    if stage.accelerate is None:
+        return
+    if not timedelta() < stage.accelerate.minimum_soak < stage.soak:
+        problem = "longer than nothing and shorter than the stage's soak"
+        yield (*place, "accelerate", "minimum_soak"), f"{problem} ({stage.soak.total_seconds():g}s)"
+    gates = [plan.gates[name] for name in stage.gates if name in plan.gates]
+    if not any(can_be_conclusive(gate) for gate in gates):
+        problem = "needs a gate that compares shares or quantiles with control or baseline, and does more than warn"
+        yield (*place, "accelerate"), problem
 
 
 def _deployment(plan: "RolloutPlan") -> Iterator[Broken]:

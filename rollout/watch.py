@@ -49,6 +49,9 @@ class WatchRequest(_Frozen):
     soak: SoakState
     evidence: SoakEvidence | None = None
     target: timedelta
+    minimum_soak: timedelta | None = Field(
+        default=None, description="the credit with which conclusive evidence completes the soak; without it, none does"
+    )
     gates: dict[str, BoundGate]
     suspensions: tuple[Suspension, ...] = ()
     promote_after: datetime | None = Field(
@@ -71,12 +74,13 @@ class WatchBeat(_Frozen):
     as_of: datetime
 
 
-WorthTelling = Transition | Literal["credit_complete", "latched"]
+WorthTelling = Transition | Literal["credit_complete", "conclusive", "latched"]
 
 
 class WatchReport(_Frozen):
     """Why a watch came back.
 
+    `conclusive` completes a soak before its target: every comparison passes beyond doubt.
     `latched` means that the kill switch is set in the flag store itself: somebody pulled it, or the watch did, because
     the store had lost what the rollout wrote; `why` says which.
     """

@@ -61,6 +61,7 @@ TITLES = {
     "AbsenceGate": ("Gate: absence", "absence"),
     "ProbeGate": ("Gate: probe", "probe"),
     "Stage": ("A stage", "stage"),
+    "Accelerate": ("An early end of a stage", "accelerate"),
     "Checks": ("Checks of a stage", "checks"),
     "HttpCheck": ("Check: http", "http"),
     "RedisCheck": ("Check: redis", "redis"),

@@ -60,7 +60,9 @@ class Soaking:
             if report is None:
                 continue
             self._keep(state, report)
-            if report.transition == "credit_complete":
+            if report.transition == "conclusive":
+                self._context.note("stage", f"{stage.name} ends early: every comparison passes beyond doubt")
+            if report.transition in ("credit_complete", "conclusive"):
                 return SoakEnd.COMPLETE
             self._follow(stage, report)
         return SoakEnd.INTERRUPTED
@@ -118,6 +120,8 @@ class Soaking:
             soak=state.soak_state,
             evidence=progress.evidence,
             target=target,
+            # Only the plan's own soak is shortened: not a held traffic step, and not what a person asked for on top.
+            minimum_soak=stage.accelerate.minimum_soak if stage.accelerate and target == stage.soak else None,
             gates=bind_gates(plan, stage, progress.baseline, progress.anchors, progress.candidates),
             suspensions=tuple(progress.suspensions),
             promote_after=state.promote_after,
@@ -158,7 +162,7 @@ class Soaking:
                 warned = "; ".join(j.reason for j in report.judgements if j.gate in report.soak.warned)
                 context.note("gate", f"warning: {warned}")
                 context.tell("warning", f"{stage.name}: a warning", warned)
-            case "credit_complete":
+            case "credit_complete" | "conclusive":
                 raise AssertionError("full credit ends a soak, it is not a transition inside it")
 
     def _stand(self, stage: Stage, state: StageProgress, target: timedelta) -> None:

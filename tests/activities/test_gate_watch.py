@@ -209,6 +209,45 @@ class TestOutages:
         assert clock.now - (NOON + 3 * HOUR + SLOW + QUICK) >= 25 * MINUTE
 
 
+class TestEarlyEnd:
+    """`accelerate` in a plan: a minimum soak and conclusive evidence, never one without the other."""
+
+    @staticmethod
+    async def ended(redis: Redis, source: TrafficSource, clock: Clock, minimum_soak: timedelta | None) -> str:
+        async with watched(redis, source, GATES, 3 * HOUR, clock) as soak:
+            soak.request = soak.request.model_copy(update={"minimum_soak": minimum_soak})
+            return (await soak.until_over()).transition
+
+    async def test_conclusive_evidence_ends_a_soak_at_its_minimum_and_not_before(
+        self, redis: Redis, source: TrafficSource, clock: Clock
+    ) -> None:
+        assert await self.ended(redis, source, clock, HOUR) == "conclusive"
+        assert clock.now == NOON + HOUR + SLOW + QUICK
+
+    async def test_without_a_minimum_in_the_plan_no_evidence_ends_a_soak_early(
+        self, redis: Redis, source: TrafficSource, clock: Clock
+    ) -> None:
+        assert await self.ended(redis, source, clock, None) == "credit_complete"
+        assert clock.now == NOON + 3 * HOUR + SLOW + QUICK
+
+    async def test_evidence_that_is_not_conclusive_ends_nothing_early(
+        self, redis: Redis, source: TrafficSource, clock: Clock
+    ) -> None:
+        def few(metric: str, group: Group, _end: datetime, healthy: Sample) -> Sample:
+            sizes: dict[Group, int] = {"treated": 5, "control": 45, "all": 50}
+            return counts(sizes[group]) if metric.endswith("request_count") else healthy
+
+        source.fault = few
+
+        assert await self.ended(redis, source, clock, HOUR) == "credit_complete"
+
+    async def test_an_outage_counts_towards_no_minimum(self, redis: Redis, source: TrafficSource, clock: Clock) -> None:
+        source.fault = between(NOON + HOUR / 2, NOON + HOUR, silence)
+
+        assert await self.ended(redis, source, clock, HOUR) == "conclusive"
+        assert clock.now == NOON + HOUR + HOUR / 2 + SLOW + QUICK
+
+
 class TestWorkers:
     async def test_hours_without_a_worker_cost_nothing_where_the_data_are_there(
         self, redis: Redis, source: TrafficSource, clock: Clock

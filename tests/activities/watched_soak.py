@@ -117,7 +117,7 @@ class WatchedSoak:
         """Through every hold, to full credit or a breach."""
         while True:
             report = await self.until_reported()
-            if report.transition in ("credit_complete", "breached", "latched"):
+            if report.transition in ("credit_complete", "conclusive", "breached", "latched"):
                 return report
 
     async def until(self, moment: datetime) -> None:

@@ -191,6 +191,8 @@ class TestGatesAsWritten:
             ({"kind": "versus_control", "statistic": "good_share", "max_difference": "5%"}, "compare bad_share"),
             ({"kind": "threshold", "statistic": "bad_share", "at_most": 1}, "bad_share is measured in share, not 1"),
             ({"kind": "versus_control", "statistic": "bad_share", "max_difference": 0.01}, "percent sign"),
+            ({"kind": "threshold", "statistic": "bad_share", "at_most": "150%"}, "between 0% and 100%, not at 150%"),
+            ({"kind": "versus_control", "statistic": "p95", "max_increase": "0%"}, "more than 0%"),
             ({"kind": "probe", "service": "s", "path": "/x", "field": "score"}, "come together"),
         ],
     )

@@ -18,5 +18,22 @@ def test_a_stage_whose_gates_only_warn_is_refused_because_nothing_could_stop_it(
         RolloutPlan.model_validate(written)
 
 
+@pytest.mark.parametrize(
+    ("stage", "minimum_soak", "said"),
+    [
+        ("canary", "15s", r"stages.2.accelerate.minimum_soak: longer than nothing and shorter than the stage's soak"),
+        ("canary", "0s", "longer than nothing"),
+        ("internal", "5s", "stages.1.accelerate: needs a gate that compares"),
+    ],
+)
+def test_an_early_end_needs_a_minimum_below_the_soak_and_a_comparison(stage: str, minimum_soak: str, said: str) -> None:
+    written = REHEARSAL.model_dump(mode="json", exclude_none=True)
+    (accelerated,) = (each for each in written["stages"] if each["name"] == stage)
+    accelerated["accelerate"] = {"minimum_soak": minimum_soak}
+
+    with pytest.raises(ValidationError, match=said):
+        RolloutPlan.model_validate(written)
+
+
 def test_a_plan_survives_the_way_through_json() -> None:
     assert RolloutPlan.model_validate_json(REHEARSAL.model_dump_json()) == REHEARSAL

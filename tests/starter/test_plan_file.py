@@ -29,7 +29,7 @@ WRONG_PLANS = {
             "58: stages[staff].soak: is missing: for example 60s or 48h",
             (
                 "60: stages[staff].sokk: unknown field; did you mean 'soak'?; allowed here: name, deploy, traffic, "
-                "traffic_hold, exposure, soak, gates, checks, approval"
+                "traffic_hold, exposure, soak, accelerate, gates, checks, approval"
             ),
         ],
     ),
