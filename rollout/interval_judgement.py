@@ -61,7 +61,8 @@ def judge_interval(
 
 def has_data(gates: Mapping[str, BoundGate], answers: Answers, end: datetime) -> bool:
     """Whether every measured gate has its data for the interval that ends at `end`."""
-    return all(answers.hold(metrics_of(bound.gate)[-1], end) for bound in gates.values() if bound.queries)
+    asked = [metrics_of(bound.gate) for bound in gates.values()]
+    return all(answers.hold(metrics[-1], end) for metrics in asked if metrics)
 
 
 def _no_answer(name: str, bound: BoundGate, answers: Answers, end: datetime) -> Judgement | None:

@@ -47,7 +47,7 @@ def failed_ahead(
     """Gates that roll back and fail on an interval whose slower metrics are not visible yet; each at its first one."""
     failed = []
     for name, bound in gates.items():
-        if bound.gate.action != "rollback" or not bound.queries:
+        if bound.gate.action != "rollback" or not metrics_of(bound.gate):
             continue
         ahead = evidence
         for end in due(soak, visibility.until(metrics_of(bound.gate))):
