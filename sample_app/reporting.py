@@ -1,0 +1,117 @@
+"""The application's own metrics, written to Cloud Monitoring with Google's client every `report_seconds`."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+from google.api_core.exceptions import GoogleAPICallError
+from google.cloud import monitoring_v3
+from google.cloud.monitoring_v3.services.metric_service.transports import MetricServiceGrpcAsyncIOTransport
+
+from sample_app.configuration import Configuration
+from sample_app.measurements import BUCKETS, GROWTH, SCALE_MS, Group, GroupMeasurements, Latencies, Measurements
+
+_log = logging.getLogger(__name__)
+_OWN = "custom.googleapis.com/rollout"
+_CUMULATIVE = 3
+_Value = int | Latencies
+
+
+class Reporter:
+    """Cumulative series since the process started, zeros included; a group that nobody was served in has no point."""
+
+    def __init__(self, configuration: Configuration, measurements: Measurements) -> None:
+        self._configuration = configuration
+        self._measurements = measurements
+        self._began = datetime.now(UTC)
+        self._reported: dict[Group, int] = dict.fromkeys(measurements.groups, 0)
+
+    async def run(self, endpoint: str) -> None:
+        """Report until cancelled. A report that fails is logged; the next one carries its counts along."""
+        async with grpc.aio.insecure_channel(endpoint) as channel:
+            client = monitoring_v3.MetricServiceAsyncClient(
+                transport=MetricServiceGrpcAsyncIOTransport(channel=channel)
+            )
+            while True:
+                await asyncio.sleep(self._configuration.report_seconds)
+                await self._report(client)
+
+    async def _report(self, client: monitoring_v3.MetricServiceAsyncClient) -> None:
+        now = datetime.now(UTC)
+        activity = {group: _activity(figures) for group, figures in self._measurements.groups.items()}
+        active = [group for group, total in activity.items() if total != self._reported[group]]
+        series = [
+            self._series(group, metric, labels, value, now)
+            for group in active
+            for metric, labels, value in _figures(self._measurements.groups[group])
+            if isinstance(value, int) or value.count
+        ]
+        if not series:
+            return
+        try:
+            await client.create_time_series(name=f"projects/{self._configuration.project}", time_series=series)
+        except GoogleAPICallError as error:
+            _log.warning("metrics were not taken: %s", error)
+            return
+        self._reported = activity
+
+    def _series(self, group: Group, metric: str, labels: dict[str, str], value: _Value, now: datetime) -> Any:
+        place = self._configuration
+        environment = (place.flag_group or "production").partition(":")[0]
+        return monitoring_v3.TimeSeries(
+            metric={
+                "type": f"{_OWN}/{metric}",
+                "labels": {"group": group, **labels},
+            },
+            resource={
+                "type": "generic_task",
+                "labels": {
+                    "project_id": place.project,
+                    "location": place.region,
+                    "namespace": environment,
+                    "job": place.service,
+                    "task_id": place.revision,
+                },
+            },
+            metric_kind=_CUMULATIVE,
+            unit="ms" if isinstance(value, Latencies) else "1",
+            points=[{"interval": {"start_time": self._began, "end_time": now}, "value": _typed(value)}],
+        )
+
+
+def _figures(figures: GroupMeasurements) -> list[tuple[str, dict[str, str], _Value]]:
+    return [
+        ("request_count", {"outcome": "ok"}, figures.ok),
+        ("request_count", {"outcome": "error"}, figures.errors),
+        ("request_latencies", {}, figures.request_latencies),
+        ("isolation_checks", {"outcome": "isolated"}, figures.isolated),
+        ("isolation_checks", {"outcome": "violated"}, figures.violated),
+        ("cascade_failures", {}, figures.cascades),
+        ("websocket_event_latencies", {}, figures.event_latencies),
+        ("legacy_path_requests", {}, figures.legacy),
+        ("users_affected", {}, len(figures.affected)),
+    ]
+
+
+def _activity(figures: GroupMeasurements) -> int:
+    return figures.ok + figures.errors + figures.event_latencies.count
+
+
+def _typed(value: _Value) -> dict[str, Any]:
+    if isinstance(value, int):
+        return {"int64_value": value}
+    count = value.count
+    mean = value.total / count
+    return {
+        "distribution_value": {
+            "count": count,
+            "mean": mean,
+            "sum_of_squared_deviation": max(0.0, value.squares - count * mean * mean),
+            "bucket_options": {
+                "exponential_buckets": {"num_finite_buckets": BUCKETS, "growth_factor": GROWTH, "scale": SCALE_MS}
+            },
+            "bucket_counts": value.counts,
+        }
+    }
