@@ -1,8 +1,7 @@
 """What one interval adds to the evidence: shares, scores and latencies, each as a bet against "no harm"."""
 
-from collections.abc import Iterable
 from datetime import timedelta
-from math import exp, log
+from math import exp, log, prod
 
 from rollout.sequential_model import (
     Group,
@@ -71,6 +70,16 @@ def with_interval(gate: SequentialGate, state: SequentialState, interval: Interv
             control = control if isinstance(control, GroupCounts) else GroupCounts(total=0)
             return state.model_copy(update={"keys": (_with_shares(gate, state.keys[0], treated, control, minutes),)})
     raise ValueError("treated and control hold different kinds of data")
+
+
+def with_control_alone(gate: SequentialGate, state: SequentialState, interval: Interval) -> SequentialState:
+    """Before anybody is treated, control tells how bad events come together; nothing is judged by it."""
+    control = interval.control
+    if gate.statistic != "bad_share" or not isinstance(control, GroupCounts) or control.total == 0:
+        return state
+    keys, minutes = state.keys[0], gate.interval / timedelta(minutes=1)
+    learnt = keys.dispersion.after(0, 0, control.bad, control.total, minutes)
+    return state.model_copy(update={"keys": (keys.model_copy(update={"dispersion": learnt}),)})
 
 
 def _with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control: GroupCounts, minutes: float) -> Keys:
@@ -164,16 +173,9 @@ def _exceedance_ratio(counts: tuple[float, ...], bounds: tuple[float, ...], edge
     ys = [log((sum(counts[index + 1 :]) + 0.5) / total) for index in around]
     at = log(max(bounds[edge], 1e-9)) - log(1 + increase)
     survived = sum(
-        y * _product((at - other) / (x - other) for other in xs if other != x) for x, y in zip(xs, ys, strict=True)
+        y * prod((at - other) / (x - other) for other in xs if other != x) for x, y in zip(xs, ys, strict=True)
     )
     return max(1.0, exp(survived - ys[around.index(edge)]))
-
-
-def _product(factors: Iterable[float]) -> float:
-    result = 1.0
-    for factor in factors:
-        result *= factor
-    return result
 
 
 def _grown(

@@ -10,7 +10,7 @@ allows. The first alone holds; both together fail. Passing early needs a bound o
 from datetime import datetime
 
 from rollout.interval_estimates import newcombe, wilson
-from rollout.sequential_evidence import SCORE_STAKES, usable, with_interval
+from rollout.sequential_evidence import SCORE_STAKES, usable, with_control_alone, with_interval
 from rollout.sequential_model import (
     BEYOND_NEEDED,
     HARM_NEEDED,
@@ -22,7 +22,7 @@ from rollout.sequential_model import (
     SequentialJudgement,
     SequentialState,
 )
-from rollout.statistics import ERROR_RATIOS, PASS_INTERVALS, Mixture
+from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, PASS_INTERVALS, Mixture
 from rollout.verdict import Verdict
 
 MISSING_BEFORE_A_HOLD = 5
@@ -34,9 +34,9 @@ SHOWN_Z = 2.5758
 
 def begin(gate: SequentialGate) -> SequentialState:
     """No evidence either way."""
-    arms = len(SCORE_STAKES) if gate.statistic == "level" else len(ERROR_RATIOS)
-    count = 2 if gate.statistic == "p95" else 1
-    return SequentialState(keys=(Keys(harm=Mixture.fresh(arms), beyond=Mixture.fresh(arms)),) * count)
+    arms = {"level": SCORE_STAKES, "p95": LATENCY_RATIOS}.get(gate.statistic, ERROR_RATIOS)
+    edges = 2 if gate.statistic == "p95" else 1
+    return SequentialState(keys=(Keys(harm=Mixture.fresh(len(arms)), beyond=Mixture.fresh(len(arms))),) * edges)
 
 
 def step(
@@ -54,7 +54,7 @@ def step(
     missing = 0
     applied = placed if state.failed else with_interval(gate, placed, interval)
     if applied is None:
-        applied, missing = placed, placed.missing_in_a_row + (1 if newest else 0)
+        applied, missing = with_control_alone(gate, placed, interval), placed.missing_in_a_row + (1 if newest else 0)
     elif not newest:
         missing = placed.missing_in_a_row
     applied = applied.model_copy(update={"missing_in_a_row": missing})

@@ -24,10 +24,12 @@ LARGEST_WEALTH = 1e100
 ONSET_EVERY_MINUTES = 1440.0
 REGIME_MINUTES = 240.0
 
-BLOCKS = (1, 5, 15, 45)
-"""Lengths in intervals over which bursts are looked for."""
-PRIOR_PHI, PRIOR_WEIGHT = 3.0, 5.0
+BLOCKS = (1, 5, 15)
+"""Lengths in intervals over which bursts are looked for. A longer one learns so late that caution lasts for hours."""
+PRIOR_PHI, PRIOR_WEIGHT = 3.0, 2.0
 HEAVIEST_BLOCK, LARGEST_TERM = 4.0, 25.0
+INFORMATIVE_EVENTS = 4
+"""Bad events in two blocks of control from which on their disagreement counts as one whole observation."""
 HALF_LIFE_MINUTES = 1440.0
 
 PASS_BETA = 0.05
@@ -96,13 +98,29 @@ class Mixture(_State):
         return Mixture(cash=self.cash * (1 - onset) + ending * before, arms=arms)
 
 
+class _Sums(_State):
+    """What one block of intervals held: the treated group's residual with its variance, and control's own counts."""
+
+    residual: float = 0.0
+    variance: float = 0.0
+    control_bad: int = 0
+    control_total: int = 0
+
+    def plus(self, other: "_Sums") -> "_Sums":
+        return _Sums(
+            residual=self.residual + other.residual,
+            variance=self.variance + other.variance,
+            control_bad=self.control_bad + other.control_bad,
+            control_total=self.control_total + other.control_total,
+        )
+
+
 class _Block(_State):
     """One block length: what is being filled, the two finished before, and the weighted mean of their disagreement."""
 
     intervals: int = 0
-    residual: float = 0.0
-    variance: float = 0.0
-    finished: tuple[tuple[float, float], ...] = ()
+    filling: _Sums = Field(default_factory=_Sums)
+    finished: tuple[_Sums, ...] = ()
     weighted: float = PRIOR_PHI * PRIOR_WEIGHT
     weight: float = PRIOR_WEIGHT
 
@@ -110,30 +128,47 @@ class _Block(_State):
     def phi(self) -> float:
         return self.weighted / self.weight
 
-    def after(self, residual: float, variance: float, length: int, minutes: float) -> "_Block":
-        filled = self.model_copy(
-            update={
-                "intervals": self.intervals + 1,
-                "residual": self.residual + residual,
-                "variance": self.variance + variance,
-            }
-        )
-        return filled.closed(length * minutes) if filled.intervals >= length else filled
+    def after(self, sums: _Sums, length: int, minutes: float) -> "_Block":
+        filled = self.model_copy(update={"intervals": self.intervals + 1, "filling": self.filling.plus(sums)})
+        return filled._closed(length * minutes) if filled.intervals >= length else filled  # noqa: SLF001
 
-    def closed(self, minutes: float) -> "_Block":
+    def _closed(self, minutes: float) -> "_Block":
         """A full block is compared with the one before the last: neighbours may share the edge of an incident."""
-        changed: dict[str, object] = {"intervals": 0, "residual": 0.0, "variance": 0.0}
-        if self.variance > 0:
-            changed["finished"] = (*self.finished, (self.residual, self.variance))[-2:]
-            if len(self.finished) == 2:  # noqa: PLR2004  (the block before the last is there)
-                residual, variance = self.finished[0]
-                harmonic = self.variance * variance / (self.variance + variance)
-                term = min(LARGEST_TERM, harmonic * (self.residual / self.variance - residual / variance) ** 2)
-                weight, kept = min(harmonic, HEAVIEST_BLOCK), 0.5 ** (minutes / HALF_LIFE_MINUTES)
-                prior = PRIOR_WEIGHT * (1 - kept)
-                changed["weighted"] = self.weighted * kept + PRIOR_PHI * prior + weight * term
-                changed["weight"] = self.weight * kept + prior + weight
-        return self.model_copy(update=changed)
+        kept = 0.5 ** (minutes / HALF_LIFE_MINUTES)
+        prior = PRIOR_WEIGHT * (1 - kept)
+        weighted, weight = self.weighted * kept + PRIOR_PHI * prior, self.weight * kept + prior
+        if len(self.finished) == 2:  # noqa: PLR2004  (the block before the last is there)
+            for measure in (_treated_term, _control_term):
+                term, counted = measure(self.finished[0], self.filling)
+                weighted, weight = weighted + counted * min(term, LARGEST_TERM), weight + counted
+        return _Block(finished=(*self.finished, self.filling)[-2:], weighted=weighted, weight=weight)
+
+
+def _treated_term(before: _Sums, now: _Sums) -> tuple[float, float]:
+    """How far the treated residual fell, squared, over the variance of independent requests; and its weight.
+
+    Only where it fell: noise falls as often as it rises, and a regression that begins rises. Counted as noise, it would
+    hide itself for hours.
+    """
+    if before.variance <= 0 or now.variance <= 0:
+        return 0.0, 0.0
+    change = now.residual / now.variance - before.residual / before.variance
+    harmonic = now.variance * before.variance / (now.variance + before.variance)
+    return (harmonic * change**2, min(harmonic, HEAVIEST_BLOCK)) if change < 0 else (0.0, 0.0)
+
+
+def _control_term(before: _Sums, now: _Sums) -> tuple[float, float]:
+    """The same of control's own rate, which has more to tell where few are treated, and before anybody is.
+
+    Incidents are in it too, so that it is never too small.
+    """
+    bad = before.control_bad + now.control_bad
+    if bad == 0 or before.control_total == 0 or now.control_total == 0:
+        return 0.0, 0.0
+    pooled = bad / (before.control_total + now.control_total)
+    variance = pooled * (1 / before.control_total + 1 / now.control_total)
+    change = now.control_bad / now.control_total - before.control_bad / before.control_total
+    return change**2 / variance, min(bad / INFORMATIVE_EVENTS, 1.0)
 
 
 class Dispersion(_State):
@@ -155,13 +190,16 @@ class Dispersion(_State):
         return (self.phi + 1) / 2
 
     def after(self, bad: int, total: int, control_bad: int, control_total: int, minutes: float) -> "Dispersion":
+        """Nobody has to be treated: control alone tells of bursts too."""
         events, share = bad + control_bad, total / (total + control_total)
-        residual, variance = bad - events * share, events * share * (1 - share)
+        sums = _Sums(
+            residual=bad - events * share,
+            variance=events * share * (1 - share),
+            control_bad=control_bad,
+            control_total=control_total,
+        )
         return Dispersion(
-            blocks=tuple(
-                block.after(residual, variance, length, minutes)
-                for block, length in zip(self.blocks, BLOCKS, strict=True)
-            )
+            blocks=tuple(block.after(sums, length, minutes) for block, length in zip(self.blocks, BLOCKS, strict=True))
         )
 
 

@@ -1,0 +1,100 @@
+"""How bursts of bad events are told from a regression: from the past, quickly, and without being blinded by it."""
+
+import math
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from random import Random
+from statistics import mean, median
+
+import pytest
+
+from rollout.sequential_gate import begin, step
+from rollout.sequential_model import GroupCounts, Interval, SequentialGate
+from rollout.statistics import Dispersion
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+TREATED, CONTROL = 120, 1_080
+"""Requests a minute: 20 a second, a tenth of them treated."""
+BASE = 0.005
+GATE = SequentialGate.model_validate({"kind": "versus_control", "max_difference": "1%"})
+
+
+def poisson(random: Random, expected: float) -> int:
+    """Knuth's product of uniforms; exact, and quick enough for small numbers."""
+    count, product, limit = 0, random.random(), math.exp(-expected)
+    while product > limit:
+        count, product = count + 1, product * random.random()
+    return count
+
+
+def bad(random: Random, expected: float, burst: float) -> int:
+    """Poisson many bursts of geometric size, `expected` bad events in all."""
+    bursts = poisson(random, expected / burst)
+    return sum(1 + int(math.log(random.random()) / math.log(1 - 1 / burst)) if burst > 1 else 1 for _ in range(bursts))
+
+
+def traffic(seed: int, *, onset: int, minutes: int, burst: float = 1.0) -> Iterator[Interval]:
+    """Two points more errors among the treated from `onset` on."""
+    random = Random(seed)  # noqa: S311  (simulated traffic, not a secret)
+    for minute in range(minutes):
+        rate = BASE + (0.02 if minute >= onset else 0.0)
+        yield Interval(
+            end=START + timedelta(minutes=minute + 1),
+            treated=GroupCounts(total=TREATED, bad=min(TREATED, bad(random, TREATED * rate, burst))),
+            control=GroupCounts(total=CONTROL, bad=min(CONTROL, bad(random, CONTROL * BASE, burst))),
+        )
+
+
+def minutes_to_rollback(seed: int, onset: int, burst: float = 1.0) -> float:
+    """From the onset; negative for a false alarm."""
+    state = begin(GATE)
+    for minute, interval in enumerate(traffic(seed, onset=onset, minutes=onset + 240, burst=burst)):
+        state, judgement = step(GATE, state, interval)
+        if judgement.decision == "rollback":
+            return minute + 1 - onset
+    return math.inf
+
+
+def learnt(seed: int, burst: float, minutes: int, *, treated: bool = True) -> float:
+    dispersion = Dispersion()
+    for interval in traffic(seed, onset=minutes, minutes=minutes, burst=burst):
+        counts, control = interval.treated, interval.control
+        assert isinstance(counts, GroupCounts)
+        assert isinstance(control, GroupCounts)
+        of_treated = (counts.bad, counts.total) if treated else (0, 0)
+        dispersion = dispersion.after(*of_treated, control.bad, control.total, 1.0)
+    return dispersion.phi
+
+
+def test_independent_errors_are_known_as_such_within_two_hours() -> None:
+    assert mean(learnt(seed, burst=1, minutes=120) for seed in range(20)) < 1.6
+
+
+@pytest.mark.parametrize("burst", [3.0, 5.0])
+def test_bursts_are_known_with_their_size_within_two_hours(burst: float) -> None:
+    """The variance of bursts of geometric size is 2 * mean - 1 times that of single events."""
+    phi = mean(learnt(seed, burst, minutes=120) for seed in range(20))
+
+    assert 0.8 * (2 * burst - 1) < phi < 1.6 * (2 * burst - 1)
+
+
+def test_control_alone_tells_of_bursts_before_anybody_is_treated() -> None:
+    assert mean(learnt(seed, burst=1, minutes=120, treated=False) for seed in range(20)) < 1.6
+    assert mean(learnt(seed, burst=5, minutes=120, treated=False) for seed in range(20)) > 6
+
+
+@pytest.mark.parametrize("onset", [30, 120, 360])
+def test_a_regression_that_begins_later_does_not_hide_as_noise(onset: int) -> None:
+    from_the_start = median(minutes_to_rollback(seed, onset=0) for seed in range(15))
+    later = median(minutes_to_rollback(seed, onset=onset) for seed in range(15))
+
+    assert 0 < later < 2 * from_the_start
+
+
+@pytest.mark.parametrize("burst", [1.0, 3.0, 5.0])
+def test_no_healthy_half_day_is_taken_back_however_errors_come(burst: float) -> None:
+    for seed in range(6):
+        state = begin(GATE)
+        for interval in traffic(seed, onset=720, minutes=720, burst=burst):
+            state, judgement = step(GATE, state, interval)
+            assert judgement.decision != "rollback", (seed, judgement.reason)
