@@ -59,6 +59,11 @@ def _parser() -> ArgumentParser:
     parser.add_argument("--ingest-delay-seconds", type=float, metavar="S")
     parser.add_argument("--past-traffic-seconds", type=float, metavar="S")
     parser.add_argument("--requests-per-second", type=float, metavar="R")
+    parser.add_argument(
+        "--app-command",
+        metavar="COMMAND",
+        help="run this for every revision and route real requests to it, instead of making traffic up",
+    )
     parser.add_argument("--seed", type=int, metavar="N")
     return parser
 

@@ -1,7 +1,7 @@
 """`google.monitoring.v3.MetricService` on loopback: reading and writing of time series."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from google.cloud.monitoring_v3 import ListTimeSeriesRequest as PublicListRequest
@@ -13,9 +13,9 @@ from sandbox.grpc_service import Method
 from sandbox.metric_descriptors import MetricDescriptors
 from sandbox.paging import offset_of, token_for
 from sandbox.rpc_errors import RpcError, invalid
-from sandbox.synthetic_load import SyntheticLoad
+from sandbox.synthetic_load import LoadSettings
 from sandbox.time_series import Series, point_message
-from sandbox.time_series_filter import parse_filter
+from sandbox.time_series_filter import TimeSeriesFilter, parse_filter
 from sandbox.wire_messages import (
     CreateTimeSeriesRequest,
     Empty,
@@ -30,6 +30,14 @@ _LARGEST_PAGE = 100_000
 _HEADERS = int(PublicListRequest.TimeSeriesView.HEADERS)
 
 
+class SeriesSource(Protocol):
+    """Where the series of the services' own traffic come from."""
+
+    settings: LoadSettings
+
+    def series(self, project: str, wanted: TimeSeriesFilter, start: int, end: int, now: int) -> Iterable[Series]: ...
+
+
 class CloudMonitoring:
     """ListTimeSeries over synthetic and written series, and CreateTimeSeries.
 
@@ -38,7 +46,7 @@ class CloudMonitoring:
 
     def __init__(
         self,
-        load: SyntheticLoad,
+        load: SeriesSource,
         written: WrittenSeries,
         descriptors: MetricDescriptors,
         faults: FaultTable,

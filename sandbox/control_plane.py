@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from sandbox.application_faults import ApplicationFaults
 from sandbox.behaviours import Behaviour, Behaviours
 from sandbox.clock import SandboxClock
 from sandbox.data_plane import DataPlane
@@ -33,6 +34,9 @@ _ABOUT = {
         "GET /faults",
         "DELETE /faults",
         "DELETE /faults/{method}",
+        'PUT /application-faults {"image": …, "error_rate": 0.1, "to": "treated"}',
+        "GET /application-faults",
+        "DELETE /application-faults",
     ],
     "services": "GET /run/{service}/health/{page}, GET /run/{tag}---{service}/health/{page}",
 }
@@ -66,6 +70,7 @@ class ControlPlane:
         clock: SandboxClock,
         install: Install,
         flag_group_of: FlagGroupOf,
+        application_faults: ApplicationFaults | None,
     ) -> None:
         self._services = services
         self._behaviours = behaviours
@@ -74,6 +79,7 @@ class ControlPlane:
         self._clock = clock
         self._install = install
         self._flag_group_of = flag_group_of
+        self._application_faults = application_faults
 
     async def handle(self, request: HttpRequest) -> HttpAnswer:
         segments = request.segments
@@ -86,7 +92,9 @@ class ControlPlane:
                 return await self._on_behaviours(request)
             case (_, "faults"):
                 return self._on_faults(request)
-            case ("GET" | "HEAD", "run"):
+            case (_, "application-faults"):
+                return await self._on_application_faults(request)
+            case ("GET" | "HEAD", "run") if self._application_faults is None:
                 return self._on_run(segments[1:])
         raise HttpError(HTTPStatus.NOT_FOUND, f"{request.method} {request.path} is unknown; GET / says what there is")
 
@@ -147,6 +155,27 @@ class ControlPlane:
             self._faults.reconcile_seconds = _read(_ReconcileFault, body).reconcile_seconds
         else:
             self._faults.put(_read(Fault, body))
+
+    async def _on_application_faults(self, request: HttpRequest) -> HttpAnswer:
+        faults = self._application_faults
+        if faults is None:
+            raise HttpError(
+                HTTPStatus.CONFLICT, "there are no applications here: the traffic is made up, PUT /behaviours steers it"
+            )
+        match request.method:
+            case "PUT":
+                body = _json_object(request)
+                image = body.pop("image", None)
+                if not isinstance(image, str) or not image:
+                    raise HttpError(HTTPStatus.BAD_REQUEST, f"image: must be the name of an image, got {image!r}")
+                await faults.put(image, body)
+            case "DELETE":
+                await faults.clear()
+            case "GET":
+                pass
+            case _:
+                raise _not_allowed(request)
+        return HttpAnswer(HTTPStatus.OK, faults.in_force)
 
     def _on_run(self, segments: tuple[str, ...]) -> HttpAnswer:
         match segments:

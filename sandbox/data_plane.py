@@ -34,9 +34,7 @@ class DataPlane:
         """
         if page not in PAGES:
             raise HttpError(HTTPStatus.NOT_FOUND, f"no health page {page!r}; there are {', '.join(PAGES)}")
-        tag, separator, service = host.rpartition(_TAG_SEPARATOR)
-        record = self._find(service)
-        revision = self._tagged(record, tag) if separator else self._drawn(record)
+        _, revision = self.target(host)
         behaviour = self._behaviours.now(revision.image)
         if behaviour.unhealthy:
             return HttpAnswer(
@@ -46,6 +44,19 @@ class DataPlane:
         score = 1.0 - behaviour.isolation_violation_rate if page in ("isolation", "overall") else 1.0
         status = "ok" if score == 1.0 else "degraded"
         return HttpAnswer(HTTPStatus.OK, {"status": status, "score": score, "revision": revision.short_name})
+
+    def target(self, host: str) -> tuple[ServiceRecord, RevisionRecord]:
+        """The service of a host, and the revision that serves its next request.
+
+        Raises:
+            HttpError: as for `health`.
+        """
+        tag, separator, service = host.rpartition(_TAG_SEPARATOR)
+        record = self._find(service)
+        return record, self._tagged(record, tag) if separator else self._drawn(record)
+
+    def is_tag(self, host: str) -> bool:
+        return _TAG_SEPARATOR in host
 
     def _find(self, service: str) -> ServiceRecord:
         found = [record for record in self._services if record.name.service == service]

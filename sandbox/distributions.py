@@ -1,5 +1,6 @@
 """Distributions: counts per bucket with the sums behind mean and deviation, which add up without loss."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -59,6 +60,16 @@ class Histogram:
     counts: list[int]
     total: float
     squares: float
+
+    @classmethod
+    def empty(cls, layout: BucketLayout) -> "Histogram":
+        return cls(layout, [0] * (len(layout.edges) + 1), 0.0, 0.0)
+
+    def add(self, value: float) -> None:
+        """Note one observation; a value on an edge belongs to the bucket above it."""
+        self.counts[bisect_right(self.layout.edges, value)] += 1
+        self.total += value
+        self.squares += value * value
 
     @property
     def count(self) -> int:

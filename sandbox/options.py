@@ -71,6 +71,7 @@ class SandboxOptions(BaseModel):
     past_traffic_seconds: float = Field(default=3600.0, ge=0.0, description="how long installed services served before")
     requests_per_second: float = Field(default=200.0, ge=0.0)
     seed: int = 0
+    app_command: str | None = Field(default=None, min_length=1, description="what a revision's process runs")
     clock: Clock = utc_clock
 
     @field_validator("grpc", "http")

@@ -6,6 +6,7 @@ client polls, and a client that polls for a reconciliation must see it end.
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -23,6 +24,8 @@ from sandbox.wire_messages import Condition, TrafficTargetStatus, copy_of
 
 _log = logging.getLogger(__name__)
 
+StartProcess = Callable[[ServiceRecord, RevisionRecord], Awaitable[bool]]
+"""Brings a revision up; whether it came to listen."""
 
 _REASONS = {
     grpc.StatusCode.FAILED_PRECONDITION: int(RunCondition.CommonReason.REVISION_FAILED),
@@ -40,7 +43,8 @@ class Reconciler:
         faults: FaultTable,
         clock: SandboxClock,
         seconds: float,
-        data_plane_url: str,
+        data_plane_url: Callable[[], str],
+        start_process: StartProcess,
     ) -> None:
         self._services = services
         self._behaviours = behaviours
@@ -48,6 +52,7 @@ class Reconciler:
         self._clock = clock
         self._seconds = seconds
         self._data_plane_url = data_plane_url
+        self._start_process = start_process
         self._tasks: set[asyncio.Task[None]] = set()
 
     def begin(self, record: ServiceRecord, operation: PendingOperation, minted: RevisionRecord | None) -> None:
@@ -86,7 +91,8 @@ class Reconciler:
     async def _start(self, record: ServiceRecord, revision: RevisionRecord) -> None:
         behaviour = self._behaviours.now(revision.image)
         await self._delay(behaviour.start_seconds)
-        failure = start_failure(revision) if behaviour.fails_to_start else None
+        started = not behaviour.fails_to_start and await self._start_process(record, revision)
+        failure = None if started else start_failure(revision)
         instant = await self._clock.now()
         settle(record, revision, failure, instant)
         self._services.observed(record, instant)
@@ -125,7 +131,7 @@ class Reconciler:
         if routes_failure is None:
             del message.traffic_statuses[:]
             message.traffic_statuses.extend(self._status_of(record, row) for row in message.traffic)
-        message.uri = f"{self._data_plane_url}/run/{record.name.service}"
+        message.uri = f"{self._data_plane_url()}/run/{record.name.service}"
         message.urls[:] = [message.uri]
         message.ingress = message.ingress or 1
         message.observed_generation = message.generation
@@ -141,7 +147,7 @@ class Reconciler:
     def _status_of(self, record: ServiceRecord, row: Any) -> Any:
         status = TrafficTargetStatus(type_=row.type_, revision=row.revision, percent=row.percent, tag=row.tag)
         if row.tag:
-            status.uri = f"{self._data_plane_url}/run/{row.tag}---{record.name.service}"
+            status.uri = f"{self._data_plane_url()}/run/{row.tag}---{record.name.service}"
         return status
 
 

@@ -29,8 +29,9 @@ from sandbox.http_server import HttpServer
 from sandbox.metric_descriptors import MetricDescriptors
 from sandbox.operations import Operations
 from sandbox.options import InstalledService, SandboxOptions
+from sandbox.real_traffic import RealTraffic
 from sandbox.reconciler import Reconciler
-from sandbox.run_services import RunServices, ServiceRecord
+from sandbox.run_services import RevisionRecord, RunServices, ServiceRecord
 from sandbox.synthetic_load import LoadSettings, SyntheticLoad
 from sandbox.written_series import WrittenSeries
 
@@ -56,12 +57,31 @@ class Sandbox:
             LoadSettings(options.sample_period, options.ingest_delay, options.requests_per_second, options.seed),
             self._behaviours,
         )
-        self.services.listen(self._load.observe)
         self._random = Random(options.seed)
+        self._data_plane = DataPlane(self.services, self._behaviours, self._random)
+        self._real: RealTraffic | None = None
+        if options.app_command is None:
+            self.services.listen(self._load.observe)
+        else:
+            self._real = RealTraffic(
+                options.app_command,
+                self.services,
+                self._data_plane,
+                self._load.settings,
+                self._clock,
+                options.redis_url,
+                self._load.flag_group_of,
+            )
         new_id = partial(_random_id, self._random)
         self._operations = Operations(new_id)
         self._reconciler = Reconciler(
-            self.services, self._behaviours, self.faults, self._clock, options.reconcile_seconds, http_url
+            self.services,
+            self._behaviours,
+            self.faults,
+            self._clock,
+            options.reconcile_seconds,
+            lambda: self.services_url,
+            self._start_process,
         )
         self._run = CloudRunServices(
             self.services,
@@ -84,13 +104,24 @@ class Sandbox:
             stack.push_async_callback(http.close)
             sandbox = cls(options, http.url)
             stack.push_async_callback(sandbox._close)
-            for service in options.services:
-                await sandbox.install(service)
             server, sandbox.grpc_target = sandbox._grpc_server()
             await server.start()
             stack.push_async_callback(server.stop, _STOP_GRACE_SECONDS)
+            if sandbox._real is not None:
+                await sandbox._real.open(sandbox.grpc_target)
+                stack.push_async_callback(sandbox._real.close)
+            for service in options.services:
+                await sandbox.install(service)
             await http.serve(sandbox._control_plane().handle)
             yield sandbox
+
+    @property
+    def services_url(self) -> str:
+        """Where the services answer their users: the router's address, or the control plane's for made-up traffic."""
+        return self.http_url if self._real is None else self._real.router.url
+
+    async def _start_process(self, record: ServiceRecord, revision: RevisionRecord) -> bool:
+        return self._real is None or await self._real.start(record, revision)
 
     async def install(self, wanted: InstalledService) -> ServiceRecord:
         """Put a service in place that has been serving for a while; one that is there keeps everything but its flags.
@@ -105,7 +136,11 @@ class Sandbox:
             self._load.serve(wanted.name, since, wanted.flag_group, treated_share)
         if self.services.exists(wanted.name):
             return self.services.get(wanted.name)
-        return self._run.install(wanted.name, wanted.image, since)
+        record = self._run.install(wanted.name, wanted.image, since)
+        first = next(iter(record.revisions.values()))
+        if not await self._start_process(record, first):
+            raise OSError(f"{wanted.name.service}: the command of its revisions did not come to listen")
+        return record
 
     async def follow_flags(self, group: str) -> History[float]:
         """The share of users that the flags of `group` (`ENV:GROUP`) treat, over time.
@@ -126,17 +161,20 @@ class Sandbox:
             self.services,
             self._behaviours,
             self.faults,
-            DataPlane(self.services, self._behaviours, self._random),
+            self._data_plane,
             self._clock,
             self.install,
             lambda record: self._load.flag_group_of(record.name),
+            None if self._real is None else self._real.faults,
         )
 
     def _grpc_server(self) -> tuple[grpc.aio.Server, str]:
         """The server of Google's APIs and the address it is bound to."""
         written = WrittenSeries(self._options.sample_period)
         descriptors = MetricDescriptors(self._load.settings, written)
-        monitoring = CloudMonitoring(self._load, written, descriptors, self.faults, self._clock)
+        monitoring = CloudMonitoring(
+            self._load if self._real is None else self._real.served, written, descriptors, self.faults, self._clock
+        )
         revisions = CloudRunRevisions(self.services, self._operations, self._clock)
         alerts = Alerting(self._clock, self._random)
         server = grpc.aio.server(options=_SERVER_OPTIONS)
