@@ -1,0 +1,183 @@
+"""The judge beside its peers on the same simulated minutes: false rollbacks of healthy rollouts, and delays.
+
+    python -m bench.gates --quick   less than a minute
+    python -m bench.gates           about three quarters of an hour on two cores
+
+A rollout is 48 hours at 10 % and 48 hours at 50 %, judged every minute by the error gate of the shipped plan (+1 point
+against control). Every number is seeded. Ends with 1 where a goal is missed.
+"""
+
+import argparse
+import math
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from scipy.stats import beta  # type: ignore[import-untyped]
+
+from bench.gate_peers import METHODS
+from bench.gate_traffic import DAY, FAMILIES, Family, Minutes, minutes
+from bench.machine import machine
+from rollout.sequential_gate import begin, step
+from rollout.sequential_model import GroupCounts, Interval, SequentialGate
+
+OURS = "this judge"
+START = datetime(2026, 1, 1, tzinfo=UTC)
+GATE = SequentialGate.model_validate({"kind": "versus_control", "max_difference": "1%", "title": "Errors"})
+RATES = (1.0, 20.0, 500.0)
+AFTER_AN_ONSET = 600
+"""Minutes for which a regression is looked for; what takes longer is missed."""
+FALSE_ROLLBACKS_AT_MOST = 0.01
+GOALS = {"steady": (8.0, 20.0), "bursts": (20.0, 60.0)}
+"""Median and 95th percentile of minutes to a rollback, +2 points at 20 requests/s and 10 %."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One simulated stretch. Without an `onset` (in minutes) it is healthy."""
+
+    family: Family
+    per_second: float
+    length: int
+    second_half: float
+    excess: float = 0.0
+    onset: int = 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.gates", description="The judge beside its peers.")
+    parser.add_argument("--quick", action="store_true", help="a few half-days instead of hundreds of whole rollouts")
+    parser.add_argument("--trials", type=int, default=300, help="rollouts per kind of traffic in a full run (300)")
+    arguments = parser.parse_args()
+    quick: bool = arguments.quick
+    console = Console(width=120)
+    console.print(f"Machine: {machine()}")
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
+        kept = [
+            _delays(console, pool, quick=quick),
+            _false_rollbacks(console, pool, quick=quick, trials=arguments.trials),
+        ]
+    return 0 if all(kept) else 1
+
+
+def _false_rollbacks(console: Console, pool: ProcessPoolExecutor, *, quick: bool, trials: int) -> bool:
+    count, length = (8, DAY // 2) if quick else (trials, 4 * DAY)
+    what = "half-days at 10 %" if quick else "whole rollouts (48 h at 10 %, 48 h at 50 %)"
+    columns = [f"{family.name} {rate:g}/s" for family in FAMILIES for rate in RATES]
+    worst = dict.fromkeys([OURS, *METHODS], 0.0)
+    upper = 0.0
+    table = Table("healthy traffic", *[OURS, *METHODS], title=f"rolled back, of {count} healthy {what}, in %")
+    for family in FAMILIES:
+        for rate in RATES:
+            trial = Trial(family, rate, length, second_half=0.1 if quick else 0.5)
+            shares = _rolled_back(_run(pool, trial, count))
+            upper = max(upper, _upper_limit(round(shares[OURS] * count), count))
+            worst = {name: max(share, shares[name]) for name, share in worst.items()}
+            table.add_row(f"{family.name}, {rate:g}/s", *(f"{shares[name] * 100:.1f}" for name in worst))
+    table.add_row("worst", *(f"{share * 100:.1f}" for share in worst.values()))
+    console.print(table)
+    kept = upper <= FALSE_ROLLBACKS_AT_MOST
+    enough = "" if kept or not quick else " (too few trials to tell; the full run has enough)"
+    console.print(
+        f"goal: upper 95 % limit at most {FALSE_ROLLBACKS_AT_MOST:.0%} in each of {len(columns)} cells; "
+        f"largest {upper:.2%}: {_word(kept)}{enough}\n"
+    )
+    return kept or quick
+
+
+def _delays(console: Console, pool: ProcessPoolExecutor, *, quick: bool) -> bool:
+    count = 12 if quick else 150
+    onsets = (0, 120) if quick else (0, 120, 720, 2400)
+    kept = True
+    for family in (FAMILIES[0], FAMILIES[2], FAMILIES[4]):
+        table = Table(
+            "regression",
+            *[OURS, *METHODS],
+            title=f"minutes to a rollback, {family.name}, 20/s, 10 %: median / 95 % (missed)",
+        )
+        at_first: float | None = None
+        for excess in (0.02,) if quick else (0.01, 0.02, 0.05):
+            for onset in onsets:
+                trial = Trial(family, 20.0, onset + AFTER_AN_ONSET, 0.1, excess, onset)
+                delays = _delays_of(_run(pool, trial, count), onset)
+                table.add_row(f"+{excess * 100:g} points at {onset / 60:g} h", *(_in_words(delays[n]) for n in delays))
+                if excess == 0.02 and family.name in GOALS:  # noqa: PLR2004  (the regression of the goals)
+                    ours = delays[OURS]
+                    middle, late = float(np.median(ours)), float(np.quantile(ours, 0.95))
+                    at_first = middle if at_first is None else at_first
+                    goal = GOALS[family.name]
+                    met = (middle <= goal[0] and late <= goal[1]) if onset == 0 else middle <= 2 * at_first
+                    said = (
+                        f"median ≤ {goal[0]:g}, 95 % ≤ {goal[1]:g}" if onset == 0 else "median within twice that at 0 h"
+                    )
+                    console.print(f"goal: {family.name}, +2 points at {onset / 60:g} h: {said}: {_word(met)}")
+                    kept &= met
+        console.print(table)
+    return kept
+
+
+def _run(pool: ProcessPoolExecutor, trial: Trial, count: int) -> list[Mapping[str, int | None]]:
+    return list(pool.map(_decisions, [trial] * count, range(count), chunksize=2))
+
+
+def _decisions(trial: Trial, seed: int) -> Mapping[str, int | None]:
+    """By method: the minute at which it rolls back."""
+    at = np.arange(trial.length)
+    shares = np.where(at < trial.length / 2, 0.1, trial.second_half)
+    excess = np.where((at >= trial.onset) & (trial.excess > 0), trial.excess, 0.0)
+    name = [ord(letter) for letter in trial.family.name]
+    random = np.random.default_rng([seed, *name, int(trial.per_second * 10), int(trial.excess * 1e4), trial.onset])
+    data = minutes(random, trial.family, per_second=trial.per_second, shares=shares, excess=excess)
+    return {OURS: _ours(data), **{method: decide(data) for method, decide in METHODS.items()}}
+
+
+def _ours(data: Minutes) -> int | None:
+    state = begin(GATE)
+    for minute in range(len(data.treated)):
+        interval = Interval(
+            end=START + timedelta(minutes=minute + 1),
+            treated=GroupCounts(total=int(data.treated[minute]), bad=int(data.treated_bad[minute])),
+            control=GroupCounts(total=int(data.control[minute]), bad=int(data.control_bad[minute])),
+        )
+        state, judgement = step(GATE, state, interval)
+        if judgement.decision == "rollback":
+            return minute + 1
+    return None
+
+
+def _rolled_back(outcomes: Sequence[Mapping[str, int | None]]) -> dict[str, float]:
+    return {name: sum(one[name] is not None for one in outcomes) / len(outcomes) for name in outcomes[0]}
+
+
+def _delays_of(outcomes: Sequence[Mapping[str, int | None]], onset: int) -> dict[str, list[float]]:
+    """Minutes from the onset; infinite where it was missed. A rollback before the onset is no detection: negative."""
+    return {name: [math.inf if (at := one[name]) is None else at - onset for one in outcomes] for name in outcomes[0]}
+
+
+def _in_words(delays: Sequence[float]) -> str:
+    early = sum(delay <= 0 for delay in delays)
+    true = sorted(delay for delay in delays if delay > 0)
+    if not true:
+        return f"all {early} early"
+    missed = sum(math.isinf(delay) for delay in true)
+    middle, late = np.quantile(true, [0.5, 0.95], method="higher")
+    notes = [f"{missed / len(delays):.0%} missed"] * bool(missed) + [f"{early / len(delays):.0%} early"] * bool(early)
+    return f"{middle:.0f} / {late:.0f}".replace("inf", "–") + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _upper_limit(events: int, trials: int) -> float:
+    """The largest probability with which so few events are no surprise at 95 % (Clopper and Pearson)."""
+    return float(beta.ppf(0.95, events + 1, trials - events))
+
+
+def _word(kept: bool) -> str:
+    return "[green]met[/green]" if kept else "[red]missed[/red]"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
