@@ -68,7 +68,7 @@ def weigh(
 ) -> tuple[SequentialState, Judgement]:
     """The gate's state and judgement after one more interval; an interval that is in the state already adds nothing.
 
-    A healthy source without anybody to judge is IDLE and leaves the state alone. Data that cannot be judged are ERROR.
+    A healthy source without anybody to judge is IDLE and adds no evidence. Data that cannot be judged are ERROR.
     """
     try:
         interval = interval_of(question, gate, measured.interval, measured.end)
@@ -76,6 +76,9 @@ def weigh(
         return state, _judgement(name, gate, measured, None, _Ruling(Verdict.ERROR, str(problem)))
     reading = _reading(gate, measured)
     if (absent := _nobody(gate, measured)) is not None:
+        if interval.treated is None and interval.control is not None:
+            # Control alone tells how errors come together; that nobody is treated is no missing data.
+            state = step(question.asks, state, interval)[0].model_copy(update={"missing_in_a_row": 0})
         known = _ruling(gate, question, state, _standing(question, state))
         ruling = known if known.verdict in (Verdict.SUSPECT, Verdict.FAIL) else absent
         return state, _judgement(name, gate, measured, reading, ruling)

@@ -225,6 +225,16 @@ class TestNobodyAndNothing:
         assert {judgement.verdict for judgement in judged[1:-1]} == {Verdict.IDLE}
         assert judged[-1].verdict is Verdict.PASS
 
+    def test_an_idle_night_teaches_how_control_errors_come_together_and_nothing_else(self) -> None:
+        before, _ = soaked(ERRORS, [healthy()] * 30)
+        bursts = [control(counts(10_800, 360 if number % 7 == 0 else 0)) for number in range(300)]
+
+        after, _ = soaked(ERRORS, [*[healthy()] * 30, *bursts])
+
+        (known,), (learnt,) = before.states["g"].keys, after.states["g"].keys
+        assert learnt.dispersion.burst > known.dispersion.burst
+        assert learnt.model_copy(update={"dispersion": known.dispersion}) == known
+
     def test_idleness_does_not_hide_a_suspicion(self) -> None:
         _, judged = soaked(ERRORS, [*[healthy(bad=8)] * 600, control(counts(900))])
 
