@@ -4,6 +4,7 @@ import typer
 
 from starter import (
     control_commands,
+    doctor_commands,
     emergency_commands,
     flag_commands,
     gate_commands,
@@ -35,6 +36,7 @@ app.add_typer(gate_commands.app, name="gates", rich_help_panel="Look")
 app.command("start", rich_help_panel="Roll out")(start_command.start)
 app.command("status", rich_help_panel="Look")(status_commands.status)
 app.command("list", rich_help_panel="Look")(status_commands.list_rollouts)
+app.command("doctor", rich_help_panel="Look")(doctor_commands.doctor)
 app.command("pause", rich_help_panel="Decide")(control_commands.pause)
 app.command("resume", rich_help_panel="Decide")(control_commands.resume)
 app.command("approve", rich_help_panel="Decide")(control_commands.approve)

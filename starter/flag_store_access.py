@@ -42,7 +42,7 @@ async def stores_meant(redis: Redis, environment: str | None, group: str | None)
     Raises:
         CommandEnds: there is no such group, or several environments to choose from.
     """
-    known = [environment] if environment is not None else await _environments(redis)
+    known = [environment] if environment is not None else await environments(redis)
     found = {name: [group_ for group_ in await groups_of(redis, name) if group in (None, group_)] for name in known}
     meant = {name: groups for name, groups in found.items() if groups}
     if not meant:
@@ -84,7 +84,8 @@ def recorded_anchors(group: str, safety: SafetyState) -> list[ServiceAnchor]:
         raise DamagedStore(f"the anchors of {group} cannot be read: {failure}") from failure
 
 
-async def _environments(redis: Redis) -> list[str]:
+async def environments(redis: Redis) -> list[str]:
+    """Every environment in which a group ever began, by name."""
     prefix, suffix = _ANY.split("*")
     keys = [str(key) async for key in redis.scan_iter(match=_ANY)]
     return sorted(key.removeprefix(prefix).removesuffix(suffix) for key in keys)

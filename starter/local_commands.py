@@ -42,7 +42,16 @@ def local(
 
 
 def sandbox(context: typer.Context) -> None:
-    """Run the sandbox alone: Google's APIs on loopback. Takes the options of `python -m sandbox`; try -- --help."""
+    """Run the sandbox alone: Google's APIs on loopback. Takes the options of `python -m sandbox`; try -- --help.
+
+    `rollout sandbox fault IMAGE NAME=VALUE …` makes the applications of a running one fail; `fault` alone says which
+    do, `fault --clear` ends it.
+    """
+    if context.args[:1] == ["fault"]:
+        from starter.sandbox_commands import fault
+
+        typer.echo(fault(context.args[1:]))
+        return
     _run_module("sandbox", context.args)
 
 
