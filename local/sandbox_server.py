@@ -1,6 +1,7 @@
 """The sandbox as a child process: Google's APIs on loopback, driven by its own flags on the command line."""
 
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from local.ports import LOOPBACK, free_port
 from rollout.plan import RolloutPlan
 
 CHECKOUT = Path(__file__).parents[1]
+SAMPLE_APP = f"{shlex.quote(sys.executable)} -m sample_app"
 STABLE_IMAGE = "example/{service}:1"
 
 
@@ -34,6 +36,8 @@ class SandboxOptions:
     timing: SandboxTiming = field(default_factory=SandboxTiming)
     etag: str = "ignore"
     inflight: str = "supersede"
+    app_command: str | None = None
+    """Runs for every revision, with real requests routed to it; without it the traffic is made up."""
 
 
 def services_of(plans: Sequence[RolloutPlan]) -> list[str]:
@@ -75,6 +79,7 @@ class SandboxServer:
             *("--ingest-delay-seconds", str(timing.ingest_delay_seconds)),
             *("--reconcile-seconds", str(timing.reconcile_seconds)),
             *("--requests-per-second", str(timing.requests_per_second)),
+            *(() if options.app_command is None else ("--app-command", options.app_command)),
             *(part for service in options.services for part in ("--service", service)),
         ]
         process = ChildProcess.start(

@@ -67,6 +67,7 @@ class LocalStack:
         timing: SandboxTiming | None = None,
         etag: str = "ignore",
         inflight: str = "supersede",
+        app_command: str | None = None,
         started: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.directory = directory
@@ -76,6 +77,7 @@ class LocalStack:
         self._plans = plans
         self._timing = timing or SandboxTiming()
         self._profiles = (etag, inflight)
+        self._app_command = app_command
         self._started = started
         self._leaving = ExitStack()
 
@@ -94,7 +96,9 @@ class LocalStack:
             leaving.callback(self._stop_temporal)
             self._started(f"Temporal at {self.temporal.address}, its Web UI at {self.temporal.ui_url}")
             etag, inflight = self._profiles
-            self._sandbox_options = SandboxOptions(self.redis.url, services, self._timing, etag, inflight)
+            self._sandbox_options = SandboxOptions(
+                self.redis.url, services, self._timing, etag, inflight, self._app_command
+            )
             self.sandbox = SandboxServer.start(self.directory / "sandbox", self._sandbox_options)
             leaving.callback(self._stop_sandbox)
             self._started(f"Sandbox at {self.sandbox.url}, its Google APIs at {self.sandbox.google_endpoint}")
