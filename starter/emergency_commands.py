@@ -33,8 +33,10 @@ def emergency_rollback(
     command does all of it itself, at once with --direct. It prints a `gcloud` line for what it could not do; a rollout
     that runs sees the kill switch and settles as rolled back.
     """
+    from config.settings import SettingsError
     from config.temporal import TemporalUnreachable
     from starter.emergency import NobodyActs
+    from starter.outcome import failed
     from starter.session import in_session
     from starter.terminal import warn
 
@@ -45,7 +47,11 @@ def emergency_rollback(
             warn(f"{failure}\nDoing it from here, on the flag store and Cloud Run themselves:")
         else:
             return
-    _break_the_glass(environment, rollout, by, reason, json=json)
+    try:
+        _break_the_glass(environment, rollout, by, reason, json=json)
+    except SettingsError as unset:
+        # Nothing is wrong with what was typed, and nothing was taken back.
+        raise failed(f"NOT DONE: {unset}") from unset
 
 
 def _break_the_glass(environment: str | None, given: str | None, by: str, reason: str, *, json: bool) -> None:
