@@ -18,8 +18,9 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: setup
 	$(BIN)/python -m local.demo
 
+# Files side by side: most of the time servers are waited for.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 check: setup
 	$(BIN)/ruff check .
