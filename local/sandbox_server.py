@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
+
 from config.settings import inherited_environment
 from local.child_process import ChildProcess
 from local.ports import LOOPBACK, free_port
@@ -99,6 +101,15 @@ class SandboxServer:
     @property
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.http_port}"
+
+    def service_urls(self) -> list[str]:
+        """Where its services answer their users, in no particular order.
+
+        Raises:
+            httpx.HTTPError: it does not answer.
+        """
+        answer = httpx.get(f"{self.url}/services").raise_for_status()
+        return [service["uri"] for service in answer.json()]
 
     @property
     def pid(self) -> int:

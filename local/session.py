@@ -6,14 +6,20 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from local.background_users import BackgroundUsers, in_words
+from local.sandbox_server import SAMPLE_APP
 from local.stack import PLANS, LocalStack
 from starter.plan_file import load_plan
 
 LOOK_AFTER_PARTS_SECONDS = 1.0
 
 
-def run_until_told_to_stop(directory: Path, *, worker: bool, plans: Sequence[Path] | None, fresh: bool) -> None:
+def run_until_told_to_stop(
+    directory: Path, *, worker: bool, plans: Sequence[Path] | None, fresh: bool, real_traffic: bool
+) -> None:
     """Start everything, say what can be done with it, and stay until SIGINT or SIGTERM.
+
+    With `real_traffic` revisions are processes of the sample application, and simulated users ask them all the time.
 
     Raises:
         DirectoryInUse: another local stack has this directory.
@@ -24,11 +30,17 @@ def run_until_told_to_stop(directory: Path, *, worker: bool, plans: Sequence[Pat
     for told in (signal.SIGINT, signal.SIGTERM):
         signal.signal(told, lambda *_: stop.set())
     chosen = plans or PLANS
-    with LocalStack(directory, worker=worker, plans=chosen, fresh=fresh, started=_say) as stack:
-        _say(_what_now(stack, chosen[0]))
-        told_of: set[int] = set()
-        while not stop.wait(LOOK_AFTER_PARTS_SECONDS):
-            _tell_of_ended(stack, told_of)
+    application = SAMPLE_APP if real_traffic else None
+    with LocalStack(
+        directory, worker=worker, plans=chosen, fresh=fresh, app_command=application, started=_say
+    ) as stack:
+        with BackgroundUsers(stack.sandbox.service_urls() if real_traffic else []) as users:
+            _say(_what_now(stack, chosen[0]))
+            told_of: set[int] = set()
+            while not stop.wait(LOOK_AFTER_PARTS_SECONDS):
+                _tell_of_ended(stack, told_of)
+        if real_traffic:
+            _say(in_words(users.tallies))
         _say("Stopping everything …")
     _say("Nothing is left running.")
 

@@ -30,6 +30,14 @@ def local(
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin with empty data instead of what is kept.")] = False,
+    real_traffic: Annotated[
+        bool,
+        typer.Option(
+            "--real-traffic",
+            help="Run a sample application for every revision, with some twenty real requests a second; otherwise "
+            "the users are made up, and many more.",
+        ),
+    ] = False,
 ) -> None:
     """Run everything a rollout needs on this machine: Temporal with its Web UI, Redis, the sandbox and a worker.
 
@@ -38,7 +46,7 @@ def local(
     """
     from local.session import run_until_told_to_stop
 
-    run_until_told_to_stop(directory, worker=with_worker, plans=plan or None, fresh=fresh)
+    run_until_told_to_stop(directory, worker=with_worker, plans=plan or None, fresh=fresh, real_traffic=real_traffic)
 
 
 def sandbox(context: typer.Context) -> None:

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -200,3 +201,22 @@ def test_rollout_local_killed_at_once_takes_its_children_with_it(
     assert all(runs(pid) for pid in processes)
     local_command.kill()
     assert eventually(lambda: not any(runs(pid) for pid in processes))
+
+
+def test_rollout_local_with_real_traffic_says_at_the_end_what_its_users_met(tmp_path: Path) -> None:
+    directory = tmp_path / "local"
+    options = ["--no-worker", "--real-traffic", "--dir", str(directory)]
+    command = [sys.executable, "-m", "starter", "local", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
+        assert eventually((directory / "local.env").exists)
+        sandbox = shell_environment(directory / "local.env")["ROLLOUT_SANDBOX_URL"]
+        services = {service["name"]: service["uri"] for service in httpx.get(f"{sandbox}/services").json()}
+        answers = [httpx.get(f"{uri}/work", headers={"X-User": "a-person"}) for uri in services.values()]
+        process.send_signal(signal.SIGTERM)
+        printed, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert [answer.json()["group"] for answer in answers] == ["control"] * len(services)
+    assert re.search(
+        r"^\d+ requests were served \(0 of them .*\), 0 were lost; \d+ events arrived, 0 were", printed, re.MULTILINE
+    )
+    assert process.returncode == 0
