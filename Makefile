@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup demo test check format lock clean
+.PHONY: setup demo chaos test check format lock clean
 
 setup: $(INSTALLED)
 
@@ -17,6 +17,11 @@ $(INSTALLED): requirements.lock pyproject.toml
 
 demo: setup
 	$(BIN)/python -m local.demo
+
+# A hundred rollouts whose servers are killed at random moments; `make chaos RUNS=10` for fewer.
+RUNS ?= 100
+chaos: setup
+	$(BIN)/python -m chaos --runs $(RUNS)
 
 # Files side by side: most of the time servers are waited for.
 test: setup
