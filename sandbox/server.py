@@ -110,6 +110,8 @@ class Sandbox:
             if sandbox._real is not None:
                 await sandbox._real.open(sandbox.grpc_target)
                 stack.push_async_callback(sandbox._real.close)
+                # Nothing may start a process any more once those that run are being stopped.
+                stack.push_async_callback(sandbox._reconciler.close)
             for service in options.services:
                 await sandbox.install(service)
             await http.serve(sandbox._control_plane().handle)
