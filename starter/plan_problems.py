@@ -65,8 +65,14 @@ class Problem:
 
 def problems_of(refused: ValidationError, document: Node) -> list[Problem]:
     """All problems of a plan that did not validate, in the order of their lines."""
-    found = [problem for error in refused.errors() for problem in _problems(error, document)]
+    errors = [error for error in refused.errors() if not _only_follows(error)]
+    found = [problem for error in errors for problem in _problems(error, document)]
     return sorted(found, key=lambda problem: problem.line)
+
+
+def _only_follows(error: ErrorDetails) -> bool:
+    """Whether a list seems too short only because its entries are wrong, which each of them is told to be."""
+    return error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]
 
 
 def _problems(error: ErrorDetails, document: Node) -> Iterator[Problem]:

@@ -238,6 +238,15 @@ def test_everything_that_is_wrong_is_told_at_once_in_the_order_of_the_file() -> 
     assert found[0] == "7: services.shop.region: must not be empty (given: '')"
 
 
+def test_a_list_whose_entries_are_all_wrong_is_not_called_empty() -> None:
+    found = messages(small_plan().replace("soak: 1h", "soak: -1h"))
+    assert [line.split(":")[:2] for line in found] == [
+        ["56", " stages[dark].soak"],
+        ["60", " stages[staff].soak"],
+        ["64", " stages[everybody].soak"],
+    ]
+
+
 def test_rules_between_parts_are_all_told_at_once() -> None:
     text = small_plan().replace("gates: [errors]", "gates: [a, b]").replace("metric: requests", "metric: c")
     assert [line.split(" ")[1] for line in messages(text)] == [
