@@ -81,6 +81,11 @@ class Observation(BaseModel):
         """Whether the rollout came to an end of its own, and was not terminated or timed out under way."""
         return self.execution == "completed"
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether it was ended from outside: whatever it exposed may still be exposed, and nobody watches it."""
+        return not self.is_open and not self.ended_by_itself
+
 
 def workflow_id_of(given: str) -> str:
     """`request-isolation` and `rollout/request-isolation` are the same rollout."""

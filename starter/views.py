@@ -20,7 +20,7 @@ from rollout.wording import (
     standing_in_words,
     worst_first,
 )
-from starter.rollouts import Observation, newest
+from starter.rollouts import Observation, name_of, newest
 
 BAR_WIDTH = 20
 TIMELINE_TAIL = 6
@@ -51,9 +51,10 @@ _EVENT_STYLES = {"rollback": "red", "failure": "red", "hold": "yellow", "gate": 
 def rollout_view(observation: Observation, link: str | None) -> RenderableType:
     """Everything a person wants to see of one rollout."""
     progress = newest(observation)
+    warning = [_abandoned(observation)] if observation.is_abandoned else []
     if progress is None:
-        return _without_a_worker(observation, link)
-    parts: list[RenderableType] = [_heading(progress, link), _stages(progress)]
+        return Group(*_spaced([*warning, _without_a_worker(observation, link)]))
+    parts: list[RenderableType] = [*warning, _heading(progress, link), _stages(progress)]
     if progress.current.judgements:
         parts.append(_gates(progress.current))
     if progress.traffic:
@@ -105,6 +106,16 @@ def plan_view(plan: RolloutPlan) -> RenderableType:
 
 def _spaced(parts: Iterable[RenderableType]) -> list[RenderableType]:
     return [piece for part in parts for piece in (part, Text())][:-1]
+
+
+def _abandoned(observation: Observation) -> Text:
+    name = name_of(observation.workflow_id)
+    ended = observation.execution.replace("_", " ")
+    return Text(
+        f"The workflow of {name} is {ended}: nobody watches what it may still expose. `rollout doctor` tells what it "
+        f"owns, `rollout emergency-rollback {name} --reason …` takes it back.",
+        "bold red",
+    )
 
 
 def _heading(progress: RolloutProgress, link: str | None) -> Text:

@@ -51,6 +51,7 @@ def test_a_rollout_that_somebody_terminated_is_found_with_what_to_do(
 
     asyncio.run(terminate())
 
+    assert "The workflow of quick is terminated: nobody watches" in command("status", "quick").out
     examined = command("doctor")
     assert examined.code == 1
     assert "bad  owner quick: owns flags or services and does not run" in examined.out

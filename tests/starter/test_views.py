@@ -57,6 +57,24 @@ def test_a_rollout_is_shown_with_its_stages_gates_traffic_and_timeline() -> None
     assert lines[-1] == "11:59:00 flags    features are on for 10% (kim)"
 
 
+@pytest.mark.parametrize("progress", [in_canary(), None], ids=["with its record", "without a worker"])
+@pytest.mark.parametrize("execution", ["terminated", "timed_out"])
+def test_a_rollout_that_was_ended_from_outside_is_named_with_what_to_do(
+    execution: str, progress: RolloutProgress | None
+) -> None:
+    seen = observation(progress).model_copy(update={"execution": execution})
+    first = " ".join(shown(seen)[:2])
+    assert f"is {execution.replace('_', ' ')}: nobody watches what it may still expose" in first
+    assert "`rollout doctor`" in first
+    assert "`rollout emergency-rollback request-isolation --reason …`" in first
+
+
+@pytest.mark.parametrize("execution", ["running", "completed"])
+def test_a_rollout_that_runs_or_ended_by_itself_is_not_called_unwatched(execution: str) -> None:
+    seen = observation(in_canary()).model_copy(update={"execution": execution})
+    assert not any("nobody watches" in line for line in shown(seen))
+
+
 def test_what_the_watch_found_meanwhile_is_shown_in_place_of_the_last_transition() -> None:
     progress = newest(observation(in_canary(), beat(13 * HOUR)))
     assert progress is not None
