@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from activities.flag_access import Flags
-from rollout.drift import DRIFT, judge_drift, lost_by_the_store
+from rollout.drift import judge_drift, judge_taken_back, lost_by_the_store
 from rollout.flags import FlagSnapshot
 from rollout.gate_judgement import judge_probe
 from rollout.gates import ProbeGate
@@ -66,7 +66,8 @@ class Surroundings:
             if isinstance(bound.gate, ProbeGate):
                 url = f"{bound.base_url}{bound.gate.path}"
                 found[name] = await self._ask_endpoint(name, bound.gate, url, as_of)
-        found[DRIFT] = await self._drift(request, snapshot, as_of)
+        for judgement in await self._changed_by_others(request, snapshot, as_of):
+            found[judgement.gate] = judgement
         return found
 
     async def _ask_endpoint(self, name: str, gate: ProbeGate, url: str, as_of: datetime) -> Judgement:
@@ -85,10 +86,15 @@ class Surroundings:
         measured = float(number) if isinstance(number, int | float) and not isinstance(number, bool) else None
         return judge_probe(name, gate, status=answer.status, field=measured, as_of=as_of)
 
-    async def _drift(self, request: WatchRequest, snapshot: FlagSnapshot | str, as_of: datetime) -> Judgement:
-        wanted = request.expected.traffic
-        splits = await asyncio.gather(*(self._split(expected) for expected in wanted))
-        return judge_drift(request.expected, snapshot, list(zip(wanted, splits, strict=True)), as_of)
+    async def _changed_by_others(
+        self, request: WatchRequest, snapshot: FlagSnapshot | str, as_of: datetime
+    ) -> list[Judgement]:
+        expected, wanted = request.expected, request.expected.traffic
+        splits = await asyncio.gather(*(self._split(one) for one in wanted))
+        traffic = list(zip(wanted, splits, strict=True))
+        taken_back = judge_taken_back(expected, snapshot, traffic, as_of)
+        drift = judge_drift(expected, snapshot, traffic, as_of)
+        return [drift] if taken_back is None else [drift, taken_back]
 
     async def _split(self, wanted: ExpectedTraffic) -> TrafficSplit | str:
         try:

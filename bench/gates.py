@@ -1,7 +1,7 @@
 """The judge beside its peers on the same simulated minutes: false rollbacks of healthy rollouts, and delays.
 
     python -m bench.gates --quick   less than a minute
-    python -m bench.gates           about three quarters of an hour on two cores
+    python -m bench.gates           more than an hour on two cores
 
 A rollout is 48 hours at 10 % and 48 hours at 50 %, judged every minute by the error gate of the shipped plan (+1 point
 against control). Every number is seeded. Ends with 1 where a goal is missed.

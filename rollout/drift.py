@@ -8,8 +8,8 @@ from rollout.traffic import TrafficSplit
 from rollout.verdict import Judgement, Verdict
 from rollout.watch import Expected, ExpectedTraffic
 
-DRIFT = "drift"
-"""The name under which drift appears among the gates' judgements."""
+DRIFT, TAKEN_BACK = "drift", "taken_back"
+"""The names under which drift, and a rollback by somebody else's hand, appear among the gates' judgements."""
 
 
 def judge_drift(
@@ -34,6 +34,38 @@ def judge_drift(
         reason=reason,
         value=f"{len(different)} foreign" if different else "none",
         limit="none",
+        as_of=as_of,
+    )
+
+
+def judge_taken_back(
+    expected: Expected,
+    snapshot: FlagSnapshot | str,
+    traffic: Sequence[tuple[ExpectedTraffic, TrafficSplit | str]],
+    as_of: datetime,
+) -> Judgement | None:
+    """Whether somebody took the rollout back by hand: every flag off, or all traffic where it was before.
+
+    That is a rollback in every way but the rest of it: the other half, the kill switch, the record.
+    """
+    done = []
+    exposed = [flag for flag, wanted in expected.flags.items() if wanted.exposure != "off"]
+    if exposed and isinstance(snapshot, FlagSnapshot):
+        now = [snapshot.flags.get(flag) for flag in expected.flags]
+        if all(shown is not None and shown.exposure == "off" for shown in now):
+            done.append("every flag was turned off")
+    anchored = [(wanted.split, wanted.anchor, split) for wanted, split in traffic if wanted.anchor is not None]
+    moved = any(set_by_us.shares != anchor.shares for set_by_us, anchor, _ in anchored)
+    if moved and all(isinstance(now, TrafficSplit) and now.shares == anchor.shares for _, anchor, now in anchored):
+        done.append("the traffic was given back to what served before")
+    if not done:
+        return None
+    return Judgement(
+        gate=TAKEN_BACK,
+        verdict=Verdict.FAIL,
+        reason=f"somebody else took the rollout back by hand: {' and '.join(done)}",
+        value=", ".join(done),
+        limit="nobody",
         as_of=as_of,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from rollout.drift import DRIFT
+from rollout.drift import DRIFT, TAKEN_BACK
 from rollout.gates import can_be_conclusive
 from rollout.interval_judgement import Answers, has_data, judge_interval
 from rollout.look_ahead import Visibility, failed_ahead
@@ -129,7 +129,11 @@ def _rolling_back(request: WatchRequest, judgements: Iterable[Judgement]) -> tup
 def _recorded(
     request: WatchRequest, soak: SoakState, end: datetime, found: Mapping[str, Judgement]
 ) -> tuple[SoakState, WorthTelling | None]:
-    page_after = {DRIFT: DRIFT_PAGE_AFTER, **{name: bound.gate.page_after for name, bound in request.gates.items()}}
+    page_after = {
+        DRIFT: DRIFT_PAGE_AFTER,
+        TAKEN_BACK: DRIFT_PAGE_AFTER,
+        **{name: bound.gate.page_after for name, bound in request.gates.items()},
+    }
     counted = counts(end, soak.interval, request.suspensions)
     actions = _actions(request)
     for name in request.waived:
@@ -140,4 +144,4 @@ def _recorded(
 
 
 def _actions(request: WatchRequest) -> dict[str, Action]:
-    return {DRIFT: "hold", **{name: bound.gate.action for name, bound in request.gates.items()}}
+    return {DRIFT: "hold", TAKEN_BACK: "rollback", **{name: bound.gate.action for name, bound in request.gates.items()}}

@@ -28,6 +28,8 @@ BLOCKS = (1, 5, 15)
 """Lengths in intervals over which bursts are looked for. A longer one learns so late that caution lasts for hours."""
 PRIOR_PHI, PRIOR_WEIGHT = 3.0, 2.0
 HEAVIEST_BLOCK, LARGEST_TERM = 4.0, 25.0
+DIGITS = 6
+"""Of what is kept about bursts: an estimate needs no more, and the state has to stay small."""
 INFORMATIVE_EVENTS = 4
 """Bad events in two blocks of control from which on their disagreement counts as one whole observation."""
 HALF_LIFE_MINUTES = 1440.0
@@ -108,8 +110,8 @@ class _Sums(_State):
 
     def plus(self, other: "_Sums") -> "_Sums":
         return _Sums(
-            residual=self.residual + other.residual,
-            variance=self.variance + other.variance,
+            residual=round(self.residual + other.residual, DIGITS),
+            variance=round(self.variance + other.variance, DIGITS),
             control_bad=self.control_bad + other.control_bad,
             control_total=self.control_total + other.control_total,
         )
@@ -141,7 +143,11 @@ class _Block(_State):
             for measure in (_treated_term, _control_term):
                 term, counted = measure(self.finished[0], self.filling)
                 weighted, weight = weighted + counted * min(term, LARGEST_TERM), weight + counted
-        return _Block(finished=(*self.finished, self.filling)[-2:], weighted=weighted, weight=weight)
+        return _Block(
+            finished=(*self.finished, self.filling)[-2:],
+            weighted=round(weighted, DIGITS),
+            weight=round(weight, DIGITS),
+        )
 
 
 def _treated_term(before: _Sums, now: _Sums) -> tuple[float, float]:

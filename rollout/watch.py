@@ -28,8 +28,11 @@ class BoundGate(_Frozen):
 
 
 class ExpectedTraffic(_Frozen):
+    """`anchor` is what a rollback returns to."""
+
     service: ServiceRef
     split: TrafficSplit
+    anchor: TrafficSplit | None = None
 
 
 class Expected(_Frozen):

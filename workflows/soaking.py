@@ -15,6 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.gate_watch import GateWatchActivities
     from rollout import exposure as exposures
     from rollout.binding import bind_gates
+    from rollout.drift import TAKEN_BACK
     from rollout.plan_parts import Stage
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.watch import Expected, ExpectedTraffic, WatchReport, WatchRequest
@@ -132,7 +133,7 @@ class Soaking:
                 fence=progress.fence,
                 flags=progress.flags,
                 traffic=tuple(
-                    ExpectedTraffic(service=plan.service_ref(key), split=split)
+                    ExpectedTraffic(service=plan.service_ref(key), split=split, anchor=progress.anchors[key].split)
                     for key, split in progress.traffic.items()
                 ),
             ),
@@ -148,6 +149,8 @@ class Soaking:
             case "breached":
                 detected_after = (workflow.now() - report.soak.judged_until).total_seconds()
                 context.note("gate", f"{stage.name} failed: {why}")
+                if TAKEN_BACK in report.soak.causes:
+                    raise GoBack(RollbackOrder("emergency", "somebody else", why, detected_after))
                 raise GoBack(RollbackOrder("gate", f"gate {', '.join(report.soak.causes)}", why, detected_after))
             case "hold_began" | "hold_changed":
                 context.note("hold", f"holding: {why}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
+from rollout import exposure as exposures
 from rollout.messages import (
     SIGNAL_EMERGENCY,
     UPDATE_APPROVE,
@@ -182,6 +183,39 @@ class TestHolds:
         assert answer.next.startswith(f"{', '.join(causes)} holds this stage no longer")
         staged = await world.until(handle, RolloutStatus.SOAKING, RolloutStatus.HOLDING, stage="staged")
         assert staged.stages[2].waived == causes
+
+    async def test_a_flag_that_somebody_else_lowered_is_adopted_and_stays_there(self, world: World) -> None:
+        handle = await in_stage(world, "internal")
+        off = {"factory_pattern": exposures.document_of(exposures.OFF, "off")}
+        assert (await world.store.set_exposures(off, fence=0, by="robin", reason="by hand")).accepted
+        await world.until(handle, RolloutStatus.HOLDING, step=timedelta(minutes=1))
+        assert "`adopt` accepts them" in await refusal(
+            handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", how="continue")
+        )
+
+        answer = await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
+
+        assert "factory_pattern off" in answer.next
+        canary = await world.until(handle, RolloutStatus.SOAKING, RolloutStatus.HOLDING, stage="canary")
+        assert canary.status is RolloutStatus.SOAKING, canary.why
+        assert canary.limits == {"factory_pattern": "off"}
+        flags = (await world.flags()).flags
+        assert {flag: shown.in_words() for flag, shown in flags.items()} == {
+            "request_isolation": "10%",
+            "factory_pattern": "off",
+            "websocket_isolation": "10%",
+        }
+
+    async def test_what_exposes_more_than_the_rollout_set_is_not_adopted(self, world: World) -> None:
+        handle = await in_stage(world, "internal")
+        more = {"factory_pattern": exposures.document_of(0.1, "canary")}
+        assert (await world.store.override(more, by="robin", reason="impatient")).accepted
+        await world.until(handle, RolloutStatus.HOLDING, step=timedelta(minutes=1))
+
+        refused = await refusal(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", how="adopt"))
+
+        assert refused == "cannot adopt: factory_pattern is shown to 10%, the rollout set internal"
+        assert (await world.progress(handle)).status is RolloutStatus.HOLDING
 
     async def test_a_hold_can_be_ended_by_taking_everything_back(self, world: World) -> None:
         handle = await in_stage(world, "canary")

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from activities.cloud_run import RestoreTraffic
+from rollout.flags import OFF
 from rollout.measurement import Counts, Group, Sample
 from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RollbackCause, RolloutProgress, RolloutStatus
@@ -205,6 +207,33 @@ class TestPeople:
 
 
 class TestTrouble:
+    async def test_flags_that_somebody_turned_off_by_hand_are_a_rollback_and_the_rest_of_it_is_done(
+        self, world: World
+    ) -> None:
+        handle = await in_stage(world, "internal")
+        off = dict.fromkeys(world.plan.flags, OFF)
+        assert (await world.store.set_exposures(off, fence=0, by="robin", reason="by hand")).accepted
+
+        result = await taken_back(world, handle, "emergency")
+
+        assert result.rollback is not None
+        assert "by hand: every flag was turned off" in result.rollback.reason
+
+    async def test_traffic_that_somebody_gave_back_by_hand_is_a_rollback_and_the_rest_of_it_is_done(
+        self, world: World
+    ) -> None:
+        handle = await in_stage(world, "canary")
+        progress = await world.progress(handle)
+        for key, anchor in progress.anchors.items():
+            candidate = progress.candidates[key]
+            fence = progress.fence
+            await world.cloud_run.restore_traffic(RestoreTraffic(anchor=anchor, candidate=candidate, fence=fence))
+
+        result = await taken_back(world, handle, "emergency")
+
+        assert result.rollback is not None
+        assert "the traffic was given back to what served before" in result.rollback.reason
+
     async def test_a_revision_that_does_not_start_fails_the_first_stage_and_leaves_the_traffic_alone(
         self, world: World
     ) -> None:
