@@ -9,10 +9,11 @@ from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext
 from workflows.exposure import Exposing
+from workflows.traffic_shift import shift
 from workflows.waiting import Waiting
 
 with workflow.unsafe.imports_passed_through():
-    from activities.cloud_run import CloudRunActivities, DeployCandidate, ShiftTraffic
+    from activities.cloud_run import CloudRunActivities, DeployCandidate
     from activities.feature_flags import CheckStore, FeatureFlagActivities
     from activities.health import EndpointCheck, HealthActivities
     from activities.monitoring import CaptureBaseline, MonitoringActivities
@@ -64,7 +65,7 @@ class StageEntry:
     async def take_step(self, stage: Stage, state: StageProgress, percent: int | None, *, last: bool) -> None:
         """One traffic step of all services, and with the last one the flags. Then the soak begins or goes on."""
         if percent is not None:
-            await asyncio.gather(*(self._shift(key, percent) for key in self._plan.services))
+            await asyncio.gather(*(shift(self._context, key, percent) for key in self._plan.services))
         if last and await self._exposing.expose(stage):
             # Only data measured under this exposure prove anything about it.
             state.soak_state = None
@@ -144,17 +145,6 @@ class StageEntry:
         progress.candidates[key] = candidate
         progress.traffic[key] = split_between(progress.anchors[key], candidate, 0)
         self._context.note("traffic", f"{key}: {candidate.revision} deployed at 0 %")
-
-    async def _shift(self, key: str, percent: int) -> None:
-        progress = self._progress
-        anchor, candidate = progress.anchors[key], progress.candidates[key]
-        self._context.waiting_for(f"traffic to {percent} %")
-        progress.traffic[key] = await workflow.execute_activity_method(
-            CloudRunActivities.shift_traffic,
-            ShiftTraffic(anchor=anchor, candidate=candidate, percent=percent, fence=progress.fence),
-            **summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: {percent} % to the candidate, read back"),
-        )
-        self._context.note("traffic", f"{key}: {progress.traffic[key].in_words()}")
 
 
 def what_entering_does(stage: Stage) -> str:

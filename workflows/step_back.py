@@ -4,13 +4,11 @@ import asyncio
 
 from temporalio import workflow
 
-from workflows import activity_options
-from workflows.activity_options import summarised
 from workflows.context import RolloutContext
 from workflows.exposure import Exposing
+from workflows.traffic_shift import shift
 
 with workflow.unsafe.imports_passed_through():
-    from activities.cloud_run import CloudRunActivities, ShiftTraffic
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.soak import begin
 
@@ -37,7 +35,12 @@ class StepBack:
         progress.stepped_back_from = name
         await self._exposing.expose(stage)
         percent = self._percent_of(left - 1)
-        await asyncio.gather(*(self._shift(key, percent) for key in self._plan.services))
+        moved = [
+            key
+            for key, candidate in progress.candidates.items()
+            if progress.traffic[key].share_of(candidate.revision) != percent
+        ]
+        await asyncio.gather(*(shift(context, key, percent) for key in moved))
         state = progress.current
         state.state, state.entered_at = "soaking", workflow.now()
         state.step = state.step_entered = len(stage.steps) - 1
@@ -50,19 +53,6 @@ class StepBack:
         """The candidate's share of the traffic at the end of a stage; a stage without traffic steps leaves it."""
         steps = [percent for stage in self._plan.stages[: index + 1] for percent in stage.percents]
         return steps[-1] if steps else 0
-
-    async def _shift(self, key: str, percent: int) -> None:
-        progress = self._progress
-        anchor, candidate = progress.anchors[key], progress.candidates[key]
-        if progress.traffic[key].share_of(candidate.revision) == percent:
-            return
-        self._context.waiting_for(f"traffic to {percent} %")
-        progress.traffic[key] = await workflow.execute_activity_method(
-            CloudRunActivities.shift_traffic,
-            ShiftTraffic(anchor=anchor, candidate=candidate, percent=percent, fence=progress.fence),
-            **summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: back to {percent} %, read back"),
-        )
-        self._context.note("traffic", f"{key}: {progress.traffic[key].in_words()}")
 
 
 def _fresh(before: StageProgress) -> StageProgress:

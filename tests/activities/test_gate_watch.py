@@ -1,6 +1,6 @@
 """What earns credit and what takes back, however late data come and whoever looks."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -8,8 +8,6 @@ from itertools import pairwise
 import pytest
 from redis.asyncio import Redis
 
-from flagstore.store import connect
-from local.redis_server import RedisServer
 from rollout.measurement import Counts, Group, GroupsByLabel, Metric, Sample
 from tests.activities.watched_soak import MINUTE, NOON, Clock, WatchedSoak, bound, gate, watched
 from tests.rollout.samples import counts
@@ -33,21 +31,6 @@ CPU = gate(
 GATES = {name: bound(asked, METRICS) for name, asked in {"errors": ERRORS, "cascades": CASCADES, "cpu": CPU}.items()}
 
 Soaks = Callable[..., AbstractAsyncContextManager[WatchedSoak]]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    running = RedisServer.start(tmp_path_factory.mktemp("redis"))
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-async def redis(server: RedisServer) -> AsyncIterator[Redis]:
-    client = connect(server.url)
-    await client.flushall()
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 The unmodified client, over gRPC, against the sandbox; its clock is the test's.
 """
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,8 +15,6 @@ from redis.asyncio import Redis
 
 from activities import monitoring
 from activities.monitoring import CloudMonitoring
-from flagstore.store import connect
-from local.redis_server import RedisServer
 from rollout.gates import Gate
 from rollout.measurement import BadLabel, GroupsByRevision, Metric
 from rollout.verdict import Judgement, Lack, Verdict
@@ -39,21 +37,6 @@ SCORE = gate(
     kind="threshold", title="Score", metric="score", statistic="level", at_least="99%", group="all", minimum_sample=1
 )
 METRICS = {"requests": REQUESTS, "score": SCORES}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    running = RedisServer.start(tmp_path_factory.mktemp("redis"))
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-async def redis(server: RedisServer) -> AsyncIterator[Redis]:
-    client = connect(server.url)
-    await client.flushall()
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture(autouse=True)

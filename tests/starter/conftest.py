@@ -15,6 +15,7 @@ from local.stack import LocalStack
 from starter.__main__ import run_command_line
 from starter.rollouts import Rollouts
 from tests.starter.command_line import Ran
+from tests.starter.quick_rollout import closed, is_open, it_waits_for_approval
 
 QUICK_PLAN = Path(__file__).with_name("quick_plan.yaml")
 
@@ -72,3 +73,16 @@ def look(stack: LocalStack) -> Look:
 def image() -> str:
     """A candidate that no test has rolled back yet."""
     return f"example/backend:{uuid.uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def quick(command: Rollout, look: Look, image: str) -> Iterator[None]:
+    """A rollout that waits for an approval, with all traffic at its dark candidate."""
+    started = command("start", QUICK_PLAN, "--image", f"backend={image}")
+    assert started.code == 0, started.err
+    look(it_waits_for_approval)
+    yield
+    if look(is_open):
+        command("emergency-rollback", "quick", "--reason", "the test is over")
+    look(closed)
+    command("rearm", "quick", "--reason", "the next test", "--environment", "test")

@@ -3,9 +3,8 @@
 The rollouts share one plan, so each test leaves its rollout closed and the plan's flags armed.
 """
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,15 +13,12 @@ import pytest
 import redis
 
 from local.stack import LocalStack
-from rollout.progress import RolloutProgress, RolloutStatus
+from rollout.progress import RolloutStatus
 from starter import emergency
-from starter.rollouts import Rollouts
 from tests.starter.command_line import rollout
 from tests.starter.conftest import QUICK_PLAN, Look, Rollout
+from tests.starter.quick_rollout import closed, is_open, it_waits_for_approval, once
 
-PATIENCE_SECONDS = 30.0
-BETWEEN_LOOKS_SECONDS = 0.05
-QUICK = "rollout/quick"
 SNAPSHOT = "{rf:test:quick}:snap"
 
 
@@ -34,34 +30,6 @@ def closed_and_armed(command: Rollout, look: Look) -> Iterator[None]:
         command("emergency-rollback", "quick", "--reason", "the test is over")
     look(closed)
     command("rearm", "quick", "--reason", "the next test", "--environment", "test")
-
-
-async def is_open(rollouts: Rollouts) -> bool:
-    return bool(await rollouts.listed(only_open=True))
-
-
-async def closed(rollouts: Rollouts) -> None:
-    """Wait until no rollout is open."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while await is_open(rollouts):  # noqa: ASYNC110  (the condition holds in another process)
-            await asyncio.sleep(BETWEEN_LOOKS_SECONDS)
-
-
-def once(holds: Callable[[RolloutProgress], bool]) -> Callable[[Rollouts], Awaitable[RolloutProgress]]:
-    """The rollout's record as soon as a condition holds for it."""
-
-    async def wait(rollouts: Rollouts) -> RolloutProgress:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                found = (await rollouts.observe(QUICK)).progress
-                if found is not None and holds(found):
-                    return found
-                await asyncio.sleep(BETWEEN_LOOKS_SECONDS)
-
-    return wait
-
-
-it_waits_for_approval = once(lambda found: found.status is RolloutStatus.AWAITING_APPROVAL)
 
 
 def flags(stack: LocalStack) -> dict[str, Any]:

@@ -1,16 +1,12 @@
 """Whoever asks whether all is well hears what is missing, and who owns something and does not run."""
 
 import asyncio
-from collections.abc import Iterator
-
-import pytest
 
 from config.temporal import connect
 from flagstore.connection import connect as connect_to_store
 from flagstore.ownership import claim
 from local.stack import LocalStack
-from tests.starter.conftest import QUICK_PLAN, Look, Rollout, Run
-from tests.starter.test_commands_against_a_stack import closed, is_open, it_waits_for_approval
+from tests.starter.conftest import Rollout, Run
 
 NOBODY_LISTENS = "127.0.0.1:1"
 
@@ -19,19 +15,6 @@ def found(command: Rollout, what: str) -> dict[str, str]:
     findings = {finding["what"]: finding for finding in command("doctor", "--json").json}
     finding: dict[str, str] = findings.get(what, {})
     return finding
-
-
-@pytest.fixture
-def quick(command: Rollout, look: Look, image: str) -> Iterator[None]:
-    """A rollout that waits for an approval."""
-    started = command("start", QUICK_PLAN, "--image", f"backend={image}")
-    assert started.code == 0, started.err
-    look(it_waits_for_approval)
-    yield
-    if look(is_open):
-        command("emergency-rollback", "quick", "--reason", "the test is over")
-        look(closed)
-    command("rearm", "quick", "--reason", "the next test", "--environment", "test")
 
 
 def test_what_is_there_is_told(command: Rollout, quick: None) -> None:

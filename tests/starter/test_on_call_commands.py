@@ -3,7 +3,6 @@
 import asyncio
 import re
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -17,7 +16,7 @@ from rollout.flags import Audience
 from starter.stage_change import EXPOSURES
 from tests.starter.command_line import Ran
 from tests.starter.conftest import QUICK_PLAN, Look, Rollout, Run
-from tests.starter.test_commands_against_a_stack import closed, is_open, it_waits_for_approval
+from tests.starter.quick_rollout import closed, it_waits_for_approval
 
 NOBODY_LISTENS = "127.0.0.1:1"
 WHO = ("--updated-by", "kim", "--reason", "checkout is down")
@@ -60,19 +59,6 @@ def shop(stack: LocalStack) -> Shop:
     shop = Shop(f"test-{uuid.uuid4().hex[:8]}", stack.redis.url)
     shop.owned_by(None)
     return shop
-
-
-@pytest.fixture
-def quick(command: Rollout, look: Look, image: str) -> Iterator[None]:
-    """A rollout that waits for an approval, with all traffic at its dark candidate."""
-    started = command("start", QUICK_PLAN, "--image", f"backend={image}")
-    assert started.code == 0, started.err
-    look(it_waits_for_approval)
-    yield
-    if look(is_open):
-        command("emergency-rollback", "quick", "--reason", "the test is over")
-    look(closed)
-    command("rearm", "quick", "--reason", "the next test", "--environment", "test")
 
 
 class TestLooking:

@@ -1,0 +1,22 @@
+"""Moving one service's traffic to a share of the candidate, up or down; read back before it is called done."""
+
+from temporalio import workflow
+
+from workflows import activity_options
+from workflows.activity_options import summarised
+from workflows.context import RolloutContext
+
+with workflow.unsafe.imports_passed_through():
+    from activities.cloud_run import CloudRunActivities, ShiftTraffic
+
+
+async def shift(context: RolloutContext, key: str, percent: int) -> None:
+    progress = context.progress
+    anchor, candidate = progress.anchors[key], progress.candidates[key]
+    context.waiting_for(f"traffic to {percent} %")
+    progress.traffic[key] = await workflow.execute_activity_method(
+        CloudRunActivities.shift_traffic,
+        ShiftTraffic(anchor=anchor, candidate=candidate, percent=percent, fence=progress.fence),
+        **summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: {percent} % to the candidate, read back"),
+    )
+    context.note("traffic", f"{key}: {progress.traffic[key].in_words()}")
