@@ -38,12 +38,25 @@ async def rearm(
         known = known or found.environment
     if known is None:
         raise refused(f"{group}: in which environment? Name the plan's file, or give --environment")
+    return await clear_latch(settings, known, group, by=by, reason=reason, restore=restore)
+
+
+async def clear_latch(
+    settings: Settings, environment: str, group: str, *, by: str, reason: str, restore: bool
+) -> StoreReply:
+    """Clear the latch of a group whose rollout has closed, and give back what that one still owned.
+
+    Raises:
+        CommandEnds: the store holds nothing of the group, refused it, or did not answer.
+    """
     client = store.connect(settings.needed_redis_url)
     try:
-        flags = FlagStore(client, known, group)
+        flags = FlagStore(client, environment, group)
         snapshot = await flags.read()
         if snapshot is None:
-            raise refused(f"the flag store holds nothing for {group} in {known}: no rollout of it has ever begun there")
+            raise refused(
+                f"the flag store holds nothing for {group} in {environment}: no rollout of it has ever begun there"
+            )
         owner = (await flags.read_safety()).owner
         reply = await flags.rearm(epoch=snapshot.epoch, by=by, reason=reason, restore=restore)
         if reply.accepted and owner is not None:

@@ -27,6 +27,10 @@ def start(
     again: Annotated[
         bool, typer.Option("--again", help="Try a candidate that was rolled back before; needs --reason.")
     ] = False,
+    supersede: Annotated[
+        bool,
+        typer.Option("--supersede", help="Take back the rollout of this plan that is under way first; needs --reason."),
+    ] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.")] = "",
     *,
     by: By,
@@ -35,8 +39,8 @@ def start(
     """Start the rollout that a plan describes.
 
     Everything is checked first: a wrong plan or image starts nothing (exit code 2). Safe to repeat: while a rollout of
-    the plan is open, another start is refused and changes nothing. With --watch the exit code is 0 when it completed
-    and 1 when it was rolled back; leaving with Ctrl-C leaves the rollout running.
+    the plan is open, another start is refused and changes nothing, unless --supersede takes that one back first. With
+    --watch the exit code is 0 when it completed and 1 when it was rolled back; leaving with Ctrl-C leaves it running.
     """
     from rollout.messages import RolloutRequest
     from starter.outcome import ExitCode, refused
@@ -46,22 +50,29 @@ def start(
 
     if again and not reason:
         raise refused("--again: say in --reason why a candidate that was rolled back may be tried once more")
+    if supersede and not reason:
+        raise refused("--supersede: say in --reason why the rollout under way is taken back")
     loaded = load_plan(plan)
     images = images_of(loaded, image or [])
     request = RolloutRequest(plan=loaded, images=images, by=by, reason=reason, again=reason if again else None)
-    code = in_session(lambda session: _start(session, request, watch=watch, json=json))
+    code = in_session(lambda session: _start(session, request, supersede=supersede, watch=watch, json=json))
     if code is not ExitCode.DONE:
         raise typer.Exit(code)
 
 
-async def _start(session: "Session", request: "RolloutRequest", *, watch: bool, json: bool) -> "ExitCode":
+async def _start(
+    session: "Session", request: "RolloutRequest", *, supersede: bool, watch: bool, json: bool
+) -> "ExitCode":
     from starter.outcome import ExitCode
     from starter.starting import check_intervals, first_word, knows_search_attributes, start
+    from starter.superseding import supersede as take_back_first
     from starter.terminal import output, warn
     from starter.watching import follow
 
     plan, rollouts = request.plan, session.rollouts
     check_intervals(plan, on_a_sandbox=session.settings.on_a_sandbox)
+    if supersede:
+        await take_back_first(session.settings, rollouts, plan, by=request.by, reason=request.reason, tell=warn)
     known = await knows_search_attributes(rollouts.client)
     if not known:
         warn("This namespace does not have the rollout's search attributes; it runs without them.")

@@ -152,6 +152,27 @@ class TestByHand:
         assert "'half' is not one of 'off', 'internal', 'canary', 'staged', 'full'" in said
 
 
+class TestSuperseding:
+    def test_the_rollout_under_way_is_taken_back_before_the_next_one_starts(
+        self, command: Rollout, look: Look, image: str, quick: None
+    ) -> None:
+        unsaid = command("start", QUICK_PLAN, "--image", f"backend={image}x", "--supersede")
+        assert (unsaid.code, unsaid.err) == (
+            2,
+            "--supersede: say in --reason why the rollout under way is taken back\n",
+        )
+        before = look(it_waits_for_approval).run_id
+
+        arguments = ("--image", f"backend={image}x", "--supersede", "--reason", "a fix for the basket")
+        started = command("start", QUICK_PLAN, *arguments)
+
+        assert started.code == 0, started.err
+        assert "rollout/quick: taken back, verified and closed" in started.err
+        now = look(it_waits_for_approval)
+        assert now.run_id != before
+        assert now.images == {"backend": f"{image}x"}
+
+
 class TestKillSwitch:
     def test_flags_go_off_with_temporal_down_and_live_applications_confirm_it(
         self, run: Run, stack: LocalStack, shop: Shop

@@ -1,0 +1,45 @@
+"""`rollout start --supersede`: the rollout of this plan that is under way is taken back first, in order."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import timedelta
+
+from config.settings import Settings
+from rollout.messages import UPDATE_FINISH, Command
+from rollout.plan import RolloutPlan
+from starter.controlling import ask
+from starter.emergency import take_back
+from starter.outcome import failed
+from starter.rearming import clear_latch
+from starter.rollouts import Rollouts, name_of
+
+CLOSES_WITHIN = timedelta(seconds=30)
+BETWEEN_LOOKS = timedelta(milliseconds=200)
+
+
+async def supersede(
+    settings: Settings, rollouts: Rollouts, plan: RolloutPlan, *, by: str, reason: str, tell: Callable[[str], None]
+) -> None:
+    """Take the open rollout of a plan back, verified; end its guard; clear the latch. Nothing to do where none is open.
+
+    Raises:
+        CommandEnds: it could not be verified, or does not close; what was taken back stays so.
+    """
+    workflow_id = plan.workflow_id
+    last = await rollouts.last_of(plan.name)
+    if last is None or not last.is_open:
+        return
+    why = f"superseded: {reason}"
+    await take_back(rollouts, workflow_id, by=by, reason=why, redis_url=settings.redis_url, tell=tell)
+    await ask(rollouts, workflow_id, UPDATE_FINISH, Command(by=by, reason=why), None)
+    await _closed(rollouts, workflow_id)
+    await clear_latch(settings, plan.environment, plan.name, by=by, reason=why, restore=False)
+    tell(f"{workflow_id}: taken back, verified and closed; its kill switch is cleared for the one that follows")
+
+
+async def _closed(rollouts: Rollouts, workflow_id: str) -> None:
+    deadline = asyncio.get_running_loop().time() + CLOSES_WITHIN.total_seconds()
+    while (await rollouts.observe(workflow_id)).is_open:
+        if asyncio.get_running_loop().time() > deadline:
+            raise failed(f"{name_of(workflow_id)} is taken back, but has not closed: start again in a moment")
+        await asyncio.sleep(BETWEEN_LOOKS.total_seconds())
