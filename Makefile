@@ -25,7 +25,7 @@ chaos: setup
 
 # Files side by side: most of the time servers are waited for.
 test: setup
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 check: setup
 	$(BIN)/ruff check .
