@@ -21,6 +21,7 @@ from rollout.messages import EMERGENCY_TASK_QUEUE, TASK_QUEUE
 from starter.flag_store_access import environments, flag_store
 from starter.outcome import CommandEnds, refused
 from starter.rollouts import name_of, workflow_id_of
+from starter.safety_check import check_safety
 from starter.starting import knows_search_attributes
 
 ANSWERS_WITHIN = timedelta(seconds=5)
@@ -72,10 +73,9 @@ async def give_back(name: str) -> list[str]:
             if await _runs(client, owner):
                 raise refused(f"{name} is running: it gives back what it owns when it ends")
         for store in owners[mine[0]]:
-            snapshot = await store.read()
-            if snapshot is not None and not snapshot.is_latched_off:
+            if exposed := await _exposed(store):
                 raise refused(
-                    f"{name} may still expose somebody: `rollout emergency-rollback {name} --reason …` takes it back "
+                    f"{name} may still expose somebody, {'; '.join(exposed)}: `rollout emergency-rollback {name} --reason …` takes it back "
                     f"first, and `rollout rearm {name} --reason …` then gives back what it owns"
                 )
         return [what for owner in mine for what in await release(redis, owner)]
@@ -160,31 +160,35 @@ async def _group(store: FlagStore) -> Finding:
 
 
 async def _owners(redis: Redis, client: Client | None) -> list[Finding]:
-    findings = []
-    for owner in sorted(await _owners_of(redis)):
-        name = name_of(_workflow_of(owner))
-        if client is None:
-            findings.append(Finding(level="warn", what=f"owner {name}", text="Temporal would know whether it runs"))
-            continue
-        try:
-            runs = await _runs(client, owner)
-        except RPCError as failure:
-            findings.append(
-                Finding(level="warn", what=f"owner {name}", text=f"Temporal did not say: {failure.message}")
-            )
-            continue
-        findings.append(
-            Finding(level="ok", what=f"owner {name}", text="runs")
-            if runs
-            else Finding(
-                level="bad",
-                what=f"owner {name}",
-                text="owns flags or services and does not run: nobody watches what it exposes. "
-                f"`rollout emergency-rollback {name} --reason …` takes it back, `rollout rearm {name} --reason …` "
-                f"then frees it; where it exposes nobody, `rollout doctor --release {name}` is enough",
-            )
-        )
-    return findings
+    owners = await _owners_of(redis)
+    return [await _owner(client, owner, owners[owner]) for owner in sorted(owners)]
+
+
+async def _owner(client: Client | None, owner: str, stores: list[FlagStore]) -> Finding:
+    name = name_of(_workflow_of(owner))
+    what = f"owner {name}"
+    if client is None:
+        return Finding(level="warn", what=what, text="Temporal would know whether it runs")
+    try:
+        runs = await _runs(client, owner)
+    except RPCError as failure:
+        return Finding(level="warn", what=what, text=f"Temporal did not say whether it runs: {failure.message}")
+    if runs:
+        return Finding(level="ok", what=what, text="runs")
+    exposed = [found for store in stores for found in await _exposed(store)]
+    text = (
+        f"owns flags or services and does not run: nobody watches {'; '.join(exposed)}. "
+        f"`rollout emergency-rollback {name} --reason …` takes it back, `rollout rearm {name} --reason …` then frees it"
+        if exposed
+        else f"owns flags or services, does not run, and exposes nobody: `rollout doctor --release {name}` frees it"
+    )
+    return Finding(level="bad", what=what, text=text)
+
+
+async def _exposed(store: FlagStore) -> list[str]:
+    """What of a group somebody may see now, read back; what cannot be read may be seen."""
+    found = await check_safety(store.keys.environment, store.keys.group)
+    return [f"{one.what} ({one.text})" for one in found if one.state != "safe"]
 
 
 async def _owners_of(redis: Redis) -> dict[str, list[FlagStore]]:

@@ -37,10 +37,13 @@ def test_a_rollout_that_somebody_terminated_is_found_with_what_to_do(
     assert "The workflow of quick is terminated: nobody watches" in command("status", "quick").out
     examined = command("doctor")
     assert examined.code == 1
-    assert "bad  owner quick: owns flags or services and does not run" in examined.out
+    assert "bad  owner quick: owns flags or services and does not run: nobody watches traffic of quick-backend" in (
+        examined.out
+    )
     refused = command("doctor", "--release", "quick")
     assert refused.code == 2
-    assert "quick may still expose somebody: `rollout emergency-rollback quick" in refused.err
+    assert "quick may still expose somebody, traffic of quick-backend" in refused.err
+    assert "`rollout emergency-rollback quick" in refused.err
     assert command("emergency-rollback", "quick", "--environment", "test", "--reason", "orphaned").code == 0
     assert command("rearm", "quick", "--environment", "test", "--reason", "understood").code == 0
     assert found(command, "owner quick") == {}
