@@ -72,11 +72,12 @@ async def give_back(name: str) -> list[str]:
         for owner in mine:
             if await _runs(client, owner):
                 raise refused(f"{name} is running: it gives back what it owns when it ends")
-        for store in owners[mine[0]]:
+        for store in (store for owner in mine for store in owners[owner]):
             if exposed := await _exposed(store):
                 raise refused(
-                    f"{name} may still expose somebody, {'; '.join(exposed)}: `rollout emergency-rollback {name} --reason …` takes it back "
-                    f"first, and `rollout rearm {name} --reason …` then gives back what it owns"
+                    f"{name} may still expose somebody, {'; '.join(exposed)}: "
+                    f"`rollout emergency-rollback {name} --reason …` takes it back first, and "
+                    f"`rollout rearm {name} --reason …` then gives back what it owns"
                 )
         return [what for owner in mine for what in await release(redis, owner)]
 
