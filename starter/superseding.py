@@ -9,7 +9,7 @@ from rollout.messages import UPDATE_FINISH, Command
 from rollout.plan import RolloutPlan
 from starter.controlling import ask
 from starter.emergency import take_back
-from starter.outcome import failed
+from starter.outcome import CommandEnds, failed
 from starter.rearming import clear_latch
 from starter.rollouts import Rollouts, name_of
 
@@ -31,13 +31,18 @@ async def supersede(
         return
     why = f"superseded: {reason}"
     await take_back(rollouts, workflow_id, by=by, reason=why, redis_url=settings.redis_url, tell=tell)
-    await ask(rollouts, workflow_id, UPDATE_FINISH, Command(by=by, reason=why), None)
-    await _closed(rollouts, workflow_id)
+    await _guard_ended(rollouts, workflow_id, Command(by=by, reason=why))
     await clear_latch(settings, plan.environment, plan.name, by=by, reason=why, restore=False)
     tell(f"{workflow_id}: taken back, verified and closed; its kill switch is cleared for the one that follows")
 
 
-async def _closed(rollouts: Rollouts, workflow_id: str) -> None:
+async def _guard_ended(rollouts: Rollouts, workflow_id: str, command: Command) -> None:
+    """Its time may be over before it is asked to end: what counts is that the rollout closes."""
+    try:
+        await ask(rollouts, workflow_id, UPDATE_FINISH, command, None)
+    except CommandEnds:
+        if (await rollouts.observe(workflow_id)).is_open:
+            raise
     deadline = asyncio.get_running_loop().time() + CLOSES_WITHIN.total_seconds()
     while (await rollouts.observe(workflow_id)).is_open:
         if asyncio.get_running_loop().time() > deadline:

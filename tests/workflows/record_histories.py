@@ -12,7 +12,19 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
-from rollout.messages import SIGNAL_EMERGENCY, UPDATE_PAUSE, UPDATE_RESUME, Answer, Command
+from rollout.messages import (
+    SIGNAL_EMERGENCY,
+    UPDATE_APPROVE,
+    UPDATE_PAUSE,
+    UPDATE_PROMOTE,
+    UPDATE_RESUME,
+    UPDATE_SET_STAGE,
+    UPDATE_STEP_BACK,
+    Answer,
+    Command,
+    FlagStage,
+    Promote,
+)
 from rollout.progress import RolloutStatus
 from tests.workflows.test_going_back import errors_of_treated_users
 from tests.workflows.world import Handle, World, laid_out
@@ -43,11 +55,27 @@ async def paused_and_resumed_at_canary(world: World, handle: Handle) -> None:
     await handle.execute_update(UPDATE_RESUME, Command(by="kim"), result_type=Answer)
 
 
+async def stepped_back_from_staged(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=timedelta(seconds=2))
+    await handle.execute_update(UPDATE_STEP_BACK, Command(by="kim", reason="slow"), result_type=Answer)
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=timedelta(seconds=2))
+    await handle.execute_update(UPDATE_APPROVE, Command(by="kim", reason="understood"), result_type=Answer)
+
+
+async def promoted_with_a_flag_held_back(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.SOAKING, stage="internal", step=timedelta(seconds=2))
+    held = FlagStage(by="kim", reason="one of them is slow", flag=world.plan.flags[0], stage="off")
+    await handle.execute_update(UPDATE_SET_STAGE, held, result_type=Answer)
+    await handle.execute_update(UPDATE_PROMOTE, Promote(by="kim", reason="seen enough"), result_type=Answer)
+
+
 STORIES: dict[str, Story] = {
     "completed-in-five-stages": completed_in_five_stages,
     "rolled-back-by-a-gate-at-canary": rolled_back_by_a_gate_at_canary,
     "emergency-while-internal-soaks": emergency_while_internal_soaks,
     "paused-and-resumed-at-canary": paused_and_resumed_at_canary,
+    "stepped-back-from-staged": stepped_back_from_staged,
+    "promoted-with-a-flag-held-back": promoted_with_a_flag_held_back,
 }
 
 
