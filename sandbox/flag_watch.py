@@ -66,6 +66,7 @@ class FlagWatch:
         self._shares: dict[str, History[float]] = {}
         self._snapshots: dict[str, str | bytes | None] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
 
     async def follow(self, group: str) -> History[float]:
         """The share of `group` over time; it is read once before this returns and followed until `close`."""
@@ -77,6 +78,10 @@ class FlagWatch:
         return self._shares[group]
 
     async def close(self) -> None:
+        """Stop following. A task that is just reconnecting may lose its cancellation inside the Redis client, and ends
+        with its next poll instead.
+        """
+        self._closed = True
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -85,11 +90,11 @@ class FlagWatch:
         return Redis.from_url(self._redis_url)
 
     async def _keep_following(self, group: str) -> None:
-        while True:
+        while not self._closed:
             try:
                 async with self._connect() as redis, redis.pubsub() as channel:
                     await channel.subscribe(f"{{rf:{group}}}:chg")
-                    while True:
+                    while not self._closed:
                         await channel.get_message(ignore_subscribe_messages=False, timeout=POLL_SECONDS)
                         await self._read(redis, group)
             except RedisError as error:
