@@ -24,6 +24,7 @@ class CommandName(StrEnum):
 
 
 _S = RolloutStatus
+_WAITING = (_S.AWAITING_WINDOW, _S.AWAITING_APPROVAL)
 _ENDING = (_S.ROLLING_BACK, _S.ROLLED_BACK, _S.COMPLETED, _S.REFUSED)
 _NOTHING_YET = "nothing is exposed yet"
 _ENTERING = "a stage is being entered; wait until it soaks, or take everything back"
@@ -36,11 +37,10 @@ def _refused(why: str, *statuses: RolloutStatus) -> dict[RolloutStatus, str]:
 
 _REFUSALS: Mapping[CommandName, Mapping[RolloutStatus, str]] = {
     CommandName.PAUSE: _refused("it is paused already", _S.PAUSED),
-    CommandName.RESUME: _refused(
-        "it is not paused", _S.STARTING, _S.AWAITING_APPROVAL, _S.ENTERING, _S.SOAKING, _S.HOLDING
-    ),
+    CommandName.RESUME: _refused("it is not paused", _S.STARTING, *_WAITING, _S.ENTERING, _S.SOAKING, _S.HOLDING),
     CommandName.APPROVE: _refused(
-        "nothing waits for an approval", _S.STARTING, _S.ENTERING, _S.SOAKING, _S.HOLDING, _S.PAUSED
+        "nothing waits for an approval",
+        *(_S.STARTING, _S.AWAITING_WINDOW, _S.ENTERING, _S.SOAKING, _S.HOLDING, _S.PAUSED),
     ),
     CommandName.PROMOTE: {
         **_refused(_NO_SOAK, _S.STARTING, _S.AWAITING_APPROVAL, _S.ENTERING),
@@ -48,13 +48,11 @@ _REFUSALS: Mapping[CommandName, Mapping[RolloutStatus, str]] = {
     },
     CommandName.EXTEND: {},
     CommandName.STEP_BACK: {_S.STARTING: _NOTHING_YET, _S.ENTERING: _ENTERING},
-    CommandName.RESOLVE_HOLD: _refused(
-        "nothing holds it", _S.STARTING, _S.AWAITING_APPROVAL, _S.ENTERING, _S.SOAKING, _S.PAUSED
-    ),
+    CommandName.RESOLVE_HOLD: _refused("nothing holds it", _S.STARTING, *_WAITING, _S.ENTERING, _S.SOAKING, _S.PAUSED),
     CommandName.SET_STAGE: {_S.STARTING: _NOTHING_YET},
     CommandName.FINISH: _refused(
         "it goes on; only the guard after a rollback can be ended",
-        *(_S.STARTING, _S.AWAITING_APPROVAL, _S.ENTERING, _S.SOAKING, _S.HOLDING, _S.PAUSED, _S.ROLLING_BACK),
+        *(_S.STARTING, *_WAITING, _S.ENTERING, _S.SOAKING, _S.HOLDING, _S.PAUSED, _S.ROLLING_BACK),
     ),
 }
 

@@ -75,7 +75,10 @@ class FlagStage(Command):
 
 
 class Promote(Command):
-    """End the soak of now. Without `force` its gates must pass once more; with it a reason is needed."""
+    """End the soak of now, or by force begin a stage that waits for its window.
+
+    Without `force` the gates must pass once more; with it a reason is needed.
+    """
 
     force: bool = False
 

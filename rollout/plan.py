@@ -16,6 +16,7 @@ from rollout.plan_parts import AudienceSpec, Baseline, FlagName, Name, Notificat
 from rollout.plan_rules import broken_rules
 from rollout.quantity import Duration
 from rollout.traffic import ServiceRef
+from rollout.windows import Windows
 
 PLAN_RULE = "plan_rule"
 """The type of the validation error for rules between parts; its context holds `broken`: pairs of place and problem."""
@@ -38,6 +39,7 @@ class RolloutPlan(Part):
     metrics: dict[str, Metric] = Field(default_factory=dict, description="what is measured, by names of your own")
     gates: dict[str, Gate] = Field(min_length=1, description="how measurements are judged, by names of your own")
     stages: tuple[Stage, ...] = Field(min_length=1, description="the steps, in order; exposure and traffic only rise")
+    windows: Windows | None = Field(default=None, description="when a stage may begin; at any time without it")
     baseline: Baseline = Field(description="what stands for before, where there is nobody to compare with")
     check_interval: Duration = Field(description="how often gates are judged; at least 60s against Google itself")
     guard: Duration = Field(description="how long flags and traffic are watched after a rollback for late writes")

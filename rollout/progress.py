@@ -23,6 +23,7 @@ TIMELINE_LENGTH = 200
 
 class RolloutStatus(StrEnum):
     STARTING = "starting"
+    AWAITING_WINDOW = "awaiting_window"
     AWAITING_APPROVAL = "awaiting_approval"
     ENTERING = "entering"
     SOAKING = "soaking"
@@ -72,6 +73,7 @@ class StageProgress(_Record):
         default=None, description="the first passing interval that ends later completes the soak, whatever its credit"
     )
     forced: bool = Field(default=False, description="a person ended this soak whatever its gates say")
+    window_waived: bool = Field(default=False, description="a person lets this stage rise outside the plan's windows")
     waived: tuple[str, ...] = Field(default=(), description="gates that a person lets neither hold nor stop credit")
     soak_state: SoakState | None = None
     judgements: tuple[Judgement, ...] = ()

@@ -19,6 +19,7 @@ NOTHING = "–"
 
 _STATUS = {
     RolloutStatus.STARTING: "starting",
+    RolloutStatus.AWAITING_WINDOW: "waiting for the window of",
     RolloutStatus.AWAITING_APPROVAL: "waiting for approval of",
     RolloutStatus.ENTERING: "entering",
     RolloutStatus.SOAKING: "soaking in",

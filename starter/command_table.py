@@ -11,7 +11,7 @@ from rollout.progress import RolloutStatus
 BEGIN, END = "<!-- commands: python -m starter.command_table -->", "<!-- end of commands -->"
 ACCEPTED = "yes"
 FURTHER = {
-    CommandName.PROMOTE: "While holding only by force, with a reason.",
+    CommandName.PROMOTE: "While holding, or outside the plan's windows, only by force, with a reason.",
     CommandName.STEP_BACK: "One at a time; refused while nobody sees the features.",
     CommandName.RESOLVE_HOLD: "`continue` not for foreign changes; `adopt` only for those, never for more exposure.",
     CommandName.SET_STAGE: "Typed `rollout update-stage`; no higher than the stage that was reached.",

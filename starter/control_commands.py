@@ -65,7 +65,11 @@ def promote(
     rollout: RolloutId = None,
     reason: OptionalReason = "",
     force: Annotated[
-        bool, typer.Option("--force", help="End the soak now, whatever its gates say. Needs a --reason.")
+        bool,
+        typer.Option(
+            "--force",
+            help="End the soak, or the wait for a window, now, whatever gates and plan say. Needs a --reason.",
+        ),
     ] = False,
     *,
     by: By,
@@ -75,6 +79,7 @@ def promote(
     """End the soak of now before its credit is full: with the next interval in which every gate passes.
 
     In a stage that raises traffic in steps this ends the step. Refused (exit code 2) while a gate holds the rollout.
+    By force it also begins, now, what waits for a window of the plan.
     """
     from rollout.messages import UPDATE_PROMOTE, Promote
 

@@ -2,11 +2,12 @@
 
 import sys
 from pathlib import Path
+from zoneinfo import available_timezones
 
 from pydantic import ValidationError
 
 from rollout.plan import RolloutPlan
-from starter.plan_problems import Problem, problems_of
+from starter.plan_problems import Problem, problems_of, unknown_time_zone
 from starter.yaml_document import MAX_BYTES, YamlRefused, read_document
 
 
@@ -53,9 +54,13 @@ def parse_plan(data: bytes, file: str) -> RolloutPlan:
         problem = "a plan is a mapping of fields to values: name, description, services, stages, …"
         raise PlanRefused(file, [_whole_file(problem, document.line)])
     try:
-        return RolloutPlan.model_validate(document.plain())
+        plan = RolloutPlan.model_validate(document.plain())
     except ValidationError as refused:
         raise PlanRefused(file, problems_of(refused, document)) from None
+    # The model knows no time zones: which there are is a fact of the machine.
+    if plan.windows is not None and plan.windows.time_zone not in available_timezones():
+        raise PlanRefused(file, [unknown_time_zone(document, available_timezones())])
+    return plan
 
 
 def _whole_file(problem: str, line: int) -> Problem:

@@ -4,7 +4,7 @@ Pydantic knows places in the model. Here they are walked along the YAML document
 because a place inside a union of kinds names the kind, which no line of the file does.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from rollout.plan import PLAN_RULE, RolloutPlan
 from rollout.plan_parts import FLAG_PATTERN, NAME_PATTERN
+from rollout.windows import HOURS_PATTERN
 from starter.yaml_document import Node
 
 Place = tuple[str | int, ...]
@@ -27,6 +28,7 @@ PATTERNS_IN_WORDS = {
     NAME_PATTERN: "2 to 40 lower-case letters, digits and hyphens, beginning with a letter",
     FLAG_PATTERN: "1 to 63 lower-case letters, digits and underscores, beginning with a letter",
     SERVICE_PATTERN: "2 to 49 lower-case letters, digits and hyphens, beginning with a letter",
+    HOURS_PATTERN: "hours such as 09:00-16:00 or 22:00-04:00",
     r"^/": "a path that begins with /",
 }
 _TYPES = {
@@ -68,6 +70,14 @@ def problems_of(refused: ValidationError, document: Node) -> list[Problem]:
     errors = [error for error in refused.errors() if not _only_follows(error)]
     found = [problem for error in errors for problem in _problems(error, document)]
     return sorted(found, key=lambda problem: problem.line)
+
+
+def unknown_time_zone(document: Node, known: Collection[str]) -> Problem:
+    """The problem of `windows.time_zone` naming none of the `known` ones."""
+    place = ("windows", "time_zone")
+    node, _ = _walk(document, place)
+    problem = "is no time zone; names are such as UTC, Europe/Berlin or America/New_York"
+    return _problem(document, place, problem + _meant(str(node.value) if node else "", sorted(known)))
 
 
 def _only_follows(error: ErrorDetails) -> bool:

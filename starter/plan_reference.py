@@ -67,6 +67,8 @@ TITLES = {
     "RedisCheck": ("Check: redis", "redis"),
     "MonitoringCheck": ("Check: monitoring", "monitoring"),
     "AttestCheck": ("Check: attest", "attest"),
+    "Windows": ("Windows", "windows"),
+    "Freeze": ("A freeze", "freeze"),
     "Baseline": ("Baseline", "baseline"),
     "Notifications": ("Notifications", "notifications"),
 }
@@ -137,6 +139,8 @@ def _typed(schema: Schema) -> str:
             return f"a list: {_value(schema['items'])}"
         case "object":
             return f"by name: {_value(schema['additionalProperties'])}"
+        case "string" if schema.get("format") == "date":
+            return "day"
         case "string":
             return _text(schema)
         case "integer":

@@ -27,6 +27,7 @@ TIMELINE_TAIL = 6
 
 _STATUS_STYLES = {
     RolloutStatus.SOAKING: "cyan",
+    RolloutStatus.AWAITING_WINDOW: "yellow",
     RolloutStatus.AWAITING_APPROVAL: "yellow",
     RolloutStatus.HOLDING: "yellow",
     RolloutStatus.PAUSED: "yellow",

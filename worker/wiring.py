@@ -23,6 +23,7 @@ from activities.google_clients import google_clients
 from activities.health import HealthActivities
 from activities.monitoring import CloudMonitoring, MonitoringActivities
 from activities.notifications import Channel, LogChannel, NotificationActivities
+from activities.promotion_windows import ask_window
 from activities.rollback_guard import RollbackGuardActivities
 from config.settings import Settings
 from flagstore import store
@@ -113,6 +114,7 @@ def _activities(world: OutsideWorld) -> tuple[Sequence[Callable[..., Any]], Sequ
         monitoring.capture_baseline,
         health.check_endpoint,
         notifications.notify,
+        ask_window,
         watch.watch_gates,
     )
     emergency = (flags.latch_off, flags.settle, cloud_run.restore_traffic, guard.guard_rollback)

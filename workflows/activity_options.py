@@ -69,6 +69,14 @@ CHECK = ActivityConfig(
     cancellation_type=_LEAVE_AT_ONCE,
 )
 
+# Computed on the spot; what fails is a machine without time zones, and another one may have them.
+ASK_WINDOW = ActivityConfig(
+    task_queue=TASK_QUEUE,
+    start_to_close_timeout=timedelta(seconds=10),
+    retry_policy=_STEADY,
+    cancellation_type=_LEAVE_AT_ONCE,
+)
+
 NOTIFY = ActivityConfig(
     task_queue=TASK_QUEUE,
     start_to_close_timeout=timedelta(seconds=30),

@@ -243,9 +243,15 @@ class CanaryRolloutWorkflow:
 
     @workflow.update(name=UPDATE_PROMOTE)
     def promote(self, command: Promote) -> Answer:
-        """End the soak of now: with the next interval in which every gate passes, or at once where that is forced."""
+        """End the soak of now: with the next interval in which every gate passes, or at once where that is forced.
+
+        Forced while the stage waits for its window, it begins now.
+        """
         stage = self._progress.current
-        if command.force:
+        if self._status is RolloutStatus.AWAITING_WINDOW:
+            stage.window_waived = True
+            following = "it begins now, outside the plan's windows"
+        elif command.force:
             stage.forced = True
             following = "the soak ends now, whatever its gates say"
         else:
@@ -260,7 +266,7 @@ class CanaryRolloutWorkflow:
         self._must_allow(CommandName.PROMOTE)
         if command.force and not command.reason:
             raise ApplicationError("cannot promote by force: it goes against the gates and needs a reason")
-        if self._status is RolloutStatus.HOLDING and not command.force:
+        if self._status in (RolloutStatus.HOLDING, RolloutStatus.AWAITING_WINDOW) and not command.force:
             raise ApplicationError(f"cannot promote: {self._progress.why}. By force, with a reason, all the same")
 
     @workflow.update(name=UPDATE_EXTEND)

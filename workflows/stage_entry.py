@@ -9,6 +9,7 @@ from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext
 from workflows.exposure import Exposing
+from workflows.promotion_window import PromotionWindow
 from workflows.traffic_shift import shift
 from workflows.waiting import Waiting
 
@@ -30,10 +31,11 @@ CANDIDATE_TAG = "candidate"
 
 
 class StageEntry:
-    def __init__(self, context: RolloutContext, exposing: Exposing, waiting: Waiting) -> None:
+    def __init__(self, context: RolloutContext, exposing: Exposing, waiting: Waiting, window: PromotionWindow) -> None:
         self._context = context
         self._exposing = exposing
         self._waiting = waiting
+        self._window = window
         self._plan = context.plan
         self._progress = context.progress
 
@@ -44,6 +46,7 @@ class StageEntry:
         """
         context = self._context
         await self._waiting.not_paused()
+        await self._window.opens(state, stage.name)
         if self._waiting.interrupted():
             return
         state.state = "entering"
@@ -52,7 +55,10 @@ class StageEntry:
         # A candidate has an address of its own only once it is deployed: its smoke tests wait for that.
         smoke_tests = [check for check in stage.checks.before if stage.deploy and isinstance(check, HttpCheck)]
         await self.check(stage, [check for check in stage.checks.before if check not in smoke_tests])
-        await self._approval(stage)
+        if self._needs_approval(stage):
+            await self._approval(stage)
+            # It may have closed while a person made up their mind.
+            await self._window.opens(state, stage.name)
         if self._waiting.interrupted():
             state.state = "pending"
             return
@@ -114,11 +120,12 @@ class StageEntry:
             **summarised(activity_options.READ_MONITORING, f"{check.metric} has data"),
         )
 
+    def _needs_approval(self, stage: Stage) -> bool:
+        needed = stage.needs_approval or stage.name == self._progress.stepped_back_from
+        return needed and stage.name not in self._progress.approved
+
     async def _approval(self, stage: Stage) -> None:
         context, progress = self._context, self._progress
-        needed = stage.needs_approval or stage.name == progress.stepped_back_from
-        if not needed or stage.name in progress.approved:
-            return
         confirms = f", which confirms: {'; '.join(stage.statements)}" if stage.statements else ""
         following = f"`rollout approve {self._plan.name}`{confirms}"
         context.tell("warning", f"Approval needed for {stage.name}", following)

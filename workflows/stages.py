@@ -15,6 +15,7 @@ from workflows import adoption
 from workflows.context import RolloutContext, reason_of
 from workflows.exposure import Exposing
 from workflows.preparation import prepare
+from workflows.promotion_window import PromotionWindow
 from workflows.rollback import GoBack, RollbackOrder
 from workflows.soaking import SoakEnd, Soaking
 from workflows.stage_entry import StageEntry
@@ -40,7 +41,8 @@ class WayForward:
         self._soaking = Soaking(context)
         self._waiting = Waiting(context, self._soaking)
         self._waiting.interrupted = self._is_interrupted
-        self._entry = StageEntry(context, self._exposing, self._waiting)
+        self._window = PromotionWindow(context, self._waiting)
+        self._entry = StageEntry(context, self._exposing, self._waiting, self._window)
 
     def outdated(self) -> None:
         """A person changed what the watch under way was told."""
@@ -113,6 +115,8 @@ class WayForward:
             last = state.step + 1 == len(steps)
             if state.step_entered != state.step:
                 await self._waiting.not_paused()
+                if state.step:
+                    await self._attended(stage, self._window.opens(state, f"{stage.name} at {steps[state.step]} %"))
                 if self._context.progress.stepping_back:
                     return SoakEnd.INTERRUPTED
                 await self._attended(stage, self._entry.take_step(stage, state, steps[state.step], last=last))

@@ -44,6 +44,27 @@ WRONG_PLANS = {
             ),
         ],
     ),
+    "a time zone that is none": Wrong(
+        "guard: 5m",
+        "guard: 5m\nwindows: {time_zone: Europe/Berln}",
+        [
+            (
+                "17: windows.time_zone: is no time zone; names are such as UTC, Europe/Berlin or America/New_York; "
+                "did you mean 'Europe/Berlin'? (given: 'Europe/Berln')"
+            ),
+        ],
+    ),
+    "windows that nobody can read": Wrong(
+        "guard: 5m",
+        "guard: 5m\nwindows: {time_zone: UTC, weekdays: [monday], hours: 9-17}",
+        [
+            (
+                "17: windows.weekdays[1]: must be one of: mon, tue, wed, thu, fri, sat, sun; did you mean 'mon'? "
+                "(given: 'monday')"
+            ),
+            "17: windows.hours: must be hours such as 09:00-16:00 or 22:00-04:00 (given: '9-17')",
+        ],
+    ),
     "a missing block": Wrong("notifications:\n  channels: [log]\n", "", ["1: notifications: is missing: a mapping"]),
     "an unknown kind of gate": Wrong(
         "    kind: versus_control",

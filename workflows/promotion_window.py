@@ -1,0 +1,51 @@
+"""Waiting for a window of the plan before anything rises. What was entered before goes on being judged meanwhile."""
+
+import asyncio
+from datetime import datetime
+
+from temporalio import workflow
+
+from workflows import activity_options
+from workflows.activity_options import summarised
+from workflows.context import RolloutContext
+from workflows.waiting import Waiting
+
+with workflow.unsafe.imports_passed_through():
+    from activities.promotion_windows import AskWindow, ask_window
+    from rollout.progress import RolloutStatus, StageProgress
+
+
+class PromotionWindow:
+    def __init__(self, context: RolloutContext, waiting: Waiting) -> None:
+        self._context = context
+        self._waiting = waiting
+
+    async def opens(self, state: StageProgress, what: str) -> None:
+        """Return when `what` may begin: inside a window, waived by a person, or when the waiting is interrupted."""
+        windows, told = self._context.plan.windows, False
+        while windows is not None and not state.window_waived and not self._waiting.interrupted():
+            self._context.waiting_for(f"{what}: whether promotion is allowed now")
+            answer = await workflow.execute_activity(
+                ask_window,
+                AskWindow(windows=windows, at=workflow.now()),
+                **summarised(activity_options.ASK_WINDOW, f"{what}: is promotion allowed now?"),
+            )
+            if answer.opens_at is None:
+                return
+            why = f"{what} waits: {answer.why_closed}"
+            following = (
+                f"{what} begins on {answer.opens_in_words}; "
+                f"`rollout promote {self._context.plan.name} --force --reason …` begins it at once"
+            )
+            self._context.stand(RolloutStatus.AWAITING_WINDOW, why, following)
+            if not told:
+                self._context.note("hold", why)
+                self._context.tell("info", f"{what} waits for its window", f"{why}. {following}")
+                told = True
+            await self._until(answer.opens_at, state)
+            await self._waiting.not_paused()
+
+    async def _until(self, opens_at: datetime, state: StageProgress) -> None:
+        # Never cancelled: a timer that nobody waits for any more only wakes the workflow once.
+        opening = asyncio.create_task(asyncio.sleep((opens_at - workflow.now()).total_seconds()))
+        await self._waiting.until(lambda: opening.done() or state.window_waived or self._context.progress.paused)
