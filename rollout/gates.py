@@ -33,7 +33,10 @@ class _Gate(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     title: str = Field(min_length=1, description="what people read in notices")
-    action: Action = Field(description="what a FAIL does; every other answer than a pass stops the credit clock")
+    action: Action = Field(
+        description="what a FAIL does (in the first stage a step back is the rollback); every other answer than a pass "
+        "stops the credit clock"
+    )
     page_after: Duration = Field(description="how long the gate may be without an answer before somebody is paged")
 
 

@@ -13,7 +13,7 @@ from rollout.interval_judgement import Answers, has_data, judge_interval
 from rollout.look_ahead import Visibility, failed_ahead
 from rollout.soak import SoakState, breached, counts, fill, missing, record
 from rollout.soak_evidence import SoakEvidence
-from rollout.verdict import Action, Judgement, Verdict
+from rollout.verdict import LEAVING, Action, Judgement, Verdict
 from rollout.watch import WatchBeat, WatchReport, WatchRequest, WorthTelling
 
 # The API takes points that are at most 25 hours old; a gap older than this will not be filled any more.
@@ -83,7 +83,7 @@ def _late(request: WatchRequest, standing: Standing, answers: Answers) -> tuple[
         deciding = {name: judged for name, judged in found.items() if request.gates[name].gate.action != "warn"}
         soak = fill(standing.soak, end, deciding, counted=counts(end, standing.soak.interval, request.suspensions))
         standing = replace(standing, soak=soak, evidence=evidence)
-        if failed := _rolling_back(request, found.values()):
+        if failed := _leaving(request, found.values()):
             return Standing(breached(soak, failed), evidence, tuple(found.values())), "breached"
     return standing, None
 
@@ -106,7 +106,7 @@ def _ahead(
     """What is visible of intervals that are not complete yet rolls back, and does nothing else."""
     ahead = failed_ahead(request.gates, answers, standing.soak, standing.evidence, visibility)
     failing = {judgement.gate: judgement for judgement in (*around.values(), *ahead)}
-    failed = _rolling_back(request, failing.values())
+    failed = _leaving(request, failing.values())
     if not failed:
         return standing, None
     until = max((judgement.as_of for judgement in ahead), default=standing.soak.judged_until)
@@ -114,14 +114,14 @@ def _ahead(
     return Standing(breached(standing.soak, failed, until), standing.evidence, tuple(said.values())), "breached"
 
 
-def _rolling_back(request: WatchRequest, judgements: Iterable[Judgement]) -> tuple[str, ...]:
-    """Gates that fail and whose failure takes the rollout back."""
+def _leaving(request: WatchRequest, judgements: Iterable[Judgement]) -> tuple[str, ...]:
+    """Gates that fail and whose failure takes the rollout back, by a stage or altogether."""
     actions = _actions(request)
     return tuple(
         sorted(
             judgement.gate
             for judgement in judgements
-            if judgement.verdict is Verdict.FAIL and actions[judgement.gate] == "rollback"
+            if judgement.verdict is Verdict.FAIL and actions[judgement.gate] in LEAVING
         )
     )
 
@@ -138,7 +138,7 @@ def _recorded(
     actions = _actions(request)
     for name in request.waived:
         # A person lets it neither hold nor stop credit. What it must take back, it takes back.
-        if name in found and not (found[name].verdict is Verdict.FAIL and actions[name] == "rollback"):
+        if name in found and not (found[name].verdict is Verdict.FAIL and actions[name] in LEAVING):
             actions[name] = "warn"
     return record(soak, end, found, actions, page_after, counted=counted)
 

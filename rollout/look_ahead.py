@@ -12,7 +12,7 @@ from rollout.gates import metrics_of
 from rollout.interval_judgement import Answers, judge_interval
 from rollout.soak import SoakState, align_down, due
 from rollout.soak_evidence import SoakEvidence
-from rollout.verdict import Judgement, Verdict
+from rollout.verdict import LEAVING, Judgement, Verdict
 from rollout.watch import BoundGate
 
 
@@ -44,10 +44,10 @@ def failed_ahead(
     evidence: SoakEvidence,
     visibility: Visibility,
 ) -> tuple[Judgement, ...]:
-    """Gates that roll back and fail on an interval whose slower metrics are not visible yet; each at its first one."""
+    """Gates that leave the stage and fail on an interval whose slower metrics are still to come; each once."""
     failed = []
     for name, bound in gates.items():
-        if bound.gate.action != "rollback" or not metrics_of(bound.gate):
+        if bound.gate.action not in LEAVING or not metrics_of(bound.gate):
             continue
         ahead = evidence
         for end in due(soak, visibility.until(metrics_of(bound.gate))):

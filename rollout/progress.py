@@ -128,9 +128,9 @@ class RolloutProgress(_Record):
     baseline: dict[str, Sample] = Field(default_factory=dict)
     evidence: SoakEvidence | None = Field(default=None, description="what the gates have learnt over the soaks so far")
     suspensions: list[Suspension] = Field(default_factory=list)
-    stepping_back: bool = Field(default=False, description="a person asked to go back by one stage")
+    stepping_back: bool = Field(default=False, description="a person or a gate asked to go back by one stage")
     stepped_back_from: str | None = Field(
-        default=None, description="the stage that a person went back from; entering it again needs an approval"
+        default=None, description="the stage that was stepped back from; entering it again needs an approval"
     )
     approved: list[str] = Field(default_factory=list, description="stages that a person has approved")
     exposed_stage: str | None = Field(default=None, description="the stage whose exposure was written last")

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from rollout.verdict import Action, Judgement, Lack, Verdict, worst
+from rollout.verdict import LEAVING, Action, Judgement, Lack, Verdict, worst
 
 Standing = Literal["passing", "waiting", "holding", "failed"]
 """`waiting` is a soak without an answer for so short a time that nobody needs to know."""
@@ -102,16 +102,16 @@ def record(
     """The soak after the interval that ends at `end`.
 
     A gate whose action is `warn` neither holds nor stops credit, whatever it answers. A FAIL with `rollback`
-    breaches at once. Every other answer than PASS and IDLE stops the credit clock and becomes a hold: at once for
-    FAIL and SUSPECT, after a few intervals for an ERROR or missing data, after the gate's `page_after` for a sample
-    that is still too small.
+    or `step_back` breaches at once. Every other answer than PASS and IDLE stops the credit clock and becomes a hold: at
+    once for FAIL and SUSPECT, after a few intervals for an ERROR or missing data, after the gate's `page_after` for a
+    sample that is still too small.
     """
     deciding = {name: judgement for name, judgement in judgements.items() if actions[name] != "warn"}
     verdict = worst(deciding.values())
     failed = tuple(sorted(name for name, judgement in deciding.items() if judgement.verdict is Verdict.FAIL))
     warned = tuple(sorted(name for name in set(judgements) - set(deciding) if judgements[name].verdict is Verdict.FAIL))
     moved = state.model_copy(update={"judged_until": end, "warned": warned})
-    if any(actions[name] == "rollback" for name in failed):
+    if any(actions[name] in LEAVING for name in failed):
         return breached(moved, failed), "breached"
     if verdict in (Verdict.PASS, Verdict.IDLE):
         return _passed(moved, state, credit=state.interval if counted and verdict is Verdict.PASS else timedelta())

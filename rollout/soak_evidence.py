@@ -17,7 +17,7 @@ from rollout.measurement import Group, Sample
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import HARM_NEEDED, Evidence, Interval, SequentialJudgement, SequentialState
 from rollout.statistics import Average
-from rollout.verdict import Judgement, Lack, Verdict
+from rollout.verdict import LEAVING, Judgement, Lack, Verdict
 from rollout.window_reading import Reading, read, size_of
 
 LARGEST_ODDS_SHOWN = 1e6
@@ -86,7 +86,7 @@ def weigh(
         after, judged = step(question.asks, state, interval)
     except ValueError as problem:
         return state, _judgement(name, gate, measured, None, _Ruling(Verdict.ERROR, str(problem)))
-    if state.failed and gate.action != "rollback" and reading is not None and reading.kept:
+    if state.failed and gate.action not in LEAVING and reading is not None and reading.kept:
         after = _afresh(question, after)
         judged = _standing(question, after)
     ruling = _ruling(gate, question, after, judged)

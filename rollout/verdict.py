@@ -7,8 +7,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Action = Literal["rollback", "hold", "warn"]
-"""What a FAIL of a gate does."""
+Action = Literal["rollback", "step_back", "hold", "warn"]
+"""What a FAIL of a gate does. A step back leads one stage down; from the first stage it is a rollback."""
+
+LEAVING: frozenset[Action] = frozenset({"rollback", "step_back"})
+"""Actions that leave the stage at the first FAIL, wherever it is seen."""
 
 
 class Verdict(StrEnum):

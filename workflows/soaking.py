@@ -151,7 +151,10 @@ class Soaking:
                 context.note("gate", f"{stage.name} failed: {why}")
                 if TAKEN_BACK in report.soak.causes:
                     raise GoBack(RollbackOrder("emergency", "somebody else", why, detected_after))
-                raise GoBack(RollbackOrder("gate", f"gate {', '.join(report.soak.causes)}", why, detected_after))
+                if not self._leads_one_stage_down(report):
+                    raise GoBack(RollbackOrder("gate", f"gate {', '.join(report.soak.causes)}", why, detected_after))
+                self._progress.stepping_back = True
+                context.tell("page", f"Stepping back from {stage.name}", why)
             case "hold_began" | "hold_changed":
                 context.note("hold", f"holding: {why}")
                 context.tell("warning", f"{stage.name} is holding", why)
@@ -167,6 +170,12 @@ class Soaking:
                 context.tell("warning", f"{stage.name}: a warning", warned)
             case "credit_complete" | "conclusive":
                 raise AssertionError("full credit ends a soak, it is not a transition inside it")
+
+    def _leads_one_stage_down(self, report: WatchReport) -> bool:
+        """Whether nothing that failed asks for more than a step back, and there is a stage to step back to."""
+        gates = self._plan.gates
+        mild = all(name in gates and gates[name].action == "step_back" for name in report.soak.causes)
+        return mild and bool(self._progress.entered_last)
 
     def _stand(self, stage: Stage, state: StageProgress, target: timedelta) -> None:
         context, plan = self._context, self._plan

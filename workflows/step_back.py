@@ -1,4 +1,4 @@
-"""One stage down, because a person asked for it: flags, then traffic; then the earlier stage soaks again."""
+"""One stage down, because a person or a gate asked for it: flags, then traffic; then the earlier stage soaks again."""
 
 import asyncio
 

@@ -11,7 +11,11 @@ from pydantic import ValidationError
 from rollout.windows import WEEKDAYS, Windows
 
 BERLIN = ZoneInfo("Europe/Berlin")
-OFFICE: dict[str, object] = {"time_zone": "Europe/Berlin", "weekdays": ["mon", "tue", "wed", "thu"], "hours": "09:00-16:00"}
+OFFICE: dict[str, object] = {
+    "time_zone": "Europe/Berlin",
+    "weekdays": ["mon", "tue", "wed", "thu"],
+    "hours": "09:00-16:00",
+}
 NIGHT: dict[str, object] = {"time_zone": "Europe/Berlin", "weekdays": ["fri"], "hours": "22:00-04:00"}
 YEAR_END = {"first": "2026-12-21", "last": "2027-01-03", "why": "year end"}
 

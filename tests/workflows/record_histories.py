@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from rollout.messages import (
@@ -25,13 +25,19 @@ from rollout.messages import (
     FlagStage,
     Promote,
 )
+from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from tests.workflows.test_going_back import errors_of_treated_users
+from tests.workflows.test_promotion_windows import frozen_today
+from tests.workflows.test_step_back_by_a_gate import leading_one_stage_down
+from tests.workflows.traffic_source import no_fault
 from tests.workflows.world import Handle, World, laid_out
 
 HISTORIES = Path(__file__).parent / "histories"
 
 Story = Callable[[World, Handle], Awaitable[None]]
+PlanAt = Callable[[RolloutPlan, datetime], RolloutPlan]
+"""From the rehearsal and the time at which it starts to the plan of a story."""
 
 
 async def completed_in_five_stages(_world: World, _handle: Handle) -> None:
@@ -69,6 +75,23 @@ async def promoted_with_a_flag_held_back(world: World, handle: Handle) -> None:
     await handle.execute_update(UPDATE_PROMOTE, Promote(by="kim", reason="seen enough"), result_type=Answer)
 
 
+async def stepped_back_by_a_gate(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(seconds=2))
+    world.source.fault = errors_of_treated_users
+    await world.until(handle, RolloutStatus.SOAKING, stage="internal", step=timedelta(seconds=2))
+    world.source.fault = no_fault
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=timedelta(seconds=2))
+    await handle.execute_update(UPDATE_APPROVE, Command(by="kim", reason="understood"), result_type=Answer)
+
+
+async def forced_through_a_freeze(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.AWAITING_WINDOW, step=timedelta(seconds=2))
+    forced = Promote(by="kim", reason="the fix for the sale", force=True)
+    await handle.execute_update(UPDATE_PROMOTE, forced, result_type=Answer)
+    await world.until(handle, RolloutStatus.AWAITING_WINDOW, stage="internal", step=timedelta(seconds=2))
+    await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
+
+
 STORIES: dict[str, Story] = {
     "completed-in-five-stages": completed_in_five_stages,
     "rolled-back-by-a-gate-at-canary": rolled_back_by_a_gate_at_canary,
@@ -76,12 +99,20 @@ STORIES: dict[str, Story] = {
     "paused-and-resumed-at-canary": paused_and_resumed_at_canary,
     "stepped-back-from-staged": stepped_back_from_staged,
     "promoted-with-a-flag-held-back": promoted_with_a_flag_held_back,
+    "stepped-back-by-a-gate": stepped_back_by_a_gate,
+    "forced-through-a-freeze": forced_through_a_freeze,
+}
+PLANS_OF_THEIR_OWN: dict[str, PlanAt] = {
+    "stepped-back-by-a-gate": lambda plan, _: leading_one_stage_down(plan, "backend_errors", "auth_errors"),
+    "forced-through-a-freeze": lambda plan, now: plan.model_copy(update={"windows": frozen_today(now)}),
 }
 
 
 async def record(name: str, story: Story) -> None:
     with tempfile.TemporaryDirectory() as directory:
         async with laid_out("rehearsal.yaml", Path(directory)) as world:
+            if name in PLANS_OF_THEIR_OWN:
+                world.plan = PLANS_OF_THEIR_OWN[name](world.plan, await world.now())
             handle = await world.start()
             await story(world, handle)
             result = await handle.result()

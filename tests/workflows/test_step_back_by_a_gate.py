@@ -1,0 +1,89 @@
+"""A gate whose action is `step_back` leads one stage down, not all the way, and as far down as it goes on failing."""
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from rollout.gates import Gate
+from rollout.measurement import Counts, Group, Sample
+from rollout.plan import RolloutPlan
+from rollout.progress import RolloutStatus
+from starter.plan_file import load_plan
+from tests.workflows.test_going_back import errors_of_treated_users, in_stage, taken_back
+from tests.workflows.traffic_source import no_fault
+from tests.workflows.world import PLANS, laid_out
+
+SOAK = timedelta(hours=3)
+
+
+def leading_one_stage_down(plan: RolloutPlan, *names: str) -> RolloutPlan:
+    """The plan with the action `step_back` in these gates."""
+    gates: dict[str, Gate] = {
+        name: gate.model_copy(update={"action": "step_back"}) if name in names else gate
+        for name, gate in plan.gates.items()
+    }
+    return plan.model_copy(update={"gates": gates})
+
+
+def stepping_back_by(*names: str) -> RolloutPlan:
+    """The shipped plan in a hurry."""
+    plan = load_plan(PLANS / "request-isolation.yaml")
+    stages = [stage.model_copy(update={"soak": SOAK}) for stage in plan.stages]
+    return leading_one_stage_down(plan.model_copy(update={"stages": stages}), *names)
+
+
+def gates_over(metrics: Collection[str]) -> list[str]:
+    plan = load_plan(PLANS / "request-isolation.yaml")
+    return [name for name, gate in plan.gates.items() if getattr(gate, "metric", None) in metrics]
+
+
+def errors_of_everybody(metric: str, _group: Group, _end: datetime, healthy: Sample) -> Sample:
+    failing = metric.endswith("request_count") and isinstance(healthy, Counts)
+    return Counts(total=healthy.total, bad=healthy.total // 5) if failing and isinstance(healthy, Counts) else healthy
+
+
+def broken_isolation(metric: str, group: Group, _end: datetime, healthy: Sample) -> Sample:
+    treated = metric.endswith("isolation_checks") and group == "treated"
+    return Counts(total=healthy.total, bad=healthy.total // 2) if treated and isinstance(healthy, Counts) else healthy
+
+
+async def test_errors_at_canary_lead_back_to_internal_whose_soak_begins_anew_and_canary_needs_an_approval(
+    tmp_path: Path,
+) -> None:
+    async with laid_out(stepping_back_by(*gates_over({"backend_requests", "auth_requests"})), tmp_path) as world:
+        handle = await in_stage(world, "canary")
+        world.source.fault = errors_of_treated_users
+
+        back = await world.until(handle, RolloutStatus.SOAKING, stage="internal", step=timedelta(minutes=1))
+        assert {exposure.stage for exposure in back.flags.values()} == {"internal"}
+        assert {flag.stage for flag in (await world.flags()).flags.values()} == {"internal"}
+        assert back.current.credit < SOAK
+        paged = [notice.title for notice in world.channel.notices if notice.severity == "page"]
+        assert paged == ["Stepping back from canary"]
+
+        world.source.fault = no_fault
+        waiting = await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
+        assert waiting.current.name == "canary"
+
+
+async def test_a_gate_that_goes_on_failing_leads_down_to_features_for_nobody(tmp_path: Path) -> None:
+    isolation = gates_over({"isolation"})
+    async with laid_out(stepping_back_by(*isolation), tmp_path) as world:
+        handle = await in_stage(world, "canary")
+        world.source.fault = broken_isolation
+
+        off = await world.until(handle, RolloutStatus.SOAKING, stage="deploy-off", step=timedelta(minutes=1))
+
+        assert {exposure.exposure for exposure in off.flags.values()} == {"off"}
+        assert [event.text for event in off.timeline if event.text.startswith("stepped back")] == [
+            "stepped back from canary to internal",
+            "stepped back from internal to deploy-off",
+        ]
+
+
+async def test_in_the_first_stage_there_is_no_step_back_but_only_the_way_back(tmp_path: Path) -> None:
+    async with laid_out(stepping_back_by(*gates_over({"backend_requests", "auth_requests"})), tmp_path) as world:
+        handle = await in_stage(world, "deploy-off")
+        world.source.fault = errors_of_everybody
+
+        await taken_back(world, handle, "gate")
