@@ -81,6 +81,10 @@ class CheckStore(_Request):
     pass
 
 
+class CheckCandidates(_Request):
+    candidates: dict[str, str] = Field(description="service key to image")
+
+
 class ReadFlags(_Request):
     pass
 
@@ -191,6 +195,22 @@ class FeatureFlagActivities:
     async def check_store(self, request: CheckStore) -> None:
         """The store answers a read of this group; raises its error otherwise."""
         await self._store(request).read()
+
+    @activity.defn
+    async def check_candidates(self, request: CheckCandidates) -> None:
+        """Whether these images may be rolled out, without beginning anything.
+
+        Raises:
+            ApplicationError: all of them were taken back before.
+        """
+        refused = (await self._store(request).read_safety()).refused
+        why = [refused.get(f"{service}={image}") for service, image in request.candidates.items()]
+        if all(why):
+            raise ApplicationError(
+                f"this candidate was taken back before ({why[0]}); start it anew with --again --reason",
+                type=Failure.NOT_ALLOWED,
+                non_retryable=True,
+            )
 
     @activity.defn
     async def read_flags(self, request: ReadFlags) -> dict[str, Exposure]:

@@ -20,6 +20,8 @@ class CommandName(StrEnum):
     STEP_BACK = "step_back"
     RESOLVE_HOLD = "resolve_hold"
     SET_STAGE = "set_stage"
+    REPLACE_CANDIDATE = "replace_candidate"
+    RETRY = "retry"
     FINISH = "finish"
 
 
@@ -50,6 +52,13 @@ _REFUSALS: Mapping[CommandName, Mapping[RolloutStatus, str]] = {
     CommandName.STEP_BACK: {_S.STARTING: _NOTHING_YET, _S.ENTERING: _ENTERING},
     CommandName.RESOLVE_HOLD: _refused("nothing holds it", _S.STARTING, *_WAITING, _S.ENTERING, _S.SOAKING, _S.PAUSED),
     CommandName.SET_STAGE: {_S.STARTING: _NOTHING_YET},
+    CommandName.REPLACE_CANDIDATE: {
+        _S.STARTING: "it has not begun; take it back and start it anew",
+        _S.ENTERING: _ENTERING,
+    },
+    CommandName.RETRY: _refused(
+        "what is under way is tried again by itself, every half minute at most", _S.STARTING, _S.ENTERING
+    ),
     CommandName.FINISH: _refused(
         "it goes on; only the guard after a rollback can be ended",
         *(_S.STARTING, *_WAITING, _S.ENTERING, _S.SOAKING, _S.HOLDING, _S.PAUSED, _S.ROLLING_BACK),

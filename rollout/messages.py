@@ -27,6 +27,8 @@ UPDATE_EXTEND = CommandName.EXTEND.value
 UPDATE_STEP_BACK = CommandName.STEP_BACK.value
 UPDATE_RESOLVE_HOLD = CommandName.RESOLVE_HOLD.value
 UPDATE_SET_STAGE = CommandName.SET_STAGE.value
+UPDATE_REPLACE_CANDIDATE = CommandName.REPLACE_CANDIDATE.value
+UPDATE_RETRY = CommandName.RETRY.value
 UPDATE_FINISH = CommandName.FINISH.value
 
 # What a signal's name becomes when case, hyphens and spaces are ignored; each of these starts a rollback.
@@ -87,6 +89,12 @@ class Extend(Command):
     """More credit for the stage of now, on top of what its plan asks for."""
 
     more: timedelta = Field(gt=timedelta(), le=timedelta(days=30))
+
+
+class ReplaceCandidate(Command):
+    """Other images for some or all services of the plan, by their keys. It needs a reason."""
+
+    images: dict[str, str] = Field(min_length=1)
 
 
 class ResolveHold(Command):

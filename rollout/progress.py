@@ -129,6 +129,10 @@ class RolloutProgress(_Record):
     evidence: SoakEvidence | None = Field(default=None, description="what the gates have learnt over the soaks so far")
     suspensions: list[Suspension] = Field(default_factory=list)
     stepping_back: bool = Field(default=False, description="a person or a gate asked to go back by one stage")
+    replacing: dict[str, str] | None = Field(default=None, description="images that a person gave in place of these")
+    return_to: int | None = Field(
+        default=None, description="index of the stage that follows the first one, after the candidate was replaced"
+    )
     stepped_back_from: str | None = Field(
         default=None, description="the stage that was stepped back from; entering it again needs an approval"
     )
@@ -149,6 +153,11 @@ class RolloutProgress(_Record):
     def entered_last(self) -> int | None:
         """Index of the stage whose exposure or traffic people have now; None before the first one."""
         return next((index for index in range(self.stage, -1, -1) if self.stages[index].soak_state is not None), None)
+
+    @property
+    def turning_back(self) -> bool:
+        """Whether a person or a gate asked for something that no waiting may delay."""
+        return self.stepping_back or self.replacing is not None
 
     @property
     def paused(self) -> bool:

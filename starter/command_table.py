@@ -15,6 +15,7 @@ FURTHER = {
     CommandName.STEP_BACK: "One at a time; refused while nobody sees the features.",
     CommandName.RESOLVE_HOLD: "`continue` not for foreign changes; `adopt` only for those, never for more exposure.",
     CommandName.SET_STAGE: "Typed `rollout update-stage`; no higher than the stage that was reached.",
+    CommandName.REPLACE_CANDIDATE: "Needs other images than now, and a reason; not images that were taken back before.",
     CommandName.FINISH: "Ends the guard after a rollback.",
 }
 

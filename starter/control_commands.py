@@ -1,4 +1,4 @@
-"""`rollout pause|resume|approve|promote|extend|step-back|resolve-hold|finish`: asking a running rollout."""
+"""`rollout pause|resume|approve|promote|extend|step-back|…`: asking a running rollout."""
 # ruff: noqa: PLC0415  (commands import what they need when they run, so that `--help` is quick)
 
 from enum import StrEnum
@@ -125,6 +125,42 @@ def step_back(
     from rollout.messages import UPDATE_STEP_BACK, Command
 
     _send(UPDATE_STEP_BACK, rollout, Command(by=by, reason=reason), request_id, json=json)
+
+
+def replace_candidate(
+    image: Annotated[
+        list[str],
+        typer.Option("--image", metavar="SERVICE=IMAGE", help="The new image, once per service that gets another one."),
+    ],
+    rollout: RolloutId = None,
+    *,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.")],
+    by: By,
+    request_id: RequestId = None,
+    json: Json = False,
+) -> None:
+    """Go on with other images, for a hotfix: features off, traffic to its anchor, the first stage, then this one anew.
+
+    What was passed in between is not repeated, every approval is asked for again, and the gates begin with evidence of
+    their own. Refused (exit code 2) for images that were taken back before.
+    """
+    from rollout.messages import UPDATE_REPLACE_CANDIDATE, ReplaceCandidate
+    from starter.starting import images_by_service
+
+    command = ReplaceCandidate(by=by, reason=reason, images=images_by_service(image))
+    _send(UPDATE_REPLACE_CANDIDATE, rollout, command, request_id, json=json)
+
+
+def retry(
+    rollout: RolloutId = None,
+    reason: OptionalReason = "",
+    *,
+    by: By,
+    request_id: RequestId = None,
+    json: Json = False,
+) -> None:
+    """Look at once, instead of at the next check interval; for whoever has just mended what holds the rollout."""
+    _ask("retry", rollout, reason, by, request_id, json=json)
 
 
 class HowToResolve(StrEnum):

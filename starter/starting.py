@@ -48,21 +48,13 @@ def images_of(plan: RolloutPlan, given: Sequence[str]) -> dict[str, str]:
     Raises:
         CommandEnds: an image is missing, malformed, given twice, or for a service that the plan does not have.
     """
-    known, example = ", ".join(plan.services), next(iter(plan.services))
-    chosen: dict[str, str] = {}
-    problems: list[str] = []
-    for text in given:
-        key, equals, image = text.partition("=")
-        if not equals or not _IMAGE.fullmatch(image):
-            problems.append(
-                f"--image {text!r}: expected SERVICE=IMAGE without spaces, for example {example}=registry/{example}:2"
-            )
-        elif key not in plan.services:
-            problems.append(f"--image {text!r}: the plan has no service {key!r}; it has: {known}")
-        elif key in chosen:
-            problems.append(f"--image {text!r}: {key} is given twice")
-        else:
-            chosen[key] = image
+    known = ", ".join(plan.services)
+    chosen, problems = _read(given, example=next(iter(plan.services)))
+    problems += [
+        f"--image '{key}={image}': the plan has no service {key!r}; it has: {known}"
+        for key, image in chosen.items()
+        if key not in plan.services
+    ]
     for key, service in plan.services.items():
         if key not in chosen and service.image is not None:
             chosen[key] = service.image
@@ -71,6 +63,34 @@ def images_of(plan: RolloutPlan, given: Sequence[str]) -> dict[str, str]:
     if problems:
         raise refused("\n".join(problems))
     return {key: chosen[key] for key in plan.services}
+
+
+def images_by_service(given: Sequence[str]) -> dict[str, str]:
+    """Images from `--image key=reference`, for services that the running rollout knows.
+
+    Raises:
+        CommandEnds: one is malformed or given twice.
+    """
+    chosen, problems = _read(given, example="backend")
+    if problems:
+        raise refused("\n".join(problems))
+    return chosen
+
+
+def _read(given: Sequence[str], *, example: str) -> tuple[dict[str, str], list[str]]:
+    chosen: dict[str, str] = {}
+    problems: list[str] = []
+    for text in given:
+        key, equals, image = text.partition("=")
+        if not equals or not key or not _IMAGE.fullmatch(image):
+            problems.append(
+                f"--image {text!r}: expected SERVICE=IMAGE without spaces, for example {example}=registry/{example}:2"
+            )
+        elif key in chosen:
+            problems.append(f"--image {text!r}: {key} is given twice")
+        else:
+            chosen[key] = image
+    return chosen, problems
 
 
 def check_intervals(plan: RolloutPlan, *, on_a_sandbox: bool) -> None:

@@ -106,6 +106,7 @@ def _activities(world: OutsideWorld) -> tuple[Sequence[Callable[..., Any]], Sequ
         flags.record_anchors,
         flags.set_exposures,
         flags.check_store,
+        flags.check_candidates,
         flags.read_flags,
         flags.settle,
         cloud_run.read_anchor,

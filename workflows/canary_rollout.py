@@ -36,8 +36,10 @@ with workflow.unsafe.imports_passed_through():
         UPDATE_FINISH,
         UPDATE_PAUSE,
         UPDATE_PROMOTE,
+        UPDATE_REPLACE_CANDIDATE,
         UPDATE_RESOLVE_HOLD,
         UPDATE_RESUME,
+        UPDATE_RETRY,
         UPDATE_SET_STAGE,
         UPDATE_STEP_BACK,
         WORKFLOW,
@@ -46,10 +48,12 @@ with workflow.unsafe.imports_passed_through():
         Extend,
         FlagStage,
         Promote,
+        ReplaceCandidate,
         ResolveHold,
         RolloutRequest,
     )
     from rollout.progress import RolloutProgress, RolloutStatus, StageProgress
+    from rollout.replacement import why_not_replaced
     from rollout.soak import Suspension
     from rollout.wording import duration_in_words
 
@@ -337,6 +341,40 @@ class CanaryRolloutWorkflow:
         refused = why_no_limit(self._context.plan, self._progress, command.flag, command.stage)
         if refused is not None:
             raise ApplicationError(refused)
+
+    @workflow.update(name=UPDATE_REPLACE_CANDIDATE)
+    async def replace_candidate(self, command: ReplaceCandidate) -> Answer:
+        """Go on with other images: features off, traffic at its anchor, the first stage, then the one of now anew."""
+        images = self._progress.images | command.images
+        try:
+            await self._forward.must_not_be_refused(images)
+        except ActivityError as refused:
+            raise ApplicationError(f"cannot replace candidate: {reason_of(refused)}") from None
+        # The rollout went on while the store was asked.
+        self._may_replace_candidate(command)
+        self._progress.replacing = images
+        stage, first = self._progress.current.name, self._progress.stages[0].name
+        self._commanded(f"candidate replaced by {', '.join(sorted(command.images.values()))}", command)
+        following = f"features off and traffic at its anchor, then {first} again"
+        return self._answer("the candidate is replaced", following if stage == first else f"{following}, then {stage}")
+
+    @replace_candidate.validator
+    def _may_replace_candidate(self, command: ReplaceCandidate) -> None:
+        self._must_allow(CommandName.REPLACE_CANDIDATE)
+        refused = why_not_replaced(self._progress, command)
+        if refused is not None:
+            raise ApplicationError(f"cannot replace candidate: {refused}")
+
+    @workflow.update(name=UPDATE_RETRY)
+    def retry(self, command: Command) -> Answer:
+        """Look at once, instead of at the next check interval; for whoever has just mended what held the rollout."""
+        self._forward.outdated()
+        self._commanded("asked to look again", command)
+        return self._answer("it looks again now", "credit and holds follow from what it sees")
+
+    @retry.validator
+    def _may_retry(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
+        self._must_allow(CommandName.RETRY)
 
     @workflow.update(name=UPDATE_FINISH)
     def finish(self, command: Command) -> Answer:

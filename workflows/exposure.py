@@ -30,6 +30,14 @@ class Exposing:
                 return False
             shown = exposures.in_words(stage.exposure)
             self._context.waiting_for(f"flags to {shown}")
+            # A stage rises by one step; only one that is returned to lies higher.
+            for rung in ladder_of(self._plan):
+                on_the_way = {
+                    flag: rung for flag, to in wanted.items() if progress.flags[flag].order < rung.order < to.order
+                }
+                if on_the_way:
+                    summary = f"features for {rung.in_words()}, on their way up"
+                    await self._set(on_the_way, progress.started_by, f"stage {stage.name}", summary)
             await self._set(wanted, progress.started_by, f"stage {stage.name}", f"features for {shown}, read back")
             self._context.note("flags", f"features are on for {shown}")
             return True

@@ -16,6 +16,7 @@ from workflows.context import RolloutContext, reason_of
 from workflows.exposure import Exposing
 from workflows.preparation import prepare
 from workflows.promotion_window import PromotionWindow
+from workflows.replacement import Replacement
 from workflows.rollback import GoBack, RollbackOrder
 from workflows.soaking import SoakEnd, Soaking
 from workflows.stage_entry import StageEntry
@@ -41,6 +42,7 @@ class WayForward:
         self._soaking = Soaking(context)
         self._waiting = Waiting(context, self._soaking)
         self._waiting.interrupted = self._is_interrupted
+        self._replacement = Replacement(context, self._exposing)
         self._window = PromotionWindow(context, self._waiting)
         self._entry = StageEntry(context, self._exposing, self._waiting, self._window)
 
@@ -55,6 +57,10 @@ class WayForward:
             # Only data measured under this exposure prove anything about it.
             state.soak_state = begin(workflow.now(), self._context.plan.check_interval)
         self._soaking.outdated()
+
+    async def must_not_be_refused(self, images: dict[str, str]) -> None:
+        """Raises ActivityError where this candidate was taken back before."""
+        await self._replacement.must_not_be_refused(images)
 
     async def resolve_hold(self, *, adopt: bool) -> str:
         """End the hold by a person's decision; says what follows from it."""
@@ -83,30 +89,38 @@ class WayForward:
         if not progress.anchors:
             await self._prepare()
         while True:
-            if progress.stepping_back:
-                await self._attended(context.plan.stages[progress.stage], StepBack(context, self._exposing).take())
+            await self._turn_back()
             stage, state = context.plan.stages[progress.stage], progress.current
             if state.state != "soaking":
                 await self._attended(stage, self._entry.enter(stage, state))
-                if progress.stepping_back:
+                if progress.turning_back:
                     continue
             end = await self._walk_and_soak(stage, state)
             if end is SoakEnd.LONG_HISTORY:
                 return False
-            if progress.stepping_back:
+            if progress.turning_back:
                 continue
             await self._attended(stage, self._entry.check(stage, stage.checks.after))
             await self._waiting.not_paused()
-            if progress.stepping_back:
+            if progress.turning_back:
                 continue
             self._pass(state)
             if progress.stage + 1 == len(context.plan.stages):
                 return True
-            progress.stage += 1
+            progress.stage = max(progress.stage + 1, progress.return_to or 0)
+            progress.return_to = None
+
+    async def _turn_back(self) -> None:
+        """Do what a person or a gate asked for before anything else."""
+        context, progress = self._context, self._context.progress
+        if progress.replacing is not None:
+            await self._attended(context.plan.stages[progress.stage], self._replacement.take())
+        if progress.stepping_back:
+            await self._attended(context.plan.stages[progress.stage], StepBack(context, self._exposing).take())
 
     def _is_interrupted(self) -> bool:
         progress = self._context.progress
-        return progress.stepping_back or progress.current.forced
+        return progress.turning_back or progress.current.forced
 
     async def _walk_and_soak(self, stage: Stage, state: StageProgress) -> SoakEnd:
         """Each traffic step soaks to its share of the credit, the last one to all of it."""
@@ -117,7 +131,7 @@ class WayForward:
                 await self._waiting.not_paused()
                 if state.step:
                     await self._attended(stage, self._window.opens(state, f"{stage.name} at {steps[state.step]} %"))
-                if self._context.progress.stepping_back:
+                if self._context.progress.turning_back:
                     return SoakEnd.INTERRUPTED
                 await self._attended(stage, self._entry.take_step(stage, state, steps[state.step], last=last))
             held = (stage.traffic_hold or timedelta()) * (state.step + 1)

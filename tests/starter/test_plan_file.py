@@ -89,7 +89,12 @@ WRONG_PLANS = {
     "an unknown action": Wrong(
         "    action: rollback",
         "    action: rolback",
-        ["41: gates.errors.action: must be one of: rollback, step_back, hold, warn; did you mean 'rollback'? (given: 'rolback')"],
+        [
+            (
+                "41: gates.errors.action: must be one of: rollback, step_back, hold, warn; did you mean 'rollback'? "
+                "(given: 'rolback')"
+            ),
+        ],
     ),
     "a share without its percent sign": Wrong(
         "    max_difference: 1%",

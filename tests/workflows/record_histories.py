@@ -17,6 +17,7 @@ from rollout.messages import (
     UPDATE_APPROVE,
     UPDATE_PAUSE,
     UPDATE_PROMOTE,
+    UPDATE_REPLACE_CANDIDATE,
     UPDATE_RESUME,
     UPDATE_SET_STAGE,
     UPDATE_STEP_BACK,
@@ -24,6 +25,7 @@ from rollout.messages import (
     Command,
     FlagStage,
     Promote,
+    ReplaceCandidate,
 )
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
@@ -92,6 +94,12 @@ async def forced_through_a_freeze(world: World, handle: Handle) -> None:
     await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
 
 
+async def candidate_replaced_at_canary(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(seconds=2))
+    hotfix = ReplaceCandidate(by="kim", reason="a fix", images={"backend": "registry.example/backend:hotfix"})
+    await handle.execute_update(UPDATE_REPLACE_CANDIDATE, hotfix, result_type=Answer)
+
+
 STORIES: dict[str, Story] = {
     "completed-in-five-stages": completed_in_five_stages,
     "rolled-back-by-a-gate-at-canary": rolled_back_by_a_gate_at_canary,
@@ -101,6 +109,7 @@ STORIES: dict[str, Story] = {
     "promoted-with-a-flag-held-back": promoted_with_a_flag_held_back,
     "stepped-back-by-a-gate": stepped_back_by_a_gate,
     "forced-through-a-freeze": forced_through_a_freeze,
+    "candidate-replaced-at-canary": candidate_replaced_at_canary,
 }
 PLANS_OF_THEIR_OWN: dict[str, PlanAt] = {
     "stepped-back-by-a-gate": lambda plan, _: leading_one_stage_down(plan, "backend_errors", "auth_errors"),

@@ -1,0 +1,18 @@
+"""When the candidate of a running rollout may be replaced by another one."""
+
+from rollout.messages import ReplaceCandidate
+from rollout.progress import RolloutProgress
+
+
+def why_not_replaced(progress: RolloutProgress, command: ReplaceCandidate) -> str | None:
+    """What speaks against it, as the end of a sentence; None where it may be done."""
+    unknown = sorted(set(command.images) - set(progress.images))
+    if unknown:
+        return f"{', '.join(unknown)} is no service of the plan; it has: {', '.join(progress.images)}"
+    if progress.turning_back:
+        return "a step back or a replacement is being done; one at a time"
+    if progress.images | command.images == progress.images:
+        return "these images are being rolled out already"
+    if not command.reason:
+        return "it takes everybody back to features off, and needs a reason"
+    return None

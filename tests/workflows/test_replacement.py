@@ -1,0 +1,112 @@
+"""A hotfix in the middle of a rollout: dark first, under the first stage's gates, then the stage that it is for."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+
+from rollout.messages import UPDATE_REPLACE_CANDIDATE, UPDATE_RETRY, Answer, Command, ReplaceCandidate
+from rollout.plan import RolloutPlan
+from rollout.progress import RolloutStatus
+from starter.plan_file import load_plan
+from tests.workflows.test_going_back import errors_of_treated_users, in_stage, taken_back
+from tests.workflows.world import PLANS, Handle, World, laid_out
+
+SOAK = timedelta(hours=3)
+HOTFIX = {"backend": "registry.example/backend:hotfix"}
+
+
+def hurried() -> RolloutPlan:
+    plan = load_plan(PLANS / "request-isolation.yaml")
+    return plan.model_copy(update={"stages": [stage.model_copy(update={"soak": SOAK}) for stage in plan.stages]})
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with laid_out(hurried(), tmp_path) as laid:
+        yield laid
+
+
+async def replace(handle: Handle, images: dict[str, str], reason: str = "a fix") -> Answer:
+    command = ReplaceCandidate(by="kim", reason=reason, images=images)
+    answer: Answer = await handle.execute_update(UPDATE_REPLACE_CANDIDATE, command, result_type=Answer)
+    return answer
+
+
+async def refusal(handle: Handle, images: dict[str, str], reason: str = "a fix") -> str:
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await replace(handle, images, reason)
+    return str(refused.value.cause)
+
+
+async def test_a_hotfix_is_deployed_dark_soaks_in_the_first_stage_and_then_in_the_one_it_is_for(world: World) -> None:
+    handle = await in_stage(world, "canary")
+    before = await world.progress(handle)
+
+    answer = await replace(handle, HOTFIX)
+
+    assert answer.next == "features off and traffic at its anchor, then deploy-off again, then canary"
+    waiting = await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=timedelta(minutes=1))
+    assert waiting.current.name == "deploy-off"
+    assert {flag.exposure for flag in (await world.flags()).flags.values()} == {"off"}
+    await world.approve(handle)
+    dark = await world.until(handle, RolloutStatus.SOAKING, stage="deploy-off", step=timedelta(minutes=1))
+    assert dark.candidates["backend"].image == HOTFIX["backend"]
+    assert dark.candidates["auth"].image == before.images["auth"]
+    assert dark.candidates["backend"].revision != before.candidates["backend"].revision
+    assert dark.anchors["backend"].split == before.anchors["backend"].split
+    again = await world.until(handle, RolloutStatus.SOAKING, stage="canary")
+    assert again.stages[1].state == "passed"
+    assert again.current.credit < SOAK
+    assert {flag.stage for flag in (await world.flags()).flags.values()} == {"canary"}
+    assert await world.candidate_shares(again) == {"backend": 100, "auth": 100}
+
+    result = await handle.result()
+
+    assert result.status is RolloutStatus.COMPLETED, result.why
+    assert result.images == before.images | HOTFIX
+
+
+async def test_a_hotfix_that_fails_as_well_is_the_one_that_is_taken_back_and_refused(world: World) -> None:
+    handle = await in_stage(world, "canary")
+    await replace(handle, HOTFIX)
+    await world.approve(handle)
+    await world.until(handle, RolloutStatus.SOAKING, stage="canary")
+    world.source.fault = errors_of_treated_users
+
+    await taken_back(world, handle, "gate")
+
+    refused = (await world.store.read_safety()).refused
+    assert f"backend={HOTFIX['backend']}" in refused
+    assert "backend=registry.example/backend:candidate" not in refused
+
+
+async def test_a_replacement_needs_a_reason_a_service_of_the_plan_and_another_image(world: World) -> None:
+    handle = await in_stage(world, "internal")
+    now = (await world.progress(handle)).images
+
+    assert "needs a reason" in await refusal(handle, HOTFIX, reason="")
+    assert "frontend is no service of the plan; it has: backend, auth" in await refusal(handle, {"frontend": "x"})
+    assert "these images are being rolled out already" in await refusal(handle, now)
+    assert (await world.progress(handle)).images == now
+
+
+async def test_a_candidate_that_was_taken_back_before_cannot_come_in_as_a_replacement(world: World) -> None:
+    handle = await in_stage(world, "internal")
+    images = (await world.progress(handle)).images | HOTFIX
+    refused = await world.store.refuse_candidates(images, by="kim", reason="it broke checkout", idempotency_key="k")
+    assert refused.accepted
+
+    assert "taken back before (kim: it broke checkout)" in await refusal(handle, HOTFIX)
+    assert (await world.progress(handle)).replacing is None
+
+
+async def test_asking_again_makes_the_watch_look_anew(world: World) -> None:
+    handle = await in_stage(world, "internal")
+
+    answer: Answer = await handle.execute_update(UPDATE_RETRY, Command(by="kim"), result_type=Answer)
+
+    assert answer.happened == "it looks again now"
+    await world.until(handle, RolloutStatus.SOAKING, stage="canary")
