@@ -5,6 +5,7 @@ answer is retried by the workflow's policy.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -38,6 +39,7 @@ class BeginRollout(_Request):
     candidates: dict[str, str] = Field(description="service key to image")
     services: tuple[str, ...] = Field(default=(), description="resource names; a rollout of before knows none")
     again: str | None = None
+    deadman: timedelta | None = Field(default=None, description="flags go off when nobody renews them for so long")
     min_epoch: int = Field(description="above every fence that a service still carries from an earlier rollout")
 
 
@@ -121,6 +123,7 @@ class FeatureFlagActivities:
             candidates=request.candidates,
             again=request.again,
             min_epoch=request.min_epoch,
+            deadman=request.deadman,
             idempotency_key=_key(),
         )
         if not reply.accepted:
@@ -235,6 +238,10 @@ class FeatureFlagActivities:
         store = FlagStore(self._redis, environment, group)
         await store.emergency(by=by, reason=reason, min_epoch=at_least_epoch)
         return await store.read()
+
+    async def renew(self, environment: str, group: str, *, fence: int) -> None:
+        """Let applications keep the features on. What the store refuses, the watch will see and act on."""
+        await FlagStore(self._redis, environment, group).renew_lease(fence=fence)
 
     async def snapshot(self, environment: str, group: str) -> FlagSnapshot | None:
         """The group's documents now, for the watch."""

@@ -5,6 +5,12 @@ from typing import Protocol
 from rollout.flags import FlagSnapshot
 
 
+class Lease(Protocol):
+    async def renew(self, environment: str, group: str, *, fence: int) -> None:
+        """Let the features stay on for the length of the group's lease; nothing where it is not this rollout's."""
+        ...
+
+
 class Flags(Protocol):
     async def snapshot(self, environment: str, group: str) -> FlagSnapshot | None:
         """The flag documents as they are now; raises OSError or a Redis error when the store cannot be read."""

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from rollout.gates import Gate
 from rollout.measurement import Metric
-from rollout.plan_parts import AudienceSpec, Baseline, FlagName, Name, Notifications, Part, Service, Stage
+from rollout.plan_parts import AudienceSpec, Baseline, Deadman, FlagName, Name, Notifications, Part, Service, Stage
 from rollout.plan_rules import broken_rules
 from rollout.quantity import Duration
 from rollout.traffic import ServiceRef
@@ -40,6 +40,7 @@ class RolloutPlan(Part):
     gates: dict[str, Gate] = Field(min_length=1, description="how measurements are judged, by names of your own")
     stages: tuple[Stage, ...] = Field(min_length=1, description="the steps, in order; exposure and traffic only rise")
     windows: Windows | None = Field(default=None, description="when a stage may begin; at any time without it")
+    deadman: Deadman | None = Field(default=None, description="what happens when nobody looks any more")
     baseline: Baseline = Field(description="what stands for before, where there is nobody to compare with")
     check_interval: Duration = Field(description="how often gates are judged; at least 60s against Google itself")
     guard: Duration = Field(description="how long flags and traffic are watched after a rollback for late writes")

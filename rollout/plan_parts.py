@@ -148,6 +148,16 @@ class Stage(Part):
         return tuple(check.statement for check in self.checks.before if isinstance(check, AttestCheck))
 
 
+class Deadman(Part):
+    """What happens when the gates are no longer looked at: workers dead, stuck, or cut off from what they need."""
+
+    page_after: Duration = Field(description="without a look that ended; again after each further such time")
+    flags_off_after: Duration | None = Field(
+        default=None,
+        description="how long applications keep features on without the rollout's sign of life; for ever without it",
+    )
+
+
 class Baseline(Part):
     """How much of the past stands for "before": measured once, before the first change."""
 

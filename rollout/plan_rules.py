@@ -12,6 +12,7 @@ from rollout.exposure import FULL, OFF, order_of, treated_share
 from rollout.gates import AbsenceGate, Gate, ProbeGate, VersusControlGate, can_be_conclusive, metrics_of
 from rollout.measurement import GroupsByRevision
 from rollout.plan_parts import AttestCheck, Check, HttpCheck, MonitoringCheck, Stage
+from rollout.quantity import format_duration
 
 if TYPE_CHECKING:
     from rollout.plan import RolloutPlan
@@ -20,11 +21,13 @@ Place = tuple[str | int, ...]
 Broken = tuple[Place, str]
 
 WHOLE = 100
+CHECKS_BEFORE_A_PAGE = 3
 
 
 def broken_rules(plan: "RolloutPlan") -> Iterator[Broken]:
     """Everything that is broken, in the order of the plan's fields."""
     yield from _times(plan)
+    yield from _deadman(plan)
     yield from _services(plan)
     yield from _flags(plan)
     yield from _metrics(plan)
@@ -52,6 +55,22 @@ def _times(plan: "RolloutPlan") -> Iterator[Broken]:
         yield ("check_interval",), "must be longer than nothing"
     if not plan.baseline.window:
         yield ("baseline", "window"), "must be longer than nothing"
+
+
+def _deadman(plan: "RolloutPlan") -> Iterator[Broken]:
+    if plan.deadman is None:
+        return
+    least = plan.check_interval * CHECKS_BEFORE_A_PAGE
+    if plan.deadman.page_after < least:
+        yield (
+            ("deadman", "page_after"),
+            f"must be at least {CHECKS_BEFORE_A_PAGE} check intervals ({format_duration(least)})",
+        )
+    off_after = plan.deadman.flags_off_after
+    if off_after is not None and off_after <= plan.deadman.page_after:
+        yield ("deadman", "flags_off_after"), "must be longer than `page_after`: a person may still prevent it"
+    if off_after is not None and not plan.flags:
+        yield ("deadman", "flags_off_after"), "a plan without flags has none that could go off"
 
 
 def _services(plan: "RolloutPlan") -> Iterator[Broken]:

@@ -13,6 +13,9 @@ from rollout.soak_evidence import SoakEvidence
 from rollout.traffic import ServiceRef, TrafficSplit
 from rollout.verdict import Judgement
 
+WATCH_ACTIVITY = "watch_gates"
+"""By this name Temporal lists the watch among a rollout's pending activities, with its last beat."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

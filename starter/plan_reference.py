@@ -69,6 +69,7 @@ TITLES = {
     "AttestCheck": ("Check: attest", "attest"),
     "Windows": ("Windows", "windows"),
     "Freeze": ("A freeze", "freeze"),
+    "Deadman": ("A dead-man", "dead-man"),
     "Baseline": ("Baseline", "baseline"),
     "Notifications": ("Notifications", "notifications"),
 }

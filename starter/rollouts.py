@@ -18,11 +18,10 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from rollout.messages import QUERY_PROGRESS, WORKFLOW
 from rollout.progress import RolloutProgress, RolloutStatus
-from rollout.watch import WatchBeat
+from rollout.watch import WATCH_ACTIVITY, WatchBeat
 from starter.outcome import CommandEnds, failed, refused
 
 ID_PREFIX = "rollout/"
-WATCH_ACTIVITY = "watch_gates"
 MEMO_ENVIRONMENT = "environment"
 MEMO_GROUP = "group"
 MEMO_BY = "started_by"

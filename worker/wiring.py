@@ -17,6 +17,7 @@ from temporalio.worker import Worker
 
 from activities.clock import Clock, wall_clock
 from activities.cloud_run import CloudRunActivities
+from activities.deadman import DeadmanActivities
 from activities.feature_flags import FeatureFlagActivities
 from activities.gate_watch import GateWatchActivities
 from activities.google_clients import google_clients
@@ -73,7 +74,7 @@ async def outside_world(settings: Settings) -> AsyncIterator[OutsideWorld]:
 
 def workers(client: Client, world: OutsideWorld) -> tuple[Worker, Worker]:
     """The worker of the normal queue, with the workflow, and the worker of the emergency queue."""
-    normal, emergency = _activities(world)
+    normal, emergency = _activities(client, world)
     return (
         Worker(
             client,
@@ -93,13 +94,16 @@ def workers(client: Client, world: OutsideWorld) -> tuple[Worker, Worker]:
     )
 
 
-def _activities(world: OutsideWorld) -> tuple[Sequence[Callable[..., Any]], Sequence[Callable[..., Any]]]:
+def _activities(
+    client: Client, world: OutsideWorld
+) -> tuple[Sequence[Callable[..., Any]], Sequence[Callable[..., Any]]]:
     flags = FeatureFlagActivities(world.redis)
     cloud_run = world.cloud_run
     health = HealthActivities(world.http)
     monitoring = MonitoringActivities(world.source, world.clock)
     notifications = NotificationActivities(world.channels)
     watch = GateWatchActivities(source=world.source, flags=flags, traffic=cloud_run, prober=health, clock=world.clock)
+    deadman = DeadmanActivities(client=client, lease=flags, clock=world.clock)
     guard = RollbackGuardActivities(flags=flags, traffic=cloud_run, clock=world.clock)
     normal = (
         flags.begin_rollout,
@@ -118,5 +122,11 @@ def _activities(world: OutsideWorld) -> tuple[Sequence[Callable[..., Any]], Sequ
         ask_window,
         watch.watch_gates,
     )
-    emergency = (flags.latch_off, flags.settle, cloud_run.restore_traffic, guard.guard_rollback)
+    emergency = (
+        flags.latch_off,
+        flags.settle,
+        cloud_run.restore_traffic,
+        guard.guard_rollback,
+        deadman.look_after_the_watch,
+    )
     return normal, emergency

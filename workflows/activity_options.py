@@ -124,6 +124,16 @@ def watch(check_interval: timedelta) -> ActivityConfig:
     )
 
 
+def deadman() -> ActivityConfig:
+    """As `watch`, on the other queue: what keeps the watch from looking must not keep this from noticing."""
+    return ActivityConfig(
+        task_queue=EMERGENCY_TASK_QUEUE,
+        start_to_close_timeout=timedelta(seconds=30),
+        retry_policy=RetryPolicy(initial_interval=timedelta(seconds=5), backoff_coefficient=1.0),
+        cancellation_type=_LEAVE_AT_ONCE,
+    )
+
+
 def guard() -> ActivityConfig:
     """As `watch`, after a rollback, on the queue that is always free."""
     return ActivityConfig(

@@ -78,6 +78,7 @@ class CanaryRolloutWorkflow:
     async def run(self, request: RolloutRequest) -> RolloutProgress:
         while True:
             all_passed = await self._go_forward()
+            self._forward.deadman.end()
             if self._order is not None:
                 await _uninterrupted(RollbackPath(self._context).run(self._order))
             elif all_passed is False:
@@ -101,6 +102,7 @@ class CanaryRolloutWorkflow:
 
     async def _settled(self) -> None:
         await self._context.settle_notices()
+        await self._forward.deadman.ended()
         await workflow.wait_condition(workflow.all_handlers_finished)
 
     async def _go_forward(self) -> bool | None:

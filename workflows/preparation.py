@@ -51,6 +51,7 @@ async def _take_ownership(context: RolloutContext, above: int) -> None:
             services=tuple(plan.service_ref(key).resource_name for key in plan.services),
             again=context.request.again,
             min_epoch=above + 1,
+            deadman=plan.deadman.flags_off_after if plan.deadman else None,
         ),
         **summarised(
             activity_options.FLAG_STORE,

@@ -13,6 +13,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from workflows import adoption
 from workflows.context import RolloutContext, reason_of
+from workflows.deadman import DeadmanWatch
 from workflows.exposure import Exposing
 from workflows.preparation import prepare
 from workflows.promotion_window import PromotionWindow
@@ -38,6 +39,7 @@ class Refused(Exception):  # noqa: N818  (a decision about the rollout, not an e
 class WayForward:
     def __init__(self, context: RolloutContext) -> None:
         self._context = context
+        self.deadman = DeadmanWatch(context)
         self._exposing = Exposing(context)
         self._soaking = Soaking(context)
         self._waiting = Waiting(context, self._soaking)
@@ -88,6 +90,7 @@ class WayForward:
         context, progress = self._context, self._context.progress
         if not progress.anchors:
             await self._prepare()
+        self.deadman.begin()
         while True:
             await self._turn_back()
             stage, state = context.plan.stages[progress.stage], progress.current

@@ -44,6 +44,17 @@ WRONG_PLANS = {
             ),
         ],
     ),
+    "a dead-man without patience": Wrong(
+        "guard: 5m",
+        "guard: 5m\ndeadman: {page_after: 2s, flags_off_after: 1s}",
+        [
+            "17: deadman.page_after: must be at least 3 check intervals (3m) (given: '2s')",
+            (
+                "17: deadman.flags_off_after: must be longer than `page_after`: a person may still prevent it "
+                "(given: '1s')"
+            ),
+        ],
+    ),
     "a time zone that is none": Wrong(
         "guard: 5m",
         "guard: 5m\nwindows: {time_zone: Europe/Berln}",

@@ -28,6 +28,7 @@ from rollout.messages import (
     ReplaceCandidate,
 )
 from rollout.plan import RolloutPlan
+from rollout.plan_parts import Deadman
 from rollout.progress import RolloutStatus
 from tests.workflows.test_going_back import errors_of_treated_users
 from tests.workflows.test_promotion_windows import frozen_today
@@ -110,9 +111,13 @@ STORIES: dict[str, Story] = {
     "stepped-back-by-a-gate": stepped_back_by_a_gate,
     "forced-through-a-freeze": forced_through_a_freeze,
     "candidate-replaced-at-canary": candidate_replaced_at_canary,
+    "completed-with-a-deadman": completed_in_five_stages,
 }
 PLANS_OF_THEIR_OWN: dict[str, PlanAt] = {
     "stepped-back-by-a-gate": lambda plan, _: leading_one_stage_down(plan, "backend_errors", "auth_errors"),
+    "completed-with-a-deadman": lambda plan, _: plan.model_copy(
+        update={"deadman": Deadman(page_after=timedelta(seconds=10), flags_off_after=timedelta(seconds=30))}
+    ),
     "forced-through-a-freeze": lambda plan, now: plan.model_copy(update={"windows": frozen_today(now)}),
 }
 

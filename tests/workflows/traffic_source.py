@@ -38,6 +38,8 @@ class TrafficSource:
         self.treated_share = treated_share
         self.fault = fault
         self.failing = ""
+        self.hanging = False
+        """Questions are taken and never answered."""
         self.delay = INGEST_DELAY
         self.delays: dict[str, timedelta] = {}
         """Metrics, by how their types end, that are later than `delay`."""
@@ -52,6 +54,8 @@ class TrafficSource:
     async def measure(
         self, query: TimeSeriesQuery, *, start: datetime, end: datetime, interval: timedelta
     ) -> list[IntervalMeasurement]:
+        if self.hanging:
+            await asyncio.Event().wait()
         if self.failing:
             raise SourceFailure(self.failing)
         if self.clock is not None:
