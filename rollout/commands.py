@@ -29,6 +29,7 @@ _S = RolloutStatus
 _WAITING = (_S.AWAITING_WINDOW, _S.AWAITING_APPROVAL)
 _ENDING = (_S.ROLLING_BACK, _S.ROLLED_BACK, _S.COMPLETED, _S.REFUSED)
 _NOTHING_YET = "nothing is exposed yet"
+_ALL_PASSED = "all stages have passed"
 _ENTERING = "a stage is being entered; wait until it soaks, or take everything back"
 _NO_SOAK = "no stage soaks now"
 
@@ -38,29 +39,35 @@ def _refused(why: str, *statuses: RolloutStatus) -> dict[RolloutStatus, str]:
 
 
 _REFUSALS: Mapping[CommandName, Mapping[RolloutStatus, str]] = {
-    CommandName.PAUSE: _refused("it is paused already", _S.PAUSED),
-    CommandName.RESUME: _refused("it is not paused", _S.STARTING, *_WAITING, _S.ENTERING, _S.SOAKING, _S.HOLDING),
+    CommandName.PAUSE: {_S.PAUSED: "it is paused already", _S.WATCHING: _ALL_PASSED},
+    CommandName.RESUME: _refused(
+        "it is not paused", _S.STARTING, *_WAITING, _S.ENTERING, _S.SOAKING, _S.HOLDING, _S.WATCHING
+    ),
     CommandName.APPROVE: _refused(
         "nothing waits for an approval",
-        *(_S.STARTING, _S.AWAITING_WINDOW, _S.ENTERING, _S.SOAKING, _S.HOLDING, _S.PAUSED),
+        *(_S.STARTING, _S.AWAITING_WINDOW, _S.ENTERING, _S.SOAKING, _S.HOLDING, _S.PAUSED, _S.WATCHING),
     ),
     CommandName.PROMOTE: {
         **_refused(_NO_SOAK, _S.STARTING, _S.AWAITING_APPROVAL, _S.ENTERING),
         _S.PAUSED: "it is paused; resume it first",
+        _S.WATCHING: _ALL_PASSED,
     },
-    CommandName.EXTEND: {},
+    CommandName.EXTEND: {_S.WATCHING: _ALL_PASSED},
     CommandName.STEP_BACK: {_S.STARTING: _NOTHING_YET, _S.ENTERING: _ENTERING},
-    CommandName.RESOLVE_HOLD: _refused("nothing holds it", _S.STARTING, *_WAITING, _S.ENTERING, _S.SOAKING, _S.PAUSED),
+    CommandName.RESOLVE_HOLD: _refused(
+        "nothing holds it", _S.STARTING, *_WAITING, _S.ENTERING, _S.SOAKING, _S.PAUSED, _S.WATCHING
+    ),
     CommandName.SET_STAGE: {_S.STARTING: _NOTHING_YET},
     CommandName.REPLACE_CANDIDATE: {
         _S.STARTING: "it has not begun; take it back and start it anew",
         _S.ENTERING: _ENTERING,
+        _S.WATCHING: f"{_ALL_PASSED}; `rollout start --supersede` begins the next one",
     },
     CommandName.RETRY: _refused(
         "what is under way is tried again by itself, every half minute at most", _S.STARTING, _S.ENTERING
     ),
     CommandName.FINISH: _refused(
-        "it goes on; only the guard after a rollback can be ended",
+        "it goes on; only the watch after the last stage and the guard after a rollback can be ended",
         *(_S.STARTING, *_WAITING, _S.ENTERING, _S.SOAKING, _S.HOLDING, _S.PAUSED, _S.ROLLING_BACK),
     ),
 }

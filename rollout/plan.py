@@ -44,6 +44,9 @@ class RolloutPlan(Part):
     baseline: Baseline = Field(description="what stands for before, where there is nobody to compare with")
     check_interval: Duration = Field(description="how often gates are judged; at least 60s against Google itself")
     guard: Duration = Field(description="how long flags and traffic are watched after a rollback for late writes")
+    watch: Duration | None = Field(
+        default=None, description="how long gates go on being judged after the last stage has passed; not without it"
+    )
     notifications: Notifications = Field(description="where notices go")
 
     @property

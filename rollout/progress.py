@@ -29,6 +29,7 @@ class RolloutStatus(StrEnum):
     SOAKING = "soaking"
     HOLDING = "holding"
     PAUSED = "paused"
+    WATCHING = "watching"
     ROLLING_BACK = "rolling_back"
     ROLLED_BACK = "rolled_back"
     COMPLETED = "completed"
@@ -141,6 +142,7 @@ class RolloutProgress(_Record):
     limits: dict[str, str] = Field(
         default_factory=dict, description="flags that a person holds at an earlier stage, or at off"
     )
+    watched_until: datetime | None = Field(default=None, description="set once the last stage has passed")
     rollback: Rollback | None = None
     finished_at: datetime | None = None
     timeline: list[Event] = Field(default_factory=list)

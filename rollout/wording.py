@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from rollout.exposure import in_words
 from rollout.plan import RolloutPlan
-from rollout.progress import RolloutProgress, RolloutStatus, StageProgress
+from rollout.progress import Rollback, RolloutProgress, RolloutStatus, StageProgress
 from rollout.soak import SoakState
 from rollout.verdict import Judgement, Verdict, worst
 
@@ -25,6 +25,7 @@ _STATUS = {
     RolloutStatus.SOAKING: "soaking in",
     RolloutStatus.HOLDING: "holding in",
     RolloutStatus.PAUSED: "paused in",
+    RolloutStatus.WATCHING: "all stages passed, watching",
     RolloutStatus.ROLLING_BACK: "rolling back from",
     RolloutStatus.ROLLED_BACK: "rolled back from",
     RolloutStatus.COMPLETED: "completed",
@@ -85,7 +86,12 @@ def status_line(progress: RolloutProgress) -> str:
 
 def credit_in_words(stage: StageProgress) -> str:
     """`12 h of 48 h of soak credit`."""
-    return f"{duration_in_words(stage.credit)} of {duration_in_words(stage.soak)} of soak credit"
+    return f"{credit_of_soak(stage)} of soak credit"
+
+
+def credit_of_soak(stage: StageProgress) -> str:
+    """A watch after the last stage goes on counting; what was asked for is what is shown."""
+    return f"{duration_in_words(min(stage.credit, stage.soak + stage.extended))} of {duration_in_words(stage.soak)}"
 
 
 def stage_verdict(stage: StageProgress) -> str:
@@ -95,6 +101,11 @@ def stage_verdict(stage: StageProgress) -> str:
     if stage.state == "soaking" and stage.judgements:
         return worst(stage.judgements).value
     return NOTHING if stage.state == "pending" else stage.state
+
+
+def steps_in_words(rollback: Rollback) -> str:
+    """`flags off, latched and read back after 0.2 s; backend: traffic at its anchor and read back after 1.1 s`."""
+    return "; ".join(f"{step.name} after {step.seconds:.1f} s" for step in rollback.steps)
 
 
 def judgement_in_words(judgement: Judgement) -> str:
@@ -145,7 +156,7 @@ def current_details_markdown(progress: RolloutProgress) -> str:
                 (
                     f"{_STAGE_MARKS[stage.state]}{stage.name}",
                     stage.exposure,
-                    f"{duration_in_words(stage.credit)} of {duration_in_words(stage.soak)}",
+                    credit_of_soak(stage),
                     stage_verdict(stage),
                 )
                 for stage in progress.stages
@@ -166,8 +177,7 @@ def current_details_markdown(progress: RolloutProgress) -> str:
         splits = "; ".join(f"{service} {split.in_words()}" for service, split in sorted(progress.traffic.items()))
         blocks.append(f"**Traffic:** {_inline(splits)}")
     if progress.rollback is not None and progress.rollback.steps:
-        steps = "; ".join(f"{step.name} after {step.seconds:.1f} s" for step in progress.rollback.steps)
-        blocks.append(f"**Rollback:** {_inline(steps)}")
+        blocks.append(f"**Rollback:** {_inline(steps_in_words(progress.rollback))}")
     if progress.next:
         blocks.append(f"**Next:** {_inline(progress.next)}")
     blocks.append(f"As of {moment_in_words(as_of(progress))}; `rollout status {progress.plan}` has newer numbers.")

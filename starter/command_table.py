@@ -16,7 +16,7 @@ FURTHER = {
     CommandName.RESOLVE_HOLD: "`continue` not for foreign changes; `adopt` only for those, never for more exposure.",
     CommandName.SET_STAGE: "Typed `rollout update-stage`; no higher than the stage that was reached.",
     CommandName.REPLACE_CANDIDATE: "Needs other images than now, and a reason; not images that were taken back before.",
-    CommandName.FINISH: "Ends the guard after a rollback.",
+    CommandName.FINISH: "Ends the watch after the last stage, or the guard after a rollback.",
 }
 
 

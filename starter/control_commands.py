@@ -202,9 +202,9 @@ def finish(
     request_id: RequestId = None,
     json: Json = False,
 ) -> None:
-    """End the guard after a rollback before its time, so that `rollout rearm` and a new start need not wait.
+    """End the watch after the last stage, or the guard after a rollback, before its time: the next one need not wait.
 
-    Nobody undoes writes that arrive late any more. Refused (exit code 2) while the rollout is not rolled back.
+    Nobody judges the gates, or undoes writes that arrive late, any more. Refused (exit code 2) in every other state.
     """
     from rollout.messages import UPDATE_FINISH, Command
 

@@ -30,7 +30,7 @@ WORKER_ANSWERS_WITHIN = timedelta(seconds=5)
 LISTED = 100
 
 _START_A_WORKER = "`rollout worker` starts one; nothing is lost meanwhile, and a signal is kept until then"
-_BEING_WATCHED = (RolloutStatus.SOAKING, RolloutStatus.HOLDING, RolloutStatus.PAUSED)
+_BEING_WATCHED = (RolloutStatus.SOAKING, RolloutStatus.HOLDING, RolloutStatus.PAUSED, RolloutStatus.WATCHING)
 
 
 class LastRollout(BaseModel):

@@ -81,7 +81,7 @@ async def _start(
     observation = await first_word(rollouts, plan.workflow_id)
     code = _tell(observation, link, json=json)
     if watch and code is ExitCode.DONE and not json:
-        return await follow(rollouts, plan.workflow_id, output(), link)
+        return await follow(rollouts, plan.workflow_id, output(), link, until_passed=True)
     return code
 
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 from config.settings import Settings
 from rollout.messages import UPDATE_FINISH, Command
 from rollout.plan import RolloutPlan
+from rollout.progress import RolloutStatus
 from starter.controlling import ask
 from starter.emergency import take_back
 from starter.outcome import CommandEnds, failed
@@ -22,6 +23,8 @@ async def supersede(
 ) -> None:
     """Take the open rollout of a plan back, verified; end its guard; clear the latch. Nothing to do where none is open.
 
+    Where all stages had passed, nothing is taken back: the candidate is the new stable, and only the watch ends.
+
     Raises:
         CommandEnds: it could not be verified, or does not close; what was taken back stays so.
     """
@@ -30,14 +33,19 @@ async def supersede(
     if last is None or not last.is_open:
         return
     why = f"superseded: {reason}"
+    progress = (await rollouts.observe(workflow_id)).progress
+    if progress is not None and progress.status is RolloutStatus.WATCHING:
+        await _closed(rollouts, workflow_id, Command(by=by, reason=why))
+        tell(f"{workflow_id}: all its stages had passed; the watch after them is ended")
+        return
     await take_back(rollouts, workflow_id, by=by, reason=why, redis_url=settings.redis_url, tell=tell)
-    await _guard_ended(rollouts, workflow_id, Command(by=by, reason=why))
+    await _closed(rollouts, workflow_id, Command(by=by, reason=why))
     await clear_latch(settings, plan.environment, plan.name, by=by, reason=why, restore=False)
     tell(f"{workflow_id}: taken back, verified and closed; its kill switch is cleared for the one that follows")
 
 
-async def _guard_ended(rollouts: Rollouts, workflow_id: str, command: Command) -> None:
-    """Its time may be over before it is asked to end: what counts is that the rollout closes."""
+async def _closed(rollouts: Rollouts, workflow_id: str, command: Command) -> None:
+    """End its watch or its guard, whose time may be over before that: what counts is that the rollout closes."""
     try:
         await ask(rollouts, workflow_id, UPDATE_FINISH, command, None)
     except CommandEnds:
@@ -46,5 +54,5 @@ async def _guard_ended(rollouts: Rollouts, workflow_id: str, command: Command) -
     deadline = asyncio.get_running_loop().time() + CLOSES_WITHIN.total_seconds()
     while (await rollouts.observe(workflow_id)).is_open:
         if asyncio.get_running_loop().time() > deadline:
-            raise failed(f"{name_of(workflow_id)} is taken back, but has not closed: start again in a moment")
+            raise failed(f"{name_of(workflow_id)} has been asked to close, but has not yet: start again in a moment")
         await asyncio.sleep(BETWEEN_LOOKS.total_seconds())

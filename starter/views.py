@@ -14,6 +14,7 @@ from rollout.quantity import format_duration
 from rollout.verdict import Verdict
 from rollout.wording import (
     as_of,
+    credit_of_soak,
     duration_in_words,
     moment_in_words,
     stage_verdict,
@@ -31,6 +32,7 @@ _STATUS_STYLES = {
     RolloutStatus.AWAITING_APPROVAL: "yellow",
     RolloutStatus.HOLDING: "yellow",
     RolloutStatus.PAUSED: "yellow",
+    RolloutStatus.WATCHING: "green",
     RolloutStatus.ROLLING_BACK: "bold red",
     RolloutStatus.ROLLED_BACK: "red",
     RolloutStatus.COMPLETED: "bold green",
@@ -143,7 +145,7 @@ def _stages(progress: RolloutProgress) -> Table:
             Text(stage.name, "bold" if stage is progress.current else ""),
             stage.exposure,
             ProgressBar(total=1.0, completed=min(done, 1.0), width=BAR_WIDTH),
-            f"{duration_in_words(stage.credit)} of {duration_in_words(stage.soak)}",
+            credit_of_soak(stage),
             Text(verdict, _VERDICT_STYLES.get(verdict, "")),
         )
     return table

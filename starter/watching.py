@@ -20,7 +20,9 @@ TELL_EVERY = timedelta(seconds=10)
 """How long the lines may be silent while nothing but numbers changes."""
 
 
-async def follow(rollouts: Rollouts, workflow_id: str, console: Console, link: str | None) -> ExitCode:
+async def follow(
+    rollouts: Rollouts, workflow_id: str, console: Console, link: str | None, *, until_passed: bool = False
+) -> ExitCode:
     """Show the rollout until it ends. DONE when it completed, FAILED when it was rolled back, refused or broke."""
     screen = Screen(console, link) if console.is_terminal else Lines(console)
     observation: Observation | None = None
@@ -29,7 +31,7 @@ async def follow(rollouts: Rollouts, workflow_id: str, console: Console, link: s
             observation = await _look(rollouts, workflow_id, observation)
             if observation is not None:
                 screen.show(observation)
-                if _has_ended(observation):
+                if _has_ended(observation, until_passed=until_passed):
                     return _ending(observation)
             await asyncio.sleep(LOOK_EVERY.total_seconds())
 
@@ -45,14 +47,16 @@ async def _look(rollouts: Rollouts, workflow_id: str, known: Observation | None)
         return known
 
 
-def _has_ended(observation: Observation) -> bool:
+def _has_ended(observation: Observation, *, until_passed: bool) -> bool:
     progress = observation.progress
+    if progress is not None and progress.status is RolloutStatus.WATCHING:
+        return until_passed
     return not observation.is_open or (progress is not None and progress.status.is_final)
 
 
 def _ending(observation: Observation) -> ExitCode:
     progress = observation.progress
-    completed = progress is not None and progress.status is RolloutStatus.COMPLETED
+    completed = progress is not None and progress.status in (RolloutStatus.COMPLETED, RolloutStatus.WATCHING)
     return ExitCode.DONE if completed else ExitCode.FAILED
 
 

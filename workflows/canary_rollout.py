@@ -142,7 +142,7 @@ class CanaryRolloutWorkflow:
     async def _complete(self) -> None:
         context, progress = self._context, self._progress
         await self._settle("completed")
-        took = duration_in_words(workflow.now() - progress.started_at)
+        took = duration_in_words((progress.current.passed_at or workflow.now()) - progress.started_at)
         context.note("finished", f"all {len(progress.stages)} stages passed in {took}")
         context.tell(
             "info", "Rollout complete", f"All stages passed in {took}; the candidate has all users and traffic."
@@ -380,10 +380,13 @@ class CanaryRolloutWorkflow:
 
     @workflow.update(name=UPDATE_FINISH)
     def finish(self, command: Command) -> Answer:
-        """End the guard after a rollback before its time, so that the next rollout may start."""
+        """End the watch after the last stage, or the guard after a rollback, before its time."""
+        watching = self._status is RolloutStatus.WATCHING
         self._context.finish_asked = True
-        self._commanded("the guard ended", command)
-        return self._answer("the guard ended", "the rollout closes; nobody undoes late writes any more")
+        ended = "the watch ended" if watching else "the guard ended"
+        self._commanded(ended, command)
+        following = "nobody judges its gates" if watching else "nobody undoes late writes"
+        return self._answer(ended, f"the rollout closes; {following} any more")
 
     @finish.validator
     def _may_finish(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)

@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.rollback_guard import GuardRequest, RollbackGuardActivities
     from rollout.progress import Rollback, RollbackCause, RollbackStep, RolloutStatus
     from rollout.traffic import ServiceAnchor
-    from rollout.wording import duration_in_words
+    from rollout.wording import duration_in_words, steps_in_words
 
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class RollbackPath:
             f"guarding flags and traffic for {duration_in_words(context.plan.guard)}; then "
             f"`rollout rearm {context.plan.name} --reason …` allows a new start",
         )
-        context.tell("page", "Rolled back", f"Flags off and traffic at its anchor, read back after {seconds}.")
+        context.tell("page", "Rolled back", f"Verified in {seconds}: {steps_in_words(rollback)}.")
         await self._refuse_candidates(order)
         await self._guard()
         following = f"`rollout rearm {context.plan.name} --reason …` allows a new start; this candidate needs --again"

@@ -1,7 +1,7 @@
 """Soaking: one long activity that the server retries as the clock, and what its reports mean for the rollout."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from temporalio import workflow
@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from rollout.plan_parts import Stage
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.watch import Expected, ExpectedTraffic, WatchReport, WatchRequest
-    from rollout.wording import duration_in_words
+    from rollout.wording import duration_in_words, moment_in_words
 
 
 NEVER = timedelta(days=3650)
@@ -190,11 +190,18 @@ class Soaking:
                 f"to take it back: `rollout emergency-rollback {plan.name} --reason …`"
             )
             context.stand(RolloutStatus.HOLDING, why, following)
+        elif self._progress.watched_until is not None:
+            why = f"all stages passed, exposed to {self._progress.exposed_to}"
+            context.stand(RolloutStatus.WATCHING, why, self._until_when(self._progress.watched_until))
         else:
             why = f"soaking in {stage.name}, exposed to {self._progress.exposed_to}"
             context.stand(
                 RolloutStatus.SOAKING, why, f"{duration_in_words(target)} of credit, then {self._after(stage, state)}"
             )
+
+    def _until_when(self, watched_until: datetime) -> str:
+        ends = f"`rollout finish {self._plan.name}` ends it and makes room for the next rollout"
+        return f"watched until {moment_in_words(watched_until)}; {ends}"
 
     def _after(self, stage: Stage, state: StageProgress) -> str:
         rising = [percent for percent in stage.percents if percent > 0]

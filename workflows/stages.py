@@ -4,6 +4,7 @@ Nothing here takes anything back. Whatever goes wrong leaves as `Refused` (nothi
 the workflow takes the one way back.
 """
 
+import asyncio
 from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any
@@ -19,7 +20,7 @@ from workflows.preparation import prepare
 from workflows.promotion_window import PromotionWindow
 from workflows.replacement import Replacement
 from workflows.rollback import GoBack, RollbackOrder
-from workflows.soaking import SoakEnd, Soaking
+from workflows.soaking import NEVER, SoakEnd, Soaking
 from workflows.stage_entry import StageEntry
 from workflows.step_back import StepBack
 from workflows.waiting import Waiting
@@ -92,6 +93,19 @@ class WayForward:
             await self._prepare()
         self.deadman.begin()
         while True:
+            if progress.watched_until is None and not await self._walk():
+                return False
+            if context.plan.watch is None:
+                return True
+            ended = await self._watch_on(context.plan.watch)
+            if not progress.turning_back:
+                return ended
+            progress.watched_until = None
+
+    async def _walk(self) -> bool:
+        """True when all stages passed, False when the history has grown too long."""
+        context, progress = self._context, self._context.progress
+        while True:
             await self._turn_back()
             stage, state = context.plan.stages[progress.stage], progress.current
             if state.state != "soaking":
@@ -112,6 +126,31 @@ class WayForward:
                 return True
             progress.stage = max(progress.stage + 1, progress.return_to or 0)
             progress.return_to = None
+
+    async def _watch_on(self, lasts: timedelta) -> bool:
+        """After the last stage: what fails still takes the rollout back, for as long as the plan or a person wants.
+
+        False when the history has grown too long; it ends early for what no waiting may delay.
+        """
+        context, progress = self._context, self._context.progress
+        stage, state = context.plan.stages[progress.stage], progress.current
+        if progress.watched_until is None:
+            progress.watched_until = workflow.now() + lasts
+            context.note("stage", f"all {len(progress.stages)} stages passed; watched for {duration_in_words(lasts)}")
+            context.tell("info", "All stages passed", f"{stage.name} stays watched for {duration_in_words(lasts)}.")
+        # Never cancelled: a timer that nobody waits for any more only wakes the workflow once.
+        ending = asyncio.create_task(asyncio.sleep((progress.watched_until - workflow.now()).total_seconds()))
+
+        def over() -> bool:
+            held = state.soak_state is not None and state.soak_state.standing == "holding"
+            return progress.turning_back or context.finish_asked or (ending.done() and not held)
+
+        while not over():
+            if await self._soaking.soak(stage, state, NEVER, over) is SoakEnd.LONG_HISTORY:
+                return False
+        # What was asked of the watch must not end the guard of a rollback.
+        context.finish_asked = False
+        return True
 
     async def _turn_back(self) -> None:
         """Do what a person or a gate asked for before anything else."""

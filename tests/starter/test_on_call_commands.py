@@ -4,6 +4,7 @@ import asyncio
 import re
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,7 @@ from rollout.flags import Audience
 from starter.stage_change import EXPOSURES
 from tests.starter.command_line import Ran
 from tests.starter.conftest import QUICK_PLAN, Look, Rollout, Run
-from tests.starter.quick_rollout import closed, it_waits_for_approval
+from tests.starter.quick_rollout import closed, it_is_watched, it_waits_for_approval
 
 NOBODY_LISTENS = "127.0.0.1:1"
 WHO = ("--updated-by", "kim", "--reason", "checkout is down")
@@ -171,6 +172,23 @@ class TestSuperseding:
         now = look(it_waits_for_approval)
         assert now.run_id != before
         assert now.images == {"backend": f"{image}x"}
+
+    def test_where_all_stages_had_passed_nothing_is_taken_back_and_only_the_watch_ends(
+        self, command: Rollout, look: Look, image: str, quick: None, tmp_path: Path
+    ) -> None:
+        plan = tmp_path / "watched.yaml"
+        plan.write_text(QUICK_PLAN.read_text(encoding="utf-8") + "watch: 1h\n", encoding="utf-8")
+        arguments = ("--supersede", "--reason", "a fix for the basket")
+        assert command("start", plan, "--image", f"backend={image}x", *arguments).code == 0
+        look(it_waits_for_approval)
+        assert command("approve", "quick").code == 0
+        assert look(it_is_watched).exposed_to == "full"
+
+        started = command("start", QUICK_PLAN, "--image", f"backend={image}y", *arguments)
+
+        assert started.code == 0, started.err
+        assert "all its stages had passed; the watch after them is ended" in started.err
+        assert look(it_waits_for_approval).images == {"backend": f"{image}y"}
 
 
 class TestKillSwitch:

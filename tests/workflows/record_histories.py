@@ -15,6 +15,7 @@ from pathlib import Path
 from rollout.messages import (
     SIGNAL_EMERGENCY,
     UPDATE_APPROVE,
+    UPDATE_FINISH,
     UPDATE_PAUSE,
     UPDATE_PROMOTE,
     UPDATE_REPLACE_CANDIDATE,
@@ -101,6 +102,11 @@ async def candidate_replaced_at_canary(world: World, handle: Handle) -> None:
     await handle.execute_update(UPDATE_REPLACE_CANDIDATE, hotfix, result_type=Answer)
 
 
+async def finished_while_watched(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.WATCHING, step=timedelta(seconds=2))
+    await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="the next one waits"), result_type=Answer)
+
+
 STORIES: dict[str, Story] = {
     "completed-in-five-stages": completed_in_five_stages,
     "rolled-back-by-a-gate-at-canary": rolled_back_by_a_gate_at_canary,
@@ -112,12 +118,14 @@ STORIES: dict[str, Story] = {
     "forced-through-a-freeze": forced_through_a_freeze,
     "candidate-replaced-at-canary": candidate_replaced_at_canary,
     "completed-with-a-deadman": completed_in_five_stages,
+    "finished-while-watched": finished_while_watched,
 }
 PLANS_OF_THEIR_OWN: dict[str, PlanAt] = {
     "stepped-back-by-a-gate": lambda plan, _: leading_one_stage_down(plan, "backend_errors", "auth_errors"),
     "completed-with-a-deadman": lambda plan, _: plan.model_copy(
         update={"deadman": Deadman(page_after=timedelta(seconds=10), flags_off_after=timedelta(seconds=30))}
     ),
+    "finished-while-watched": lambda plan, _: plan.model_copy(update={"watch": timedelta(days=1)}),
     "forced-through-a-freeze": lambda plan, now: plan.model_copy(update={"windows": frozen_today(now)}),
 }
 

@@ -1,0 +1,107 @@
+"""After the last stage the gates go on being judged for as long as the plan, or a person, wants."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+
+from rollout.messages import (
+    SIGNAL_EMERGENCY,
+    UPDATE_APPROVE,
+    UPDATE_FINISH,
+    UPDATE_PAUSE,
+    UPDATE_STEP_BACK,
+    Answer,
+    Command,
+)
+from rollout.plan import RolloutPlan
+from rollout.progress import RolloutStatus
+from starter.plan_file import load_plan
+from tests.workflows.test_going_back import one_cascade, taken_back
+from tests.workflows.world import PLANS, Handle, World, laid_out
+
+WATCH = timedelta(hours=6)
+KIM = Command(by="kim", reason="I know why")
+
+
+def hurried() -> RolloutPlan:
+    plan = load_plan(PLANS / "request-isolation.yaml")
+    stages = [stage.model_copy(update={"soak": timedelta(hours=1)}) for stage in plan.stages]
+    return plan.model_copy(update={"stages": stages, "watch": WATCH})
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with laid_out(hurried(), tmp_path) as laid:
+        yield laid
+
+
+async def watched(world: World) -> Handle:
+    handle = await world.start()
+    await world.approve(handle)
+    await world.until(handle, RolloutStatus.WATCHING)
+    return handle
+
+
+async def test_a_rollout_whose_stages_have_passed_is_watched_for_its_time_and_then_complete(world: World) -> None:
+    handle = await watched(world)
+    progress = await world.progress(handle)
+    assert progress.why == "all stages passed, exposed to full"
+    assert "`rollout finish request-isolation` ends it" in progress.next
+    passed = progress.current.passed_at
+    assert passed is not None
+
+    result = await handle.result()
+
+    assert result.status is RolloutStatus.COMPLETED
+    assert result.finished_at is not None
+    assert WATCH <= result.finished_at - passed < WATCH + timedelta(minutes=5)
+    titles = [notice.title for notice in world.channel.notices]
+    assert titles.index("All stages passed") < titles.index("Rollout complete")
+
+
+async def test_a_cascade_failure_hours_after_the_last_stage_takes_everything_back(world: World) -> None:
+    handle = await watched(world)
+    await world.environment.sleep(WATCH / 2)
+
+    world.source.fault = one_cascade
+
+    await taken_back(world, handle, "gate")
+
+
+async def test_an_emergency_reaches_a_rollout_whose_stages_have_passed(world: World) -> None:
+    handle = await watched(world)
+
+    await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
+
+    await taken_back(world, handle, "emergency")
+
+
+async def test_a_person_ends_the_watch_and_everybody_stays_exposed(world: World) -> None:
+    handle = await watched(world)
+    answer: Answer = await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
+
+    result = await handle.result()
+
+    assert answer.happened == "the watch ended"
+    assert result.status is RolloutStatus.COMPLETED
+    assert {flag.stage for flag in (await world.flags()).flags.values()} == {"full"}
+
+
+async def test_from_the_watch_one_may_step_back_but_there_is_nothing_to_pause(world: World) -> None:
+    handle = await watched(world)
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await handle.execute_update(UPDATE_PAUSE, KIM, result_type=Answer)
+    assert str(refused.value.cause) == "cannot pause: all stages have passed"
+
+    await handle.execute_update(UPDATE_STEP_BACK, KIM, result_type=Answer)
+    back = await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=timedelta(minutes=1))
+
+    assert back.watched_until is None
+    assert {flag.stage for flag in (await world.flags()).flags.values()} == {"staged"}
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
+    await handle.execute_update(UPDATE_APPROVE, KIM, result_type=Answer)
+    again = await world.until(handle, RolloutStatus.WATCHING)
+    assert again.stages[-1].state == "passed"
