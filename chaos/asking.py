@@ -82,7 +82,7 @@ class Person:
 
     async def _once(self, update: str, request_id: str) -> bool:
         """One command; as long as its fate is unknown it is sent again with its id. False when it was refused."""
-        while True:
+        while not _cancelled():
             try:
                 await ask(self._rollouts, self._workflow_id, update, Command(by=BY, reason="chaos"), request_id)
             except CommandEnds as end:
@@ -94,3 +94,10 @@ class Person:
             else:
                 self.acknowledged.updates.append(request_id)
                 return True
+        raise asyncio.CancelledError
+
+
+def _cancelled() -> bool:
+    """Whether this task is to end. Temporal's client tells a cancelled Update as an error of its own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
