@@ -46,6 +46,18 @@ def merge(samples: Iterable[Sample]) -> Sample | None:
     return between(NOTHING, NOTHING.plus(given[0]), reduce(RunningSum.plus, given, NOTHING))
 
 
+def times(sample: Sample, factor: float) -> Sample:
+    """As much of the same: what a longer time, or a part of the users, would have brought about."""
+    match sample:
+        case Counts(total=total, bad=bad):
+            return Counts(total=round(total * factor), bad=round(bad * factor))
+        case Histogram():
+            counts = tuple(round(count * factor) for count in sample.counts)
+            return Histogram(bounds=sample.bounds, counts=counts, sum=sample.sum * factor)
+        case Level():
+            return Level(value=sample.value, samples=max(1, round(sample.samples * factor)))
+
+
 def between(before: RunningSum, first: RunningSum, after: RunningSum) -> Sample:
     """The sum of what came after `before` up to `after`, at least one sample; `first` is the sum right after that one.
 

@@ -57,6 +57,35 @@ def show(plan: PlanFile, json: Json = False) -> None:
 
 
 @app.command()
+def check(plan: PlanFile, json: Json = False) -> None:
+    """Try every gate of a plan before it starts: on what its metrics say now, and on a breach that it must fail on.
+
+    Asks Cloud Monitoring what a rollout would ask; changes nothing. Exit code 1 where a gate could not do its work, 2
+    where the plan is wrong. A metric that says nothing yet is a warning: its stage would wait for data.
+    """
+    import asyncio
+
+    from config.settings import Settings
+    from rollout.gate_trial import in_a_sentence
+    from starter.outcome import ExitCode
+    from starter.plan_check import checked
+    from starter.plan_file import load_plan
+    from starter.terminal import output, say, say_json
+    from starter.views import gate_findings_view
+
+    loaded = load_plan(plan)
+    findings = asyncio.run(checked(loaded, Settings.from_environment()))
+    if json:
+        say_json({"plan": loaded.name, "gates": [finding.model_dump(mode="json") for finding in findings]})
+    else:
+        output().print(gate_findings_view(findings))
+        told = in_a_sentence(findings)
+        say(f"{told[0].upper()}{told[1:]}.")
+    if any(finding.level == "bad" for finding in findings):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of a plan, for editors and other programs."""
     from rollout.plan import RolloutPlan

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rollout.exposure import in_words
+from rollout.gate_trial import GateFinding
 from rollout.plan import RolloutPlan
 from rollout.progress import Event, RolloutProgress, RolloutStatus, StageProgress
 from rollout.quantity import format_duration
@@ -105,6 +106,15 @@ def plan_view(plan: RolloutPlan) -> RenderableType:
     if statements:
         parts.append(Text("\n".join(["An approval confirms:", *(f"  - {statement}" for statement in statements)])))
     return Group(*_spaced(parts))
+
+
+def gate_findings_view(findings: Iterable[GateFinding]) -> RenderableType:
+    """What a check of a plan found out, gate by gate."""
+    table = Table("", "gate", "on failure", "data now", "on a plain breach", box=None, pad_edge=False)
+    for found in findings:
+        style = {"ok": "green", "warn": "yellow", "bad": "bold red"}[found.level]
+        table.add_row(Text(found.level, style), found.gate, found.action, Text(found.data), Text(found.breach))
+    return table
 
 
 def _spaced(parts: Iterable[RenderableType]) -> list[RenderableType]:

@@ -19,6 +19,7 @@ from activities.clock import Clock, wall_clock
 from activities.cloud_run import CloudRunActivities
 from activities.deadman import DeadmanActivities
 from activities.feature_flags import FeatureFlagActivities
+from activities.gate_trial import GateTrialActivities
 from activities.gate_watch import GateWatchActivities
 from activities.google_clients import google_clients
 from activities.health import HealthActivities
@@ -117,6 +118,7 @@ def _activities(
         cloud_run.deploy_candidate,
         cloud_run.shift_traffic,
         monitoring.capture_baseline,
+        GateTrialActivities(world.source, world.clock).try_gates,
         health.check_endpoint,
         notifications.notify,
         ask_window,

@@ -1,4 +1,4 @@
-"""Before the first change: ownership and a fence, the anchors that a rollback returns to, the baseline.
+"""Before the first change: a trial of the gates, ownership and a fence, the anchors of a rollback, the baseline.
 
 Nothing here changes what anybody is served. Whatever fails for good refuses the rollout.
 """
@@ -14,9 +14,11 @@ from workflows.context import RolloutContext
 with workflow.unsafe.imports_passed_through():
     from activities.cloud_run import CloudRunActivities
     from activities.feature_flags import BeginRollout, FeatureFlagActivities, RecordAnchors
+    from activities.gate_trial import GateTrialActivities, TryGates
     from activities.monitoring import CaptureBaseline, MonitoringActivities
     from rollout import exposure as exposures
     from rollout.binding import audience_of, baseline_queries, ladder_of
+    from rollout.gate_trial import in_a_sentence
     from rollout.traffic import ServiceAnchor
     from rollout.wording import duration_in_words
 
@@ -28,9 +30,21 @@ async def prepare(context: RolloutContext) -> None:
     context.waiting_for("reading what serves now")
     read = await asyncio.gather(*(_read_anchor(context, key) for key in context.plan.services))
     anchors = dict(zip(context.plan.services, read, strict=True))
+    if workflow.patched("trial-of-gates"):
+        await _try_gates(context)
     await _take_ownership(context, above=max(anchor.fence for anchor in read))
     await _measure_baseline(context)
     await _record_anchors(context, anchors)
+
+
+async def _try_gates(context: RolloutContext) -> None:
+    context.waiting_for("trying the gates")
+    found = await workflow.execute_activity_method(
+        GateTrialActivities.try_gates,
+        TryGates(plan=context.plan),
+        **summarised(activity_options.READ_MONITORING, "every gate once, on what is measured now and on a breach"),
+    )
+    context.note("started", in_a_sentence(found))
 
 
 async def _take_ownership(context: RolloutContext, above: int) -> None:

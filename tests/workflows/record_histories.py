@@ -119,6 +119,7 @@ STORIES: dict[str, Story] = {
     "candidate-replaced-at-canary": candidate_replaced_at_canary,
     "completed-with-a-deadman": completed_in_five_stages,
     "finished-while-watched": finished_while_watched,
+    "completed-after-a-trial-of-its-gates": completed_in_five_stages,
 }
 PLANS_OF_THEIR_OWN: dict[str, PlanAt] = {
     "stepped-back-by-a-gate": lambda plan, _: leading_one_stage_down(plan, "backend_errors", "auth_errors"),
