@@ -13,7 +13,7 @@ from rollout.sequential_model import (
     SequentialGate,
     SequentialState,
 )
-from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, log_kernel, stake_for
+from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, log_won, stake_for
 
 HARM_SHARE, BEYOND_SHARE = 0.05, 0.5
 """Which part of the gate's margin each key allows: the first key's part is what nobody would notice."""
@@ -189,21 +189,12 @@ def _grown(
     """Both keys after the interval, each with its own (margin, ratio), and the burst size learnt from the past only."""
     burst = keys.dispersion.burst if control.total else UNKNOWN_BURST
     wealth = []
+    bets: list[tuple[float, float]] = []
+    known: float | None = None
     for mixture, (margin, ratio) in zip((keys.harm, keys.beyond), allowed, strict=True):
-        share = ratio * treated.total / control.total if control.total else 0.0
-        factors = [
-            log_kernel(
-                treated.bad,
-                treated.total,
-                control.bad,
-                control.total,
-                margin=margin,
-                ratio=ratio,
-                stake=stake_for(risk_ratio, share, burst) if control.total else (risk_ratio - 1) / burst,
-                burst=burst,
-            )
-            for risk_ratio in risk_ratios
-        ]
+        if ratio != known:
+            bets, known = _bets(treated, control, ratio, burst, risk_ratios), ratio
+        factors = [won - margin * stake * treated.total for stake, won in bets]
         wealth.append(mixture.after(factors, minutes))
     counts = (treated.bad, treated.total, control.bad, control.total)
     return keys.model_copy(
@@ -217,6 +208,18 @@ def _grown(
             "control_total": keys.control_total + control.total,
         }
     )
+
+
+def _bets(
+    treated: GroupCounts, control: GroupCounts, ratio: float, burst: float, risk_ratios: tuple[float, ...]
+) -> list[tuple[float, float]]:
+    """For each risk ratio the stake, and what it has won; keys that differ by their margin alone share these."""
+    share = ratio * treated.total / control.total if control.total else 0.0
+    bets = []
+    for risk_ratio in risk_ratios:
+        stake = stake_for(risk_ratio, share, burst) if control.total else (risk_ratio - 1) / burst
+        bets.append((stake, log_won(treated.bad, control.bad, share=share, stake=stake, burst=burst)))
+    return bets
 
 
 def _compared(

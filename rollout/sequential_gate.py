@@ -57,7 +57,8 @@ def step(
         applied, missing = with_control_alone(gate, placed, interval), placed.missing_in_a_row + (1 if newest else 0)
     elif not newest:
         missing = placed.missing_in_a_row
-    applied = applied.model_copy(update={"missing_in_a_row": missing})
+    if applied.missing_in_a_row != missing:
+        applied = applied.model_copy(update={"missing_in_a_row": missing})
     if not applied.failed and (why := _failure(gate, applied, interval)):
         applied = applied.model_copy(update={"failed": why})
     nobody = usable(gate, interval) is None

@@ -10,9 +10,10 @@ m is estimated from the past (`Dispersion`), and the bound behind an early pass 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from math import exp, inf, log, log1p, sqrt
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict
 
 ERROR_RATIOS = (1.15, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0, 25.0)
 """The risk ratios that an error gate bets on; a mixture need not guess which one is true."""
@@ -40,9 +41,8 @@ PASS_INTERVALS = 30
 PASS_TUNED_AT = 360
 """Intervals after which the bound of an early pass is about tightest."""
 
-
-class _State(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+STORED = ConfigDict(extra="forbid")
+"""States are plain dataclasses, since one is made for each interval; pydantic checks them only where they are read."""
 
 
 def log_kernel(
@@ -63,9 +63,17 @@ def log_kernel(
     with q = ratio * total / control_total, as `stake_for` does.
     """
     share = ratio * total / control_total if control_total else 0.0
-    gain = log1p(burst * stake) - log1p((burst - 1) * stake)
+    return log_won(bad, control_bad, share=share, stake=stake, burst=burst) - margin * stake * total
+
+
+def log_won(bad: int, control_bad: int, *, share: float, stake: float, burst: float) -> float:
+    """What the bad events of one interval win a bet, before it pays for the margin: log of a factor.
+
+    `share` is what the bet expects among the treated for each bad event in control.
+    """
+    gain = log1p(burst * stake) - log1p((burst - 1) * stake) if bad else 0.0
     loss = log1p(-burst * share * stake) - log1p(-(burst - 1) * share * stake) if control_bad else 0.0
-    return bad * gain + control_bad * loss - margin * stake * total
+    return bad * gain + control_bad * loss
 
 
 def stake_for(risk_ratio: float, share: float, burst: float) -> float:
@@ -73,8 +81,11 @@ def stake_for(risk_ratio: float, share: float, burst: float) -> float:
     return (risk_ratio - 1) / (1 + burst * share * risk_ratio)
 
 
-class Mixture(_State):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
     """Wealth spread over risk ratios, and cash that waits for a regression that begins later. Starts at 1 in all."""
+
+    __pydantic_config__ = STORED
 
     cash: float = 0.5
     arms: tuple[float, ...]
@@ -91,17 +102,20 @@ class Mixture(_State):
     def after(self, log_factors: Sequence[float], minutes: float) -> "Mixture":
         """The wealth after one interval of `minutes`, given each arm's log factor."""
         onset, ending = min(0.5, minutes / ONSET_EVERY_MINUTES), min(0.5, minutes / REGIME_MINUTES)
-        before = sum(self.arms)
+        before, staying = sum(self.arms), 1 - ending
         fresh = self.cash * onset / len(self.arms)
-        arms = tuple(
-            min(LARGEST_WEALTH, (arm * (1 - ending) + fresh) * exp(min(factor, LARGEST_GAIN)))
+        arms = [
+            min(LARGEST_WEALTH, (arm * staying + fresh) * exp(min(factor, LARGEST_GAIN)))
             for arm, factor in zip(self.arms, log_factors, strict=True)
-        )
-        return Mixture(cash=self.cash * (1 - onset) + ending * before, arms=arms)
+        ]
+        return Mixture(cash=self.cash * (1 - onset) + ending * before, arms=tuple(arms))
 
 
-class _Sums(_State):
+@dataclass(frozen=True, slots=True)
+class _Sums:
     """What one block of intervals held: the treated group's residual with its variance, and control's own counts."""
+
+    __pydantic_config__ = STORED
 
     residual: float = 0.0
     variance: float = 0.0
@@ -117,11 +131,14 @@ class _Sums(_State):
         )
 
 
-class _Block(_State):
+@dataclass(frozen=True, slots=True)
+class _Block:
     """One block length: what is being filled, the two finished before, and the weighted mean of their disagreement."""
 
+    __pydantic_config__ = STORED
+
     intervals: int = 0
-    filling: _Sums = Field(default_factory=_Sums)
+    filling: _Sums = field(default_factory=_Sums)
     finished: tuple[_Sums, ...] = ()
     weighted: float = PRIOR_PHI * PRIOR_WEIGHT
     weight: float = PRIOR_WEIGHT
@@ -131,20 +148,22 @@ class _Block(_State):
         return self.weighted / self.weight
 
     def after(self, sums: _Sums, length: int, minutes: float) -> "_Block":
-        filled = self.model_copy(update={"intervals": self.intervals + 1, "filling": self.filling.plus(sums)})
-        return filled._closed(length * minutes) if filled.intervals >= length else filled  # noqa: SLF001
+        intervals, filling = self.intervals + 1, self.filling.plus(sums)
+        if intervals >= length:
+            return self._closed(filling, length * minutes)
+        return _Block(intervals, filling, self.finished, self.weighted, self.weight)
 
-    def _closed(self, minutes: float) -> "_Block":
+    def _closed(self, full: _Sums, minutes: float) -> "_Block":
         """A full block is compared with the one before the last: neighbours may share the edge of an incident."""
         kept = 0.5 ** (minutes / HALF_LIFE_MINUTES)
         prior = PRIOR_WEIGHT * (1 - kept)
         weighted, weight = self.weighted * kept + PRIOR_PHI * prior, self.weight * kept + prior
         if len(self.finished) == 2:  # noqa: PLR2004  (the block before the last is there)
             for measure in (_treated_term, _control_term):
-                term, counted = measure(self.finished[0], self.filling)
+                term, counted = measure(self.finished[0], full)
                 weighted, weight = weighted + counted * min(term, LARGEST_TERM), weight + counted
         return _Block(
-            finished=(*self.finished, self.filling)[-2:],
+            finished=(*self.finished, full)[-2:],
             weighted=round(weighted, DIGITS),
             weight=round(weight, DIGITS),
         )
@@ -177,13 +196,16 @@ def _control_term(before: _Sums, now: _Sums) -> tuple[float, float]:
     return change**2 / variance, min(bad / INFORMATIVE_EVENTS, 1.0)
 
 
-class Dispersion(_State):
+@dataclass(frozen=True, slots=True)
+class Dispersion:
     """How much more bad events vary between treated and control than independent requests would.
 
     Incidents that both groups share cancel in each interval's residual, and steady differences cancel between blocks.
     """
 
-    blocks: tuple[_Block, ...] = Field(default_factory=lambda: tuple(_Block() for _ in BLOCKS))
+    __pydantic_config__ = STORED
+
+    blocks: tuple[_Block, ...] = field(default_factory=lambda: tuple(_Block() for _ in BLOCKS))
 
     @property
     def phi(self) -> float:
@@ -209,8 +231,11 @@ class Dispersion(_State):
         )
 
 
-class Average(_State):
+@dataclass(frozen=True, slots=True)
+class Average:
     """Sums for a bound on the average difference over the soak, each interval weighted by what it can tell."""
+
+    __pydantic_config__ = STORED
 
     intervals: int = 0
     total: int = 0
