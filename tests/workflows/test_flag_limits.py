@@ -65,7 +65,7 @@ async def test_a_flag_can_be_held_at_an_earlier_stage_and_go_on_with_the_others_
     assert (await shown(world))["factory_pattern"] == "internal"
     lowered = await world.now()
 
-    await world.environment.sleep(timedelta(hours=2))
+    await world.passes(timedelta(hours=2))
     assert (await world.progress(handle)).status is RolloutStatus.SOAKING, "the rollout knows what it set"
     await set_stage(handle, "off")
     answer = await set_stage(handle, "canary")

@@ -29,7 +29,7 @@ async def test_a_failing_source_holds_and_its_outage_costs_no_credit_once_the_da
     handle = await in_stage(world, "internal")
     world.source.failing = "Cloud Monitoring answers 503"
     held = await world.until(handle, RolloutStatus.HOLDING, step=MINUTE)
-    await world.environment.sleep(timedelta(hours=6))
+    await world.passes(timedelta(hours=6))
     world.source.failing = ""
 
     after = await world.until(handle, RolloutStatus.SOAKING, stage="canary")

@@ -40,6 +40,9 @@ async def begun(world: World, windows: Windows) -> Handle:
 
 async def test_a_stage_waits_for_the_next_window_and_says_until_when(tmp_path: Path) -> None:
     async with laid_out(hurried(), tmp_path) as world:
+        # Windows open with a minute. The server that skips time strands a run that leaves a watch at the very instant
+        # of its next look, so that looks fall between the minutes here.
+        world.source.delay = timedelta(minutes=2, seconds=30)
         began = await world.now()
         handle = await begun(world, an_hour_around(began))
         await world.approve(handle)
@@ -53,7 +56,7 @@ async def test_a_stage_waits_for_the_next_window_and_says_until_when(tmp_path: P
             world.plan.flags, "off"
         )
 
-        entered = await world.until(handle, RolloutStatus.SOAKING, stage="internal", step=HOUR)
+        entered = await world.until(handle, RolloutStatus.SOAKING, stage="internal")
         assert entered.current.entered_at is not None
         opened = entered.current.entered_at.astimezone(UTC)
         assert opened > began + 20 * HOUR

@@ -109,6 +109,11 @@ class World:
                 raise AssertionError(f"ended as {progress.status}: {progress.why}")
             await self.environment.sleep(step)
 
+    async def passes(self, duration: timedelta) -> None:
+        """Let time pass in steps: one call of the server that skips it must not take long."""
+        for _ in range(duration // BETWEEN_LOOKS):
+            await self.environment.sleep(BETWEEN_LOOKS)
+
     async def approve(self, handle: Handle) -> Answer:
         """Approve the stage that waits, once nothing else is under way.
 
