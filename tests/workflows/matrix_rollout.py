@@ -1,0 +1,199 @@
+"""One rollout of the matrix: brought to its state, asked for things there, taken back, and read back."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateHandle, WorkflowUpdateStage
+
+from rollout.commands import CommandName, refusal
+from rollout.flags import Exposure
+from rollout.messages import SIGNAL_EMERGENCY, Answer
+from rollout.plan import RolloutPlan
+from rollout.progress import RolloutProgress, RolloutStatus
+from rollout.traffic import TrafficSplit
+from tests.workflows.many_rollouts import Land, plan_of
+from tests.workflows.matrix_cells import LEADS_TO, STATES, Standing, message
+from tests.workflows.world import Handle, World
+
+BETWEEN_LOOKS = 1.0
+PATIENCE = 45.0
+"""Seconds of real time, for a machine with much else to do."""
+
+WayBack = Literal["emergency", "cancellation"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A state, and what comes there: a command, or one of the two that take everything back."""
+
+    state: RolloutStatus
+    then: CommandName | WayBack
+
+    @property
+    def name(self) -> str:
+        return f"{self.state.value}-{self.then}".replace("_", "-")
+
+
+class MatrixRollout:
+    def __init__(self, land: Land, cell: Cell, directory: Path) -> None:
+        self.cell = cell
+        self._land = land
+        shape, self._standing = STATES[cell.state]
+        self._plan: RolloutPlan = plan_of(cell.name, shape, directory)
+        self._world: World = land.world(self._plan)
+        self._given: list[WorkflowUpdateHandle[Answer]] = []
+        self._handle: Handle
+        self._before: TrafficSplit
+
+    async def bring_about(self) -> None:
+        """Start it, and lead it to its state."""
+        state, soaking = self.cell.state, Standing(RolloutStatus.SOAKING, self._standing.shown)
+        self._before = await self._traffic()
+        if state is RolloutStatus.STARTING:
+            self._silence("utilizations")
+        if state is RolloutStatus.ENTERING:
+            self._silence("smoke")
+        self._handle = await self._world.start()
+        match state:
+            case RolloutStatus.AWAITING_WINDOW:
+                for stage in ("dark", "canary"):
+                    await self._until_waiting_for_its_window(stage)
+                    await self._ask(CommandName.PROMOTE)
+            case RolloutStatus.HOLDING:
+                await self.until(soaking)
+                self._land.source.busy_plans.add(self._plan.name)
+            case RolloutStatus.PAUSED:
+                await self.until(soaking)
+                await self._ask(CommandName.PAUSE)
+            case RolloutStatus.ROLLED_BACK:
+                await self.until(soaking)
+                await self._emergency()
+        await self.until(self._standing)
+
+    async def begin_rolling_back(self) -> None:
+        """Under a fault that keeps it from ending."""
+        await self._emergency()
+        await self.until_rolling_back()
+
+    async def ask_what_is_refused(self) -> None:
+        """Every command that its state does not allow: refused with the sentence of the table."""
+        for command in CommandName:
+            expected = refusal(command, self.cell.state)
+            if expected is None:
+                continue
+            with pytest.raises(WorkflowUpdateFailedError) as refused:
+                await self._ask(command)
+            assert str(refused.value.cause) == expected
+
+    async def give(self) -> None:
+        """What comes in this cell. Its answer may have to wait for an outside system, so it is not waited for."""
+        match self.cell.then:
+            case "emergency":
+                await self._emergency()
+            case "cancellation":
+                await self._handle.cancel()
+            case command:
+                self._given.append(
+                    await self._handle.start_update(
+                        command.value,
+                        message(command, self._plan),
+                        wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                        result_type=Answer,
+                    )
+                )
+
+    async def be_answered(self) -> None:
+        """The answer to the command, which must be that it was taken."""
+        for given in self._given:
+            await given.result()
+
+    async def follow(self) -> None:
+        """Until it stands where its command leads, with nothing wrong outside."""
+        if self.cell.then not in ("emergency", "cancellation", CommandName.FINISH):
+            await self.until(LEADS_TO[self.cell.state, CommandName(self.cell.then)])
+
+    async def be_taken_back(self) -> None:
+        """An emergency on top of whatever came; until the rollback has begun."""
+        if self.cell.then not in ("emergency", "cancellation", CommandName.FINISH):
+            await self._emergency()
+        await self.until_rolling_back()
+
+    async def end(self) -> None:
+        """Everything is safe by reading it back, the way back is recorded, and every command has its answer."""
+        await self._until(lambda seen: seen.status is RolloutStatus.ROLLED_BACK, "to be rolled back")
+        if self.cell.then is not CommandName.FINISH:
+            await self._ask(CommandName.FINISH)
+        result = await self._handle.result()
+        assert result.status is RolloutStatus.ROLLED_BACK, result.why
+        assert result.rollback is not None
+        by_hand = self.cell.state in (RolloutStatus.ROLLING_BACK, RolloutStatus.ROLLED_BACK)
+        cancelled = self.cell.then == "cancellation" and not by_hand
+        assert result.rollback.cause == ("cancelled" if cancelled else "emergency")
+        await self.must_be_safe()
+        for given in self._given:
+            await self._must_have_an_answer(given)
+
+    async def must_be_safe(self) -> None:
+        """Every flag latched off, and the traffic as it was before there was a rollout."""
+        snapshot, traffic = await self._world.flags(), await self._traffic()
+        assert snapshot.is_latched_off, snapshot
+        assert traffic.shares == self._before.shares, traffic.in_words()
+
+    async def until(self, standing: Standing) -> None:
+        """Until it stands there, and flags and traffic, read back, are what its record says."""
+        progress = await self._until(
+            lambda seen: seen.status is standing.status and _shown_of(seen) == standing.shown, f"{standing}"
+        )
+        snapshot = await self._world.store.read()
+        assert _in_words({} if snapshot is None else snapshot.flags) == standing.shown
+        for key, split in progress.traffic.items():
+            read = await self._world.cloud_run.read_traffic(self._plan.service_ref(key))
+            assert read.shares == split.shares, f"{read.in_words()}, recorded {split.in_words()}"
+
+    async def until_rolling_back(self) -> None:
+        await self._until(lambda seen: seen.rollback is not None, "to be rolling back")
+
+    async def _until_waiting_for_its_window(self, stage: str) -> None:
+        await self._until(
+            lambda seen: seen.current.name == stage and seen.status is RolloutStatus.AWAITING_WINDOW,
+            f"{stage} to wait for its window",
+        )
+
+    async def _until(self, holds: Callable[[RolloutProgress], bool], what: str) -> RolloutProgress:
+        until = time.monotonic() + PATIENCE
+        while not holds(seen := await self._world.progress(self._handle)):
+            if time.monotonic() > until:
+                raise AssertionError(f"waited for {what}; stands at {seen.status}, {_shown_of(seen)}: {seen.why}")
+            await asyncio.sleep(BETWEEN_LOOKS)
+        return seen
+
+    async def _ask(self, command: CommandName) -> None:
+        await self._handle.execute_update(command.value, message(command, self._plan), result_type=Answer)
+
+    async def _emergency(self) -> None:
+        await self._handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
+
+    async def _traffic(self) -> TrafficSplit:
+        return await self._world.cloud_run.read_traffic(self._plan.service_ref("backend"))
+
+    async def _must_have_an_answer(self, given: WorkflowUpdateHandle[Answer]) -> None:
+        """Taken, or failed because everything was taken back meanwhile; not left open."""
+        with contextlib.suppress(WorkflowUpdateFailedError):
+            await given.result()
+
+    def _silence(self, kind: str) -> None:
+        self._land.source.silent_metrics.add(f"custom.googleapis.com/{self._plan.name}/{kind}")
+
+
+def _shown_of(progress: RolloutProgress) -> str:
+    return _in_words(progress.flags)
+
+
+def _in_words(flags: Mapping[str, Exposure]) -> str:
+    return ", ".join(sorted({exposure.in_words() for exposure in flags.values()}))

@@ -1,0 +1,96 @@
+"""Every state, every command there, everything that can be wrong outside: the way back is open and ends in safety.
+
+One world for each fault; in it all the cells beside each other, each a rollout of its own. `matrix_cells` says which
+cells there are, and which cannot be. Here everything outside is wrong in one way at a time; each system by itself, and
+every command under it, by `python -m pytest tests/workflows/whole_matrix.py`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from rollout.progress import RolloutStatus
+from tests.workflows.many_rollouts import Land, land_for
+from tests.workflows.matrix_cells import LASTING, LEADS_TO, MEETS_SOMEBODY, STATES, taken_in
+from tests.workflows.matrix_rollout import Cell, MatrixRollout, WayBack
+from tests.workflows.outside_faults import EVERYTHING_AT_ONCE, OutsideFault
+
+WAYS_BACK: tuple[WayBack, ...] = ("emergency", "cancellation")
+STEP_SECONDS = 60.0
+"""So that one cell that stands still is told by its name."""
+
+
+def cells_under(fault: OutsideFault, *, whole: bool) -> list[Cell]:
+    """An emergency in every state, and all that reaches for somebody outside while a stage soaks; whole: everywhere."""
+    return [
+        Cell(state, then)
+        for state in (STATES if fault.keeps_rollbacks else LASTING)
+        for then in (*taken_in(state), *WAYS_BACK)
+        if then == "emergency"
+        or ((whole or state is RolloutStatus.SOAKING) and (then in WAYS_BACK or then in MEETS_SOMEBODY))
+    ]
+
+
+def test_the_matrix_says_where_every_command_leads_that_is_taken_in_a_lasting_state() -> None:
+    taken = {(state, command) for state in LASTING for command in taken_in(state)}
+
+    assert set(LEADS_TO) == taken
+
+
+def test_the_matrix_has_every_state_in_which_a_rollout_can_be_asked_for_anything() -> None:
+    assert set(STATES) == set(RolloutStatus) - {RolloutStatus.COMPLETED, RolloutStatus.REFUSED}
+
+
+async def _bounded(step: Awaitable[None]) -> None:
+    async with asyncio.timeout(STEP_SECONDS):
+        await step
+
+
+class BesideEachOther:
+    """All cells of one world, step by step. One that fails a step takes no more of them; the others go on."""
+
+    def __init__(self, rollouts: Sequence[MatrixRollout]) -> None:
+        self._rollouts = list(rollouts)
+        self.problems: list[str] = []
+
+    async def each(self, step: Callable[[MatrixRollout], Awaitable[None]], *states: RolloutStatus) -> None:
+        """Take a step with every rollout, or with those in these states."""
+        taking = [rollout for rollout in self._rollouts if not states or rollout.cell.state in states]
+        outcomes = await asyncio.gather(*(_bounded(step(rollout)) for rollout in taking), return_exceptions=True)
+        for rollout, outcome in zip(taking, outcomes, strict=True):
+            if outcome is not None:
+                self.problems.append(f"{rollout.cell.name}: {outcome!r}")
+                self._rollouts.remove(rollout)
+
+
+@asynccontextmanager
+async def laid_out_cells(cells: Sequence[Cell], directory: Path) -> AsyncIterator[tuple[Land, BesideEachOther]]:
+    """Every cell's rollout in its state. What goes wrong with any of them is told at the end, for all at once."""
+    async with land_for([cell.name for cell in cells], directory) as land:
+        beside = BesideEachOther([MatrixRollout(land, cell, directory) for cell in cells])
+        await beside.each(MatrixRollout.bring_about)
+        yield land, beside
+        assert beside.problems == []
+
+
+async def taken_back_under(wrong: OutsideFault, directory: Path, *, whole: bool = False) -> None:
+    async with laid_out_cells(cells_under(wrong, whole=whole), directory) as (land, beside):
+        wrong.strike(land)
+        await beside.each(MatrixRollout.begin_rolling_back, RolloutStatus.ROLLING_BACK)
+        await beside.each(MatrixRollout.ask_what_is_refused)
+        await beside.each(MatrixRollout.give)
+
+        await beside.each(MatrixRollout.be_taken_back)
+        wrong.lift(land)
+
+        await beside.each(MatrixRollout.end)
+
+
+@pytest.mark.parametrize("fault", ["everything fails", "everything is done and nothing acknowledged"])
+async def test_from_every_state_everything_is_taken_back_whatever_was_asked_for_and_is_wrong_outside(
+    tmp_path: Path, fault: str
+) -> None:
+    await taken_back_under(EVERYTHING_AT_ONCE[fault], tmp_path)
