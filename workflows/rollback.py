@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from workflows import activity_options
 from workflows.activity_options import summarised
@@ -55,6 +55,8 @@ class RollbackPath:
     async def run(self, order: RollbackOrder) -> None:
         """Take everything back. Returns when flags and traffic were read back as safe and the guard time is over."""
         context, progress = self._context, self._progress
+        # Whoever ended the watch after the last stage has not ended the guard of this rollback.
+        context.finish_asked = False
         progress.rollback = rollback = Rollback(
             cause=order.cause,
             reason=order.reason,
@@ -133,13 +135,13 @@ class RollbackPath:
     async def _until_done(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         """A rollback is not given up: even a refusal that no retry can change is told to a person and tried again.
 
-        Only its guard can be ended, by a person.
+        Only its guard can be ended, by a person, who cancels it.
         """
         while True:
             try:
                 return await call()
             except ActivityError as failure:
-                if self._context.finish_asked:
+                if is_cancelled_exception(failure):
                     raise
                 self._context.note("failure", f"rollback, {what}: {reason_of(failure)}")
                 self._context.tell("page", f"Rollback: {what} was refused", reason_of(failure))
@@ -196,6 +198,8 @@ class RollbackPath:
         )
         await workflow.wait_condition(lambda: guarding.done() or self._context.finish_asked)
         if not guarding.done():
+            # It ends as cancelled, which nobody waits to hear.
+            guarding.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
             guarding.cancel()
             await workflow.wait([guarding])
             return
