@@ -9,21 +9,46 @@ import signal
 from collections.abc import Awaitable, Callable, Mapping
 
 from chaos.scenario import Blow, PartName, Scenario
+from local.child_process import ChildFailed
 from local.stack import LocalStack
+
+
+class _TemporalServer:
+    """Whether it runs, and how often it was struck."""
+
+    def __init__(self) -> None:
+        self.runs = asyncio.Event()
+        self.runs.set()
+        self.struck = 0
+
+
+async def _supervised_start(stack: LocalStack, temporal: _TemporalServer) -> None:
+    """A worker needs its server to start: one that was struck meanwhile is a reason to try again, as a supervisor does.
+
+    Raises:
+        ChildFailed: the worker ended although nobody had struck its server.
+    """
+    while True:
+        await temporal.runs.wait()
+        struck_before = temporal.struck
+        try:
+            await asyncio.to_thread(stack.start_worker)
+        except ChildFailed:
+            if temporal.struck == struck_before:
+                raise
+        else:
+            return
 
 
 async def strike_all(stack: LocalStack, scenario: Scenario) -> None:
     """Every blow at its moment; returns when everything runs again."""
-    temporal_runs = asyncio.Event()
-    temporal_runs.set()
+    server = _TemporalServer()
 
     async def worker(down: float) -> None:
         if stack.worker is not None:
             await asyncio.to_thread(stack.worker.kill)
         await asyncio.sleep(down)
-        # A worker needs its server to start, as any supervisor would find out by trying again.
-        await temporal_runs.wait()
-        await asyncio.to_thread(stack.start_worker)
+        await _supervised_start(stack, server)
 
     async def redis(down: float) -> None:
         await asyncio.to_thread(stack.redis.kill)
@@ -31,11 +56,12 @@ async def strike_all(stack: LocalStack, scenario: Scenario) -> None:
         await asyncio.to_thread(stack.restart_redis)
 
     async def temporal(down: float) -> None:
-        temporal_runs.clear()
+        server.struck += 1
+        server.runs.clear()
         await asyncio.to_thread(stack.temporal.kill)
         await asyncio.sleep(down)
         await asyncio.to_thread(stack.restart_temporal)
-        temporal_runs.set()
+        server.runs.set()
 
     async def sandbox(down: float) -> None:
         os.kill(stack.sandbox.pid, signal.SIGSTOP)
