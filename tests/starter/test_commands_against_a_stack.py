@@ -67,6 +67,8 @@ def test_a_rollout_is_started_approved_followed_and_listed(
     assert followed.code == 0, followed.out + followed.err
     assert "quick: completed, exposed to full" in followed.out.splitlines()
     assert flags(stack)["flags"]["new_basket"]["bp"] == 10_000
+    # All is done and said then; the workflow itself closes once its last notices are delivered.
+    look(closed)
     record = command("status", "quick", "--json").json
     assert record["execution"] == "completed"
     assert [stage["state"] for stage in record["progress"]["stages"]] == ["passed", "passed", "passed"]
