@@ -13,11 +13,19 @@ from rollout.sequential_model import (
     SequentialGate,
     SequentialState,
 )
-from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, log_won, stake_for
+from rollout.statistics import (
+    BEYOND_ONSET_MINUTES,
+    ERROR_RATIOS,
+    HARM_ONSET_MINUTES,
+    LARGEST_GAIN,
+    LATENCY_RATIOS,
+    log_won,
+    stake_for,
+)
 
-HARM_SHARE, BEYOND_SHARE = 0.05, 0.5
+HARM_SHARE, BEYOND_SHARE = 0.05, 0.6
 """Which part of the gate's margin each key allows: the first key's part is what nobody would notice."""
-LATENCY_HARM_SHARE = 0.2
+LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE = 0.2, 0.5
 P95_TAIL = 0.05
 LEARNT_FROM = 1_000
 """Requests in control before a latency gate knows where its p95 lies."""
@@ -136,7 +144,7 @@ def _with_latencies(
             other = GroupCounts(total=control.total, bad=control.at_or_above(edge))
             ratios = [
                 _exceedance_ratio(known, control.bounds_ms, edge, part * increase)
-                for part in (LATENCY_HARM_SHARE, BEYOND_SHARE, 1.0)
+                for part in (LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE, 1.0)
             ]
             bets = _grown(key, above, other, ((0.0, ratios[0]), (0.0, ratios[1])), LATENCY_RATIOS, minutes)
             grown.append(_compared(key, bets, above, other, 0.0, ratios[2]))
@@ -188,14 +196,16 @@ def _grown(
 ) -> Keys:
     """Both keys after the interval, each with its own (margin, ratio), and the burst size learnt from the past only."""
     burst = keys.dispersion.burst if control.total else UNKNOWN_BURST
+    largest = keys.dispersion.largest_gain if control.total else LARGEST_GAIN
     wealth = []
     bets: list[tuple[float, float]] = []
     known: float | None = None
-    for mixture, (margin, ratio) in zip((keys.harm, keys.beyond), allowed, strict=True):
+    mixtures = ((keys.harm, HARM_ONSET_MINUTES), (keys.beyond, BEYOND_ONSET_MINUTES))
+    for (mixture, onset), (margin, ratio) in zip(mixtures, allowed, strict=True):
         if ratio != known:
             bets, known = _bets(treated, control, ratio, burst, risk_ratios), ratio
         factors = [won - margin * stake * treated.total for stake, won in bets]
-        wealth.append(mixture.after(factors, minutes))
+        wealth.append(mixture.after(factors, minutes, largest_gain=largest, onset_minutes=onset))
     counts = (treated.bad, treated.total, control.bad, control.total)
     return keys.model_copy(
         update={

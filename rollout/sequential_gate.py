@@ -3,8 +3,10 @@
     state = begin(gate)
     state, judgement = step(gate, state, interval)
 
-Two keys: the first says that the new code does harm at all, the second that the harm is beyond half of what the gate
-allows. The first alone holds; both together fail. Passing early needs a bound on the average harm below the limit.
+Two keys: the first says that the new code does harm at all, the second that the harm is beyond what is tolerated, a
+part of what the gate allows. The first alone holds; both together fail, the first then at longer odds. Apart from both
+there is a fuse: two intervals in a row that are worse by twenty points fail at once. Passing early needs a bound on the
+average harm below the limit.
 """
 
 from datetime import datetime
@@ -12,10 +14,10 @@ from datetime import datetime
 from rollout.interval_estimates import newcombe, wilson
 from rollout.sequential_evidence import SCORE_STAKES, usable, with_control_alone, with_interval
 from rollout.sequential_model import (
-    BEYOND_NEEDED,
     HARM_NEEDED,
     Decision,
     Evidence,
+    GroupCounts,
     Interval,
     Keys,
     SequentialGate,
@@ -28,6 +30,8 @@ from rollout.verdict import Verdict
 MISSING_BEFORE_A_HOLD = 5
 GAPS_KEPT = 16
 """Beyond that the oldest gap is given up: its data will not be used when they arrive."""
+FUSE_POINTS, FUSE_INTERVALS, FUSE_SAMPLE = 0.20, 2, 50
+"""Gross failure that waits for no evidence: so much worse, in so many intervals in a row, of so many requests each."""
 SHOWN_Z = 2.5758
 """For people: the 99 % interval around what was measured so far."""
 
@@ -57,8 +61,9 @@ def step(
         applied, missing = with_control_alone(gate, placed, interval), placed.missing_in_a_row + (1 if newest else 0)
     elif not newest:
         missing = placed.missing_in_a_row
-    if applied.missing_in_a_row != missing:
-        applied = applied.model_copy(update={"missing_in_a_row": missing})
+    gross = (placed.gross_in_a_row + 1 if _is_gross(gate, interval) else 0) if newest else placed.gross_in_a_row
+    if (applied.missing_in_a_row, applied.gross_in_a_row) != (missing, gross):
+        applied = applied.model_copy(update={"missing_in_a_row": missing, "gross_in_a_row": gross})
     if not applied.failed and (why := _failure(gate, applied, interval)):
         applied = applied.model_copy(update={"failed": why})
     nobody = usable(gate, interval) is None
@@ -85,13 +90,28 @@ def _placed(gate: SequentialGate, state: SequentialState, end: datetime) -> Sequ
     return None
 
 
-def _evidence(state: SequentialState) -> Evidence:
+def _evidence(gate: SequentialGate, state: SequentialState) -> Evidence:
     """Where there are two edges, the mean of both: an e-value again."""
     count = len(state.keys)
     return Evidence(
         harm=sum(keys.harm.wealth for keys in state.keys) / count,
+        harm_needed=gate.conviction_needed,
         beyond=sum(keys.beyond.wealth for keys in state.keys) / count,
     )
+
+
+def _is_gross(gate: SequentialGate, interval: Interval) -> bool:
+    """Worse by so much that nobody needs statistics to see it."""
+    treated, control = interval.treated, interval.control
+    if not isinstance(treated, GroupCounts) or treated.total < FUSE_SAMPLE or gate.kind == "zero_tolerance":
+        return False
+    if gate.kind == "threshold":
+        reference = gate.allowed_share
+    elif isinstance(control, GroupCounts) and control.total >= FUSE_SAMPLE:
+        reference = control.bad / control.total
+    else:
+        return False
+    return treated.bad / treated.total >= reference + FUSE_POINTS
 
 
 def _failure(gate: SequentialGate, state: SequentialState, interval: Interval) -> str:
@@ -99,8 +119,11 @@ def _failure(gate: SequentialGate, state: SequentialState, interval: Interval) -
     must_be_zero = gate.kind == "zero_tolerance" or (gate.kind == "threshold" and gate.allowed_share <= 0)
     if must_be_zero:
         return f"{state.keys[0].bad:,} at {_at(interval.end)}, none is tolerated" if state.keys[0].bad else ""
-    found = _evidence(state)
-    if found.harm >= HARM_NEEDED and found.beyond >= BEYOND_NEEDED:
+    if state.gross_in_a_row >= FUSE_INTERVALS:
+        points = f"{FUSE_POINTS * 100:.0f} points or more beyond it in {FUSE_INTERVALS} intervals in a row"
+        return f"{_measured(gate, state)}; {points}"
+    found = _evidence(gate, state)
+    if found.harm >= found.harm_needed and found.beyond >= found.beyond_needed:
         return _measured(gate, state)
     return ""
 
@@ -114,7 +137,7 @@ def _passes(gate: SequentialGate, state: SequentialState) -> bool:
 
 
 def _judged(gate: SequentialGate, state: SequentialState, end: datetime, remark: str) -> SequentialJudgement:
-    evidence = _evidence(state)
+    evidence = _evidence(gate, state)
     about = f"{gate.title}: "
 
     def say(decision: Decision, verdict: Verdict, reason: str) -> SequentialJudgement:
@@ -133,7 +156,7 @@ def _judged(gate: SequentialGate, state: SequentialState, end: datetime, remark:
             "hold", Verdict.UNKNOWN, f"no data for {state.missing_in_a_row} intervals, and silence is not health"
         )
     if evidence.harm >= HARM_NEEDED:
-        return say("hold", Verdict.SUSPECT, f"{_measured(gate, state)}; worse, but not yet beyond half of the limit")
+        return say("hold", Verdict.SUSPECT, f"{_measured(gate, state)}; worse, but not yet beyond what is tolerated")
     if remark:
         return say("continue", Verdict.IDLE, remark)
     if not state.keys[0].total:

@@ -10,8 +10,11 @@ from rollout.statistics import Average, Dispersion, Mixture
 from rollout.verdict import Action, Verdict
 
 Decision = Literal["advance", "hold", "rollback", "continue"]
-HARM_NEEDED, BEYOND_NEEDED = 300.0, 10.0
-"""Odds at which each key turns: 1 % over three gates, and 10 %."""
+HARM_NEEDED = 300.0
+"""Odds at which harm is proven, and a rollout holds: 1 % over three gates."""
+CONVICTION_NEEDED, BEYOND_NEEDED = 3_000.0, 3.0
+"""Odds at which a comparison with control fails. What is not exact there (how errors come together, groups that wander
+apart) is paid for with the first, and with the part of the limit that is tolerated; so the second can be small."""
 PASS_REQUESTS = 1_000
 
 
@@ -62,6 +65,11 @@ class SequentialGate(_Frozen):
     @property
     def limit(self) -> Limit | None:
         return self.at_most or self.below or self.at_least
+
+    @property
+    def conviction_needed(self) -> float:
+        """Odds of the first key for a failure. A fixed limit is the only margin of its gate, so both keys are one."""
+        return CONVICTION_NEEDED if self.kind == "versus_control" else HARM_NEEDED
 
     @property
     def allowed_share(self) -> float:
@@ -132,10 +140,10 @@ class Interval(_Frozen):
 
 
 class Evidence(_Frozen):
-    """Odds against "no harm" and against "no harm beyond half of the limit", and what turns each key."""
+    """Odds against "no harm" and against "no harm beyond what is tolerated", and what both must reach for a failure."""
 
     harm: float
-    harm_needed: float = HARM_NEEDED
+    harm_needed: float = CONVICTION_NEEDED
     beyond: float
     beyond_needed: float = BEYOND_NEEDED
 
@@ -171,4 +179,5 @@ class SequentialState(_Frozen):
     newest: datetime | None = None
     gaps: tuple[tuple[datetime, datetime], ...] = Field(default=(), description="ends in (since, until] are missing")
     missing_in_a_row: int = 0
+    gross_in_a_row: int = 0
     failed: str = ""

@@ -150,8 +150,10 @@ def _ruling(gate: MeasuredGate, question: Question, state: SequentialState, judg
         case Verdict.FAIL:
             return _Ruling(Verdict.FAIL, _proof(gate, state, judged.evidence))
         case Verdict.SUSPECT:
-            beyond = f"{_odds(judged.evidence.beyond)}, {judged.evidence.beyond_needed:g} are needed"
-            because = f"harm is proven ({_odds(judged.evidence.harm)}), but not beyond half of the limit ({beyond})"
+            found = judged.evidence
+            needed = f"{found.harm_needed:,.0f} and {found.beyond_needed:g} to 1 are needed"
+            beyond = f"not beyond what is tolerated ({_odds(found.beyond)}; {needed})"
+            because = f"harm is proven ({_odds(found.harm)}), but {beyond}"
             return _Ruling(Verdict.SUSPECT, because)
         case _ if question.asks.statistic == "p95" and not state.edges:
             return _Ruling(Verdict.UNKNOWN, "learning where control's p95 lies", Lack.SAMPLE)
@@ -166,7 +168,7 @@ def _proof(gate: MeasuredGate, state: SequentialState, evidence: Evidence) -> st
     if evidence.harm < HARM_NEEDED:
         return state.failed
     if isinstance(gate, VersusControlGate):
-        return f"harm is proven ({_odds(evidence.harm)}), and beyond half of the limit ({_odds(evidence.beyond)})"
+        return f"harm is proven ({_odds(evidence.harm)}), and beyond what is tolerated ({_odds(evidence.beyond)})"
     return f"beyond the limit is proven ({_odds(evidence.harm)})"
 
 

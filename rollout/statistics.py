@@ -20,14 +20,20 @@ ERROR_RATIOS = (1.15, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0, 25.0)
 LATENCY_RATIOS = (1.05, 1.1, 1.2, 1.4, 1.8, 2.5, 4.0, 6.0)
 LARGEST_GAIN = 4.0
 """In log wealth: no single interval convicts, so that one bad minute of one instance does not roll back."""
+CAUTIOUS_GAIN, KNOWN_EVENTS = 2.0, 300
+"""Until so many bad events have shown how they come together: a large burst spreads over five or six minutes, and must
+not convict before bursts are known."""
 LARGEST_WEALTH = 1e100
 """Of one arm. What is proven needs no more, and a hold that lasts for days must not grow out of what JSON can say."""
-ONSET_EVERY_MINUTES = 1440.0
+HARM_ONSET_MINUTES, BEYOND_ONSET_MINUTES = 1440.0, 360.0
+"""How often a bettor expects a regression to begin. The second key is only asked where the first has turned."""
 REGIME_MINUTES = 240.0
 
-BLOCKS = (1, 5, 15)
-"""Lengths in intervals over which bursts are looked for. A longer one learns so late that caution lasts for hours."""
-PRIOR_PHI, PRIOR_WEIGHT = 3.0, 2.0
+BLOCKS = (1, 5, 15, 45)
+"""Lengths in intervals over which bursts are looked for; the longest sees groups that wander apart for an hour."""
+PRIOR_PHI = 1.5
+PRIOR_WEIGHTS = (3.0, 3.0, 3.0, 12.0)
+"""Of what is believed before anything is seen, in pairs of blocks. The longest blocks are few, and so vary most."""
 HEAVIEST_BLOCK, LARGEST_TERM = 4.0, 25.0
 DIGITS = 6
 """Of what is kept about bursts: an estimate needs no more, and the state has to stay small."""
@@ -99,13 +105,20 @@ class Mixture:
         """The e-value: 1/wealth bounds the error of rejecting the null now, or whenever it was at its highest."""
         return self.cash + sum(self.arms)
 
-    def after(self, log_factors: Sequence[float], minutes: float) -> "Mixture":
-        """The wealth after one interval of `minutes`, given each arm's log factor."""
-        onset, ending = min(0.5, minutes / ONSET_EVERY_MINUTES), min(0.5, minutes / REGIME_MINUTES)
+    def after(
+        self,
+        log_factors: Sequence[float],
+        minutes: float,
+        *,
+        largest_gain: float = LARGEST_GAIN,
+        onset_minutes: float = HARM_ONSET_MINUTES,
+    ) -> "Mixture":
+        """The wealth after one interval of `minutes`, given each arm's log factor, of which `largest_gain` counts."""
+        onset, ending = min(0.5, minutes / onset_minutes), min(0.5, minutes / REGIME_MINUTES)
         before, staying = sum(self.arms), 1 - ending
         fresh = self.cash * onset / len(self.arms)
         arms = [
-            min(LARGEST_WEALTH, (arm * staying + fresh) * exp(min(factor, LARGEST_GAIN)))
+            min(LARGEST_WEALTH, (arm * staying + fresh) * exp(min(factor, largest_gain)))
             for arm, factor in zip(self.arms, log_factors, strict=True)
         ]
         return Mixture(cash=self.cash * (1 - onset) + ending * before, arms=tuple(arms))
@@ -140,23 +153,27 @@ class _Block:
     intervals: int = 0
     filling: _Sums = field(default_factory=_Sums)
     finished: tuple[_Sums, ...] = ()
-    weighted: float = PRIOR_PHI * PRIOR_WEIGHT
-    weight: float = PRIOR_WEIGHT
+    weighted: float = field(kw_only=True)
+    weight: float = field(kw_only=True)
+
+    @classmethod
+    def fresh(cls, prior_weight: float) -> "_Block":
+        return cls(weighted=PRIOR_PHI * prior_weight, weight=prior_weight)
 
     @property
     def phi(self) -> float:
         return self.weighted / self.weight
 
-    def after(self, sums: _Sums, length: int, minutes: float) -> "_Block":
+    def after(self, sums: _Sums, length: int, minutes: float, prior_weight: float) -> "_Block":
         intervals, filling = self.intervals + 1, self.filling.plus(sums)
         if intervals >= length:
-            return self._closed(filling, length * minutes)
-        return _Block(intervals, filling, self.finished, self.weighted, self.weight)
+            return self._closed(filling, length * minutes, prior_weight)
+        return _Block(intervals, filling, self.finished, weighted=self.weighted, weight=self.weight)
 
-    def _closed(self, full: _Sums, minutes: float) -> "_Block":
+    def _closed(self, full: _Sums, minutes: float, prior_weight: float) -> "_Block":
         """A full block is compared with the one before the last: neighbours may share the edge of an incident."""
         kept = 0.5 ** (minutes / HALF_LIFE_MINUTES)
-        prior = PRIOR_WEIGHT * (1 - kept)
+        prior = prior_weight * (1 - kept)
         weighted, weight = self.weighted * kept + PRIOR_PHI * prior, self.weight * kept + prior
         if len(self.finished) == 2:  # noqa: PLR2004  (the block before the last is there)
             for measure in (_treated_term, _control_term):
@@ -205,7 +222,14 @@ class Dispersion:
 
     __pydantic_config__ = STORED
 
-    blocks: tuple[_Block, ...] = field(default_factory=lambda: tuple(_Block() for _ in BLOCKS))
+    blocks: tuple[_Block, ...] = field(default_factory=lambda: tuple(_Block.fresh(weight) for weight in PRIOR_WEIGHTS))
+    events: int = 0
+    """Bad events seen so far, in both groups."""
+
+    def __post_init__(self) -> None:
+        """A state that was kept before a block length was added begins to learn it now."""
+        for weight in PRIOR_WEIGHTS[len(self.blocks) :]:
+            object.__setattr__(self, "blocks", (*self.blocks, _Block.fresh(weight)))
 
     @property
     def phi(self) -> float:
@@ -217,6 +241,11 @@ class Dispersion:
         """The mean burst size that goes with `phi`, for bursts of geometric size."""
         return (self.phi + 1) / 2
 
+    @property
+    def largest_gain(self) -> float:
+        """What one interval may add to a bet, given how much is known about bursts."""
+        return LARGEST_GAIN if self.events >= KNOWN_EVENTS else CAUTIOUS_GAIN
+
     def after(self, bad: int, total: int, control_bad: int, control_total: int, minutes: float) -> "Dispersion":
         """Nobody has to be treated: control alone tells of bursts too."""
         events, share = bad + control_bad, total / (total + control_total)
@@ -226,8 +255,10 @@ class Dispersion:
             control_bad=control_bad,
             control_total=control_total,
         )
+        blocks = zip(self.blocks, BLOCKS, PRIOR_WEIGHTS, strict=True)
         return Dispersion(
-            blocks=tuple(block.after(sums, length, minutes) for block, length in zip(self.blocks, BLOCKS, strict=True))
+            blocks=tuple(block.after(sums, length, minutes, prior) for block, length, prior in blocks),
+            events=self.events + events,
         )
 
 

@@ -1,5 +1,6 @@
 """A rollout that runs while the worker is replaced: a state written before goes on being read, to the same end."""
 
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,10 @@ from pydantic import ValidationError
 from rollout.sequential_gate import step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate, SequentialState
 
-RECORDED = (Path(__file__).parent / "recorded_state.json").read_text().strip()
+RECORDED, OF_THREE_BLOCKS = (
+    (Path(__file__).parent / name).read_text().strip()
+    for name in ("recorded_state.json", "recorded_state_of_three_blocks.json")
+)
 """Of six intervals from 12:00 to 12:06, the one that ended at 12:04 missing."""
 GATE = SequentialGate.model_validate({"kind": "versus_control", "max_difference": "1%"})
 
@@ -33,12 +37,23 @@ def test_a_state_that_was_written_before_goes_on_to_the_evidence_it_would_have_h
     state, late = step(GATE, state, interval(4))
 
     assert (newer.evidence.harm, newer.evidence.beyond) == pytest.approx(
-        (0.6670414696356747, 0.5725208681220127), rel=1e-9
+        (0.7104395409015354, 0.5592382049834073), rel=1e-9
     )
     assert (late.evidence.harm, late.evidence.beyond) == pytest.approx(
-        (0.6673574392674707, 0.5668862468712058), rel=1e-9
+        (0.7180685944884942, 0.5529231795518236), rel=1e-9
     )
     assert state.gaps == ()
+
+
+def test_a_state_of_before_bursts_of_an_hour_were_looked_for_goes_on_and_keeps_its_evidence() -> None:
+    before = SequentialState.model_validate_json(OF_THREE_BLOCKS)
+
+    after, judged = step(GATE, before, interval(7))
+
+    assert len(json.loads(OF_THREE_BLOCKS)["keys"][0]["dispersion"]["blocks"]) == 3
+    assert len(after.keys[0].dispersion.blocks) == 4
+    assert after.keys[0].total == before.keys[0].total + 120
+    assert 0.5 * before.keys[0].harm.wealth < judged.evidence.harm < 2 * before.keys[0].harm.wealth
 
 
 @pytest.mark.parametrize("part", ["arms", "blocks", "tuned"])
