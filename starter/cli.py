@@ -10,6 +10,7 @@ from starter import (
     gate_commands,
     local_commands,
     plan_commands,
+    probe_command,
     start_command,
     status_commands,
 )
@@ -36,6 +37,7 @@ app.add_typer(gate_commands.app, name="gates", rich_help_panel="Look")
 app.command("start", rich_help_panel="Roll out")(start_command.start)
 app.command("status", rich_help_panel="Look")(status_commands.status)
 app.command("list", rich_help_panel="Look")(status_commands.list_rollouts)
+app.command("probe-google", rich_help_panel="Look")(probe_command.probe_google)
 app.command("doctor", rich_help_panel="Look")(doctor_commands.doctor)
 app.command("pause", rich_help_panel="Decide")(control_commands.pause)
 app.command("resume", rich_help_panel="Decide")(control_commands.resume)
