@@ -55,7 +55,7 @@ class _MetricsFault(BaseModel):
 class _ReconcileFault(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reconcile_seconds: float = Field(ge=0.0)
+    reconcile_seconds: float = Field(ge=0.0, allow_inf_nan=False)
 
 
 class ControlPlane:
@@ -154,7 +154,11 @@ class ControlPlane:
         elif "reconcile_seconds" in body:
             self._faults.reconcile_seconds = _read(_ReconcileFault, body).reconcile_seconds
         else:
-            self._faults.put(_read(Fault, body))
+            wanted = _read(Fault, body)
+            try:
+                self._faults.put(wanted)
+            except ValueError as error:
+                raise HttpError(HTTPStatus.BAD_REQUEST, str(error)) from error
 
     async def _on_application_faults(self, request: HttpRequest) -> HttpAnswer:
         faults = self._application_faults

@@ -1,7 +1,7 @@
 """Failures of Google's APIs on demand: errors per method, delays, commits whose answer is lost, metrics gone."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal
 
 import grpc
@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from sandbox.rpc_errors import RpcError
 
 MetricOutage = Literal["outage"]
+
+_FAILURES = tuple(name for name in grpc.StatusCode.__members__ if name != grpc.StatusCode.OK.name)
 
 
 class Fault(BaseModel):
@@ -27,13 +29,13 @@ class Fault(BaseModel):
     message: str = "injected by the sandbox"
     count: int | None = Field(default=None, ge=1)
     after_commit: bool = False
-    delay_seconds: float = Field(default=0.0, ge=0.0)
+    delay_seconds: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
 
     @field_validator("code")
     @classmethod
     def _a_grpc_status(cls, code: str | None) -> str | None:
-        if code is not None and code not in grpc.StatusCode.__members__:
-            raise ValueError(f"{code!r} is not a gRPC status; allowed are {', '.join(grpc.StatusCode.__members__)}")
+        if code is not None and code not in _FAILURES:
+            raise ValueError(f"{code!r} is not a gRPC status of a failure; allowed are {', '.join(_FAILURES)}")
         return code
 
 
@@ -42,10 +44,22 @@ class FaultTable:
 
     def __init__(self) -> None:
         self._faults: dict[str, Fault] = {}
+        self._methods: set[str] = set()
         self.metrics_outage = False
         self.reconcile_seconds: float | None = None
 
+    def may_hit(self, methods: Iterable[str]) -> None:
+        """Methods that are served, by their short names."""
+        self._methods.update(methods)
+
     def put(self, fault: Fault) -> None:
+        """Put a fault in force, in place of the one that its method had.
+
+        Raises:
+            ValueError: no such method is served.
+        """
+        if fault.method not in self._methods:
+            raise ValueError(f"method: {fault.method!r} is not served; allowed are {', '.join(sorted(self._methods))}")
         self._faults[fault.method] = fault
 
     def remove(self, method: str) -> None:

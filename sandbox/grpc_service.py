@@ -22,6 +22,8 @@ class Method:
 
 def service_handler(service: str, methods: Iterable[Method], faults: FaultTable) -> grpc.GenericRpcHandler:
     """Serve `methods` under `service` (the full proto name). Other methods of it answer UNIMPLEMENTED."""
+    methods = list(methods)
+    faults.may_hit(method.name for method in methods)
     return grpc.method_handlers_generic_handler(
         service, {method.name: _method_handler(method, faults) for method in methods}
     )

@@ -1,26 +1,45 @@
-"""`rollout sandbox fault`, as typed, against a sandbox whose revisions are real processes."""
+"""`rollout sandbox fault`, as typed: faults of Google's APIs, and of the real processes behind revisions."""
 
 import asyncio
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import httpx
 import pytest
+from google.api_core.exceptions import ServiceUnavailable
 
+from starter import sandbox_commands
+from starter.outcome import CommandEnds, ExitCode
 from tests.sandbox.google import OLD_IMAGE, Google
 
 CHECKOUT = Path(__file__).parents[2]
 APP = f"{shlex.quote(sys.executable)} -m sample_app"
+
+Asked = Callable[..., Awaitable[str]]
 
 
 @pytest.fixture
 async def google() -> AsyncIterator[Google]:
     async with Google.started(app_command=APP) as started:
         yield started
+
+
+@pytest.fixture
+async def users() -> AsyncIterator[Google]:
+    """A sandbox whose users are made up, and which has no applications."""
+    async with Google.started() as started:
+        yield started
+
+
+@pytest.fixture
+def asked(users: Google, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """The command in this process, with the address of that sandbox."""
+    monkeypatch.setenv("ROLLOUT_SANDBOX_URL", users.sandbox.http_url)
+    return lambda *arguments: asyncio.to_thread(sandbox_commands.fault, list(arguments))
 
 
 async def fault(address: str | None, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -47,6 +66,74 @@ async def test_a_fault_is_switched_shown_and_taken_back(google: Google) -> None:
         assert (await fault(address)).stdout == f'{OLD_IMAGE}: {{"error_rate": 1.0, "to": "all"}}\n'
         assert (await fault(address, "--clear")).stdout == "no faults\n"
         assert (await client.get(work)).status_code == 200
+
+
+async def test_every_fault_of_googles_apis_is_switched_shown_and_taken_back(users: Google, asked: Asked) -> None:
+    update = ("--method", "UpdateService", "--code", "UNAVAILABLE", "--count", "1", "--after-commit")
+    typed = await fault(users.sandbox.http_url, *update)
+    assert typed.stdout == 'UpdateService: {"code": "UNAVAILABLE", "count": 1, "after_commit": true}\n'
+    with pytest.raises(ServiceUnavailable):
+        await users.update(["description"], description="landed")
+    assert (await users.settled()).description == "landed"
+
+    await asked("--method", "GetOperation", "--code", "PERMISSION_DENIED")
+    await asked("--reconcile-seconds", "20")
+    await asked("--metrics", "outage")
+    assert await asked() == 'GetOperation: {"code": "PERMISSION_DENIED"}\nmetrics: "outage"\nreconcile_seconds: 20.0'
+    await users.update(["description"], description="on its way")
+    assert (await users.service()).reconciling
+
+    assert await asked("--clear") == "no faults"
+    assert users.sandbox.faults.in_force() == []
+    assert not users.sandbox.faults.metrics_outage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--method", "Update", "--code", "INTERNAL"), "'Update' is not served; allowed are CreateAlertPolicy"),
+        (("--method", "GetService", "--code", "BAD"), "'BAD' is not a gRPC status of a failure; allowed are CANCELLED"),
+        (("--method", "GetService", "--code", "INTERNAL", "--count", "0"), "count: Input should be greater"),
+        (("--metrics", "slow"), "metrics: Input should be 'outage', got 'slow'"),
+    ],
+)
+async def test_a_fault_that_the_sandbox_does_not_know_ends_with_code_2_and_names_what_it_does(
+    users: Google, asked: Asked, arguments: tuple[str, ...], said: str
+) -> None:
+    with pytest.raises(CommandEnds, match=said) as end:
+        await asked(*arguments)
+
+    assert end.value.code == ExitCode.REFUSED
+    assert users.sandbox.faults.in_force() == []
+
+
+async def test_faults_of_applications_where_there_are_none_end_with_code_2(asked: Asked) -> None:
+    with pytest.raises(CommandEnds, match="there are no applications here") as end:
+        await asked(OLD_IMAGE, "error_rate=1")
+
+    assert end.value.code == ExitCode.REFUSED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--method", "GetService"), "needs a --code"),
+        (("--count", "2", "--metrics", "outage"), "--count: only with --method"),
+        (("--metrics", "outage", "--reconcile-seconds", "2"), "not allowed with argument --metrics"),
+        (("--reconcile-seconds", "nan"), "'nan' is not a number of seconds"),
+        (("--delay-seconds", "-1", "--method", "GetService"), "'-1' is not a number of seconds"),
+        (("--method", "GetService", "--code", "INTERNAL", "--clear"), "unrecognized arguments: --clear"),
+    ],
+)
+def test_options_that_say_no_one_fault_are_refused_before_the_sandbox_is_asked(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setenv("ROLLOUT_SANDBOX_URL", "http://127.0.0.1:1")
+    with pytest.raises(CommandEnds, match=said) as end:
+        sandbox_commands.fault(list(arguments))
+
+    assert end.value.code == ExitCode.REFUSED
+    assert "rollout sandbox fault --method METHOD --code CODE" in end.value.text
 
 
 async def test_what_the_application_refuses_ends_with_code_2_and_its_words(google: Google) -> None:

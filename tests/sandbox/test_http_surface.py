@@ -110,6 +110,8 @@ async def test_faults_are_put_shown_and_removed(google: Google, http: httpx.Asyn
         ("PUT", "/behaviours", {"error_rate": 0.1}, 400, "image: Field required"),
         ("PUT", "/behaviours", [1], 400, "must be a JSON object, got [1]"),
         ("PUT", "/faults", {"method": "GetService", "code": "BAD"}, 400, "'BAD' is not a gRPC status"),
+        ("PUT", "/faults", {"method": "GetService", "code": "OK"}, 400, "'OK' is not a gRPC status of a failure"),
+        ("PUT", "/faults", {"method": "Get", "code": "INTERNAL"}, 400, "method: 'Get' is not served; allowed are"),
         ("PUT", "/faults", {"metrics": "slow"}, 400, "metrics: Input should be 'outage', got 'slow'"),
         ("PUT", f"{SERVICES}/Bad", {"image": "i"}, 400, "service: String should match pattern"),
         ("PUT", f"{SERVICES}/backend", {}, 400, "image: Field required"),
