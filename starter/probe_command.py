@@ -79,7 +79,7 @@ def probe_google(
     from config.settings import Settings
     from rollout.traffic import ServiceRef
     from starter.outcome import ExitCode
-    from starter.probe_run import Wanted, look, probe, where
+    from starter.probe_run import TOLD_TO_STOP, Wanted, look, probe, where
     from starter.terminal import output, say_json, warn
 
     _refuse_contradictions(create=create, image=image, keep=keep, read_only=read_only, out=out)
@@ -104,7 +104,7 @@ def probe_google(
         from starter.probe_view import probe_view
 
         output().print(probe_view(report))
-    if report.stopped == "told to stop":
+    if report.stopped == TOLD_TO_STOP:
         raise typer.Exit(ExitCode.LEFT)
     if not report.complete:
         raise typer.Exit(ExitCode.FAILED)

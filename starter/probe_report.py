@@ -29,6 +29,8 @@ READ_POINTS = (PointName.INGEST_DELAY, PointName.BUCKETS, PointName.RATE_LIMITS)
 
 class State(StrEnum):
     SETTLED = "settled"
+    REPORTED = "reported"
+    """Told as it was seen; there is nothing to settle by trying."""
     OPEN = "open"
     NOT_ASKED = "not asked"
 

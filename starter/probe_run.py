@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -30,6 +30,8 @@ from starter.probe_report import (
     State,
 )
 from starter.probe_scratch import CannotTell, ScratchService, is_scratch
+
+TOLD_TO_STOP = "told to stop"
 
 Tell = Callable[[str], None]
 
@@ -67,11 +69,14 @@ async def probe(wanted: Wanted, settings: Settings, tell: Tell) -> Report:
         await _require_fit(wanted, scratch)
         run = _Run(wanted, scratch, RunMetrics(google.metrics, wanted.ref, calls), calls, tell)
         began, clock = datetime.now(UTC), time.monotonic()
-        try:
-            stopped = await _until_stopped(run.everything(), wanted.within_seconds, tell)
-        finally:
-            # Not inside what a signal or a failure ends.
-            cleanup = await _to_the_end(run.clean_up(), tell)
+        stop = _Stop(tell)
+        with _on_signals(stop.for_a_signal):
+            try:
+                await stop.run(run.everything(), wanted.within_seconds)
+            finally:
+                cleanup = await run.clean_up()
+                if not cleanup.done:
+                    tell(cleanup.text)
         return Report(
             project=wanted.ref.project,
             region=wanted.ref.region,
@@ -80,8 +85,8 @@ async def probe(wanted: Wanted, settings: Settings, tell: Tell) -> Report:
             began=began,
             seconds=round(time.monotonic() - clock, 1),
             read_only=wanted.read_only,
-            stopped=stopped,
-            points=run.points(stopped),
+            stopped=stop.why,
+            points=run.points(stop.why),
             profile=Profile(**run.profile),
             cleanup=cleanup,
         )
@@ -125,30 +130,36 @@ async def _require_fit(wanted: Wanted, scratch: ScratchService) -> None:
         raise refused(f"--create: {name} exists already, with the label {label}; leave --create out to use it")
 
 
-async def _until_stopped(work: Awaitable[None], within_seconds: float, tell: Tell) -> str | None:
-    """Run `work`; returns why it was stopped early, or None."""
-    task: asyncio.Future[None] = asyncio.ensure_future(work)
-    why: list[str] = []
+class _Stop:
+    """Ends the work early, by a signal or because its time is over. The first one counts, later ones are answered:
+    what cleans up is not ended by any.
+    """
 
-    def stop(reason: str) -> None:
-        why.append(reason)
-        tell(f"Stopping, {reason}; what was changed is put back first …")
-        task.cancel()
+    def __init__(self, tell: Tell) -> None:
+        self.why: str | None = None
+        self._tell = tell
+        self._task: asyncio.Future[None] | None = None
 
-    with _on_signals(lambda: stop("told to stop") if not why else None):
-        done, _ = await asyncio.wait([task], timeout=within_seconds)
-        if not done and not why:
-            stop(f"{within_seconds:g} s are over")
-        await asyncio.wait([task])
-    if task.cancelled():
-        return why[0]
-    task.result()
-    return None
+    async def run(self, work: Coroutine[Any, Any, None], within_seconds: float) -> None:
+        """Run `work` to its end, or until it is stopped; `why` says then why. Raises what `work` raises."""
+        self._task = asyncio.ensure_future(work)
+        done, _ = await asyncio.wait([self._task], timeout=within_seconds)
+        if not done:
+            self._stop(f"{within_seconds:g} s are over")
+            await asyncio.wait([self._task])
+        if not self._task.cancelled():
+            self._task.result()
 
+    def for_a_signal(self) -> None:
+        self._stop(TOLD_TO_STOP)
 
-async def _to_the_end(cleaning: Awaitable[Cleanup], tell: Tell) -> Cleanup:
-    with _on_signals(lambda: tell("Still putting back what was changed …")):
-        return await cleaning
+    def _stop(self, why: str) -> None:
+        if self.why is not None or self._task is None or self._task.done():
+            self._tell("Still putting back what was changed …")
+            return
+        self.why = why
+        self._tell(f"Stopping, {why}; what was changed is put back first …")
+        self._task.cancel()
 
 
 class _on_signals:  # noqa: N801  (used as a function is)
@@ -248,10 +259,10 @@ class _Run:
     def _rate_limits(self) -> Point:
         made = ", ".join(f"{count} {method}" for method, count in sorted(self.calls.made.items()))
         refused_ones = f"{len(self.calls.throttled)} refused with RESOURCE_EXHAUSTED"
-        found = f"only reported, never driven at: {made}; {refused_ones if self.calls.throttled else 'none refused'}"
+        found = f"never driven at: {made}; {refused_ones if self.calls.throttled else 'none refused'}"
         return Point(
             name=PointName.RATE_LIMITS,
-            state=State.SETTLED,
+            state=State.REPORTED,
             found=found,
             seen=tuple(dict.fromkeys(self.calls.throttled)),
         )

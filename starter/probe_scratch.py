@@ -61,6 +61,7 @@ class ScratchService:
         self._run_id = uuid.uuid4().hex[:12]
         self._creating = False
         self._uid: str | None = None
+        self._generation = 0
         self._original: tuple[run_v2.TrafficTarget, ...] = ()
         self.stable = ""
 
@@ -179,7 +180,11 @@ class ScratchService:
             ),
         )
         accepted: run_v2.Service | None = operation.metadata
-        return accepted or await self.read()
+        if validate_only:
+            return known
+        service = accepted or await self.read()
+        self._generation = service.generation
+        return service
 
     async def settled(self) -> run_v2.Service:
         """The service once Cloud Run is done with its last change, well or badly; calls that fail are tried again.
@@ -193,7 +198,7 @@ class ScratchService:
                 for pause in _pauses():
                     try:
                         service = await self.read()
-                        if is_settled(service):
+                        if is_settled(service) and service.generation >= self._generation:
                             return service
                     except CallFailed as failure:
                         if not failure.may_pass:

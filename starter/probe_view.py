@@ -6,7 +6,7 @@ from rich.text import Text
 
 from starter.probe_report import Report, State
 
-_STYLES = {State.SETTLED: "green", State.OPEN: "bold yellow", State.NOT_ASKED: "dim"}
+_STYLES = {State.SETTLED: "green", State.REPORTED: "green", State.OPEN: "bold yellow", State.NOT_ASKED: "dim"}
 
 
 def probe_view(report: Report) -> RenderableType:
