@@ -231,7 +231,9 @@ async def test_read_only_asks_nothing_and_changes_nothing(google: Google) -> Non
     ("line", "told"),
     [("Creating", signal.SIGINT), (PointName.ETAG, signal.SIGINT), (PointName.TEXT_UNKNOWN_REVISION, signal.SIGTERM)],
 )
-async def test_an_interrupt_ends_it_with_nothing_left_behind(google: Google, line: str, told: signal.Signals) -> None:
+async def test_a_signal_ends_it_with_nothing_left_behind_and_a_second_one_ends_no_cleaning_up(
+    google: Google, line: str, told: signal.Signals
+) -> None:
     arguments = [*WHERE, "--service", SCRATCH, "--create", "--yes"]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "starter", "probe-google", *arguments),
@@ -244,11 +246,16 @@ async def test_an_interrupt_ends_it_with_nothing_left_behind(google: Google, lin
     async for said in process.stderr:
         if said.decode().startswith(line):
             break
+    google.sandbox.faults.put(Fault(method="DeleteService", delay_seconds=1.5, count=1))
+    process.send_signal(told)
+    async for said in process.stderr:
+        if "what was changed is put back first" in said.decode():
+            break
     process.send_signal(told)
     out, err = await process.communicate()
 
     assert process.returncode == 130, err
-    assert "what was changed is put back first" in err.decode()
+    assert "Still putting back what was changed" in err.decode()
     assert "Stopped early: told to stop." in out.decode()
     assert await is_gone(google)
 
