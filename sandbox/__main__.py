@@ -1,4 +1,4 @@
-"""`python -m sandbox`: Google Cloud Run and Cloud Monitoring on loopback, until a signal ends it.
+"""`python -m sandbox`: Google Cloud Run, Cloud Monitoring and Secret Manager on loopback, until a signal ends it.
 
 Prints one line of JSON when it answers: `{"grpc": "127.0.0.1:n", "http": "http://127.0.0.1:n", "pid": n}`.
 """
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
-from sandbox.options import InstalledService, SandboxOptions
+from sandbox.options import InstalledSecret, InstalledService, SandboxOptions
 from sandbox.server import Sandbox
 
 _USAGE_ERROR = 2
@@ -52,6 +52,14 @@ def _parser() -> ArgumentParser:
         metavar="PROJECT/REGION/NAME=IMAGE[@ENV:GROUP]",
         help="a service that is there from the start; may be given several times",
     )
+    parser.add_argument(
+        "--secret",
+        action="append",
+        dest="secrets",
+        type=_installed_secret,
+        metavar="PROJECT/NAME=VALUE",
+        help="a secret with one enabled version; may be given several times, each further one of a name is a version",
+    )
     parser.add_argument("--etag", choices=("enforce", "ignore"), help="what a stale etag does")
     parser.add_argument("--inflight", choices=("supersede", "abort"), help="what an update during another one does")
     parser.add_argument("--reconcile-seconds", type=float, metavar="S")
@@ -75,6 +83,15 @@ def _installed_service(text: str) -> InstalledService:
         raise ArgumentTypeError(_problems(error)) from error
     except ValueError as error:
         raise ArgumentTypeError(str(error)) from error
+
+
+def _installed_secret(text: str) -> InstalledSecret:
+    try:
+        return InstalledSecret.parse(text)
+    except ValidationError as error:
+        raise ArgumentTypeError(_problems(error)) from None
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def _problems(error: ValidationError) -> str:

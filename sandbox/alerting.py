@@ -50,20 +50,51 @@ class Alerting:
 
     def policy_methods(self) -> list[Method]:
         return [
-            Method("CreateAlertPolicy", CreateAlertPolicyRequest, self._create_policy),
-            Method("GetAlertPolicy", GetAlertPolicyRequest, self._get_policy),
-            Method("ListAlertPolicies", ListAlertPoliciesRequest, self._list_policies),
-            Method("UpdateAlertPolicy", UpdateAlertPolicyRequest, self._update_policy),
-            Method("DeleteAlertPolicy", DeleteAlertPolicyRequest, self._delete_policy),
+            Method(
+                "CreateAlertPolicy", CreateAlertPolicyRequest, self._create_policy, "monitoring.alertPolicies.create"
+            ),
+            Method("GetAlertPolicy", GetAlertPolicyRequest, self._get_policy, "monitoring.alertPolicies.get"),
+            Method("ListAlertPolicies", ListAlertPoliciesRequest, self._list_policies, "monitoring.alertPolicies.list"),
+            Method(
+                "UpdateAlertPolicy", UpdateAlertPolicyRequest, self._update_policy, "monitoring.alertPolicies.update"
+            ),
+            Method(
+                "DeleteAlertPolicy", DeleteAlertPolicyRequest, self._delete_policy, "monitoring.alertPolicies.delete"
+            ),
         ]
 
     def channel_methods(self) -> list[Method]:
         return [
-            Method("CreateNotificationChannel", CreateNotificationChannelRequest, self._create_channel),
-            Method("GetNotificationChannel", GetNotificationChannelRequest, self._get_channel),
-            Method("ListNotificationChannels", ListNotificationChannelsRequest, self._list_channels),
-            Method("UpdateNotificationChannel", UpdateNotificationChannelRequest, self._update_channel),
-            Method("DeleteNotificationChannel", DeleteNotificationChannelRequest, self._delete_channel),
+            Method(
+                "CreateNotificationChannel",
+                CreateNotificationChannelRequest,
+                self._create_channel,
+                "monitoring.notificationChannels.create",
+            ),
+            Method(
+                "GetNotificationChannel",
+                GetNotificationChannelRequest,
+                self._get_channel,
+                "monitoring.notificationChannels.get",
+            ),
+            Method(
+                "ListNotificationChannels",
+                ListNotificationChannelsRequest,
+                self._list_channels,
+                "monitoring.notificationChannels.list",
+            ),
+            Method(
+                "UpdateNotificationChannel",
+                UpdateNotificationChannelRequest,
+                self._update_channel,
+                "monitoring.notificationChannels.update",
+            ),
+            Method(
+                "DeleteNotificationChannel",
+                DeleteNotificationChannelRequest,
+                self._delete_channel,
+                "monitoring.notificationChannels.delete",
+            ),
         ]
 
     async def _create_policy(self, request: Any) -> Any:

@@ -61,8 +61,8 @@ class CloudMonitoring:
 
     def methods(self) -> list[Method]:
         return [
-            Method("ListTimeSeries", ListTimeSeriesRequest, self._list),
-            Method("CreateTimeSeries", CreateTimeSeriesRequest, self._create),
+            Method("ListTimeSeries", ListTimeSeriesRequest, self._list, "monitoring.timeSeries.list"),
+            Method("CreateTimeSeries", CreateTimeSeriesRequest, self._create, "monitoring.timeSeries.create"),
             *self._descriptors.methods(),
         ]
 

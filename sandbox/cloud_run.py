@@ -71,11 +71,11 @@ class CloudRunServices:
 
     def methods(self) -> list[Method]:
         return [
-            Method("CreateService", CreateServiceRequest, self._create),
-            Method("GetService", GetServiceRequest, self._get),
-            Method("ListServices", ListServicesRequest, self._list),
-            Method("UpdateService", UpdateServiceRequest, self._update),
-            Method("DeleteService", DeleteServiceRequest, self._delete),
+            Method("CreateService", CreateServiceRequest, self._create, "run.services.create"),
+            Method("GetService", GetServiceRequest, self._get, "run.services.get"),
+            Method("ListServices", ListServicesRequest, self._list, "run.services.list"),
+            Method("UpdateService", UpdateServiceRequest, self._update, "run.services.update"),
+            Method("DeleteService", DeleteServiceRequest, self._delete, "run.services.delete"),
         ]
 
     def install(self, name: ServiceName, image: str, instant: int) -> ServiceRecord:

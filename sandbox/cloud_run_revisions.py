@@ -34,9 +34,9 @@ class CloudRunRevisions:
 
     def methods(self) -> list[Method]:
         return [
-            Method("GetRevision", GetRevisionRequest, self._get),
-            Method("ListRevisions", ListRevisionsRequest, self._list),
-            Method("DeleteRevision", DeleteRevisionRequest, self._delete),
+            Method("GetRevision", GetRevisionRequest, self._get, "run.revisions.get"),
+            Method("ListRevisions", ListRevisionsRequest, self._list, "run.revisions.list"),
+            Method("DeleteRevision", DeleteRevisionRequest, self._delete, "run.revisions.delete"),
         ]
 
     def _find(self, name: str, *, field: str) -> tuple[ServiceRecord, RevisionRecord]:

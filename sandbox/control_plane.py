@@ -2,26 +2,27 @@
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from sandbox.application_faults import ApplicationFaults
 from sandbox.behaviours import Behaviour, Behaviours
 from sandbox.clock import SandboxClock
+from sandbox.control_requests import json_object, not_allowed, read
 from sandbox.data_plane import DataPlane
 from sandbox.faults import Fault, FaultTable, MetricOutage
 from sandbox.http_server import HttpAnswer, HttpError, HttpRequest
 from sandbox.options import InstalledService
 from sandbox.run_services import RunServices, ServiceRecord
+from sandbox.secret_control import SecretControl
 
-M = TypeVar("M", bound=BaseModel)
 Install = Callable[[InstalledService], Awaitable[ServiceRecord]]
 FlagGroupOf = Callable[[ServiceRecord], str | None]
 
 _SERVICE_SEGMENTS = 4
 _ABOUT = {
-    "what": "Google Cloud Run and Cloud Monitoring on loopback, with synthetic users",
+    "what": "Google Cloud Run, Cloud Monitoring and Secret Manager on loopback, with synthetic users",
     "control": [
         "GET /services",
         'PUT /services/{project}/{region}/{service} {"image": …, "flag_group": "ENV:GROUP" or null}',
@@ -34,6 +35,10 @@ _ABOUT = {
         "GET /faults",
         "DELETE /faults",
         "DELETE /faults/{method}",
+        "GET /secrets",
+        'PUT /secrets/{project}/{secret} {"value": …}, which adds a version',
+        'PUT /secrets/{project}/{secret}/versions/{number or latest} {"state": "DISABLED"}',
+        "DELETE /secrets/{project}/{secret}",
         'PUT /application-faults {"image": …, "error_rate": 0.1, "to": "treated"}',
         "GET /application-faults",
         "DELETE /application-faults",
@@ -71,6 +76,7 @@ class ControlPlane:
         install: Install,
         flag_group_of: FlagGroupOf,
         application_faults: ApplicationFaults | None,
+        secrets: SecretControl,
     ) -> None:
         self._services = services
         self._behaviours = behaviours
@@ -80,6 +86,7 @@ class ControlPlane:
         self._install = install
         self._flag_group_of = flag_group_of
         self._application_faults = application_faults
+        self._secrets = secrets
 
     async def handle(self, request: HttpRequest) -> HttpAnswer:
         segments = request.segments
@@ -92,6 +99,8 @@ class ControlPlane:
                 return await self._on_behaviours(request)
             case (_, "faults"):
                 return self._on_faults(request)
+            case (_, "secrets"):
+                return await self._secrets.handle(request)
             case (_, "application-faults"):
                 return await self._on_application_faults(request)
             case ("GET" | "HEAD", "run") if self._application_faults is None:
@@ -104,15 +113,15 @@ class ControlPlane:
             return HttpAnswer(HTTPStatus.OK, [self._description(record) for record in self._services])
         if request.method == "PUT" and len(segments) == _SERVICE_SEGMENTS:
             _, project, region, service = segments
-            body = _json_object(request)
-            wanted = _read(InstalledService, {**body, "project": project, "region": region, "service": service})
+            body = json_object(request)
+            wanted = read(InstalledService, {**body, "project": project, "region": region, "service": service})
             return HttpAnswer(HTTPStatus.OK, self._description(await self._install(wanted)))
-        raise _not_allowed(request)
+        raise not_allowed(request)
 
     async def _on_behaviours(self, request: HttpRequest) -> HttpAnswer:
         match request.method:
             case "PUT":
-                wanted = _read(_ImageBehaviour, _json_object(request))
+                wanted = read(_ImageBehaviour, json_object(request))
                 behaviour = Behaviour(**wanted.model_dump(exclude={"image"}))
                 self._behaviours.set(wanted.image, behaviour, await self._clock.now())
             case "DELETE":
@@ -120,7 +129,7 @@ class ControlPlane:
             case "GET":
                 pass
             case _:
-                raise _not_allowed(request)
+                raise not_allowed(request)
         return HttpAnswer(
             HTTPStatus.OK,
             {image: each.model_dump(exclude_defaults=True) for image, each in self._behaviours.in_force().items()},
@@ -129,7 +138,7 @@ class ControlPlane:
     def _on_faults(self, request: HttpRequest) -> HttpAnswer:
         match (request.method, *request.segments[1:]):
             case ("PUT",):
-                self._put_fault(_json_object(request))
+                self._put_fault(json_object(request))
             case ("DELETE",):
                 self._faults.clear()
             case ("DELETE", method):
@@ -137,7 +146,7 @@ class ControlPlane:
             case ("GET",):
                 pass
             case _:
-                raise _not_allowed(request)
+                raise not_allowed(request)
         return HttpAnswer(
             HTTPStatus.OK,
             {
@@ -149,12 +158,12 @@ class ControlPlane:
 
     def _put_fault(self, body: dict[str, Any]) -> None:
         if "metrics" in body:
-            _read(_MetricsFault, body)
+            read(_MetricsFault, body)
             self._faults.metrics_outage = True
         elif "reconcile_seconds" in body:
-            self._faults.reconcile_seconds = _read(_ReconcileFault, body).reconcile_seconds
+            self._faults.reconcile_seconds = read(_ReconcileFault, body).reconcile_seconds
         else:
-            wanted = _read(Fault, body)
+            wanted = read(Fault, body)
             try:
                 self._faults.put(wanted)
             except ValueError as error:
@@ -168,7 +177,7 @@ class ControlPlane:
             )
         match request.method:
             case "PUT":
-                body = _json_object(request)
+                body = json_object(request)
                 image = body.pop("image", None)
                 if not isinstance(image, str) or not image:
                     raise HttpError(HTTPStatus.BAD_REQUEST, f"image: must be the name of an image, got {image!r}")
@@ -178,7 +187,7 @@ class ControlPlane:
             case "GET":
                 pass
             case _:
-                raise _not_allowed(request)
+                raise not_allowed(request)
         return HttpAnswer(HTTPStatus.OK, faults.in_force)
 
     def _on_run(self, segments: tuple[str, ...]) -> HttpAnswer:
@@ -196,25 +205,3 @@ class ControlPlane:
             "revisions": {name: revision.image for name, revision in record.revisions.items()},
             "observed": {share.revision: share.percent for share in record.observed_traffic().shares},
         }
-
-
-def _json_object(request: HttpRequest) -> dict[str, Any]:
-    body = request.json()
-    if not isinstance(body, dict):
-        raise HttpError(HTTPStatus.BAD_REQUEST, f"the body must be a JSON object, got {body!r}")
-    return body
-
-
-def _read(model: type[M], body: dict[str, Any]) -> M:
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}, got {each['input']!r}"
-            for each in error.errors()
-        )
-        raise HttpError(HTTPStatus.BAD_REQUEST, problems) from error
-
-
-def _not_allowed(request: HttpRequest) -> HttpError:
-    return HttpError(HTTPStatus.METHOD_NOT_ALLOWED, f"{request.method} {request.path} means nothing here; see GET /")

@@ -12,6 +12,7 @@ from sandbox.rpc_errors import RpcError
 MetricOutage = Literal["outage"]
 
 _FAILURES = tuple(name for name in grpc.StatusCode.__members__ if name != grpc.StatusCode.OK.name)
+_INJECTED = "injected by the sandbox"
 
 
 class Fault(BaseModel):
@@ -19,6 +20,7 @@ class Fault(BaseModel):
 
     `method` is the RPC's short name, such as `UpdateService`. With `after_commit` the call takes effect and its answer
     is lost, as when a deadline passes on the way back. Without a `code` the call is only late by `delay_seconds`.
+    Without a `message` PERMISSION_DENIED is said in Google's words, other codes are said to be injected.
     `count` calls are hit, or all of them until the fault is deleted.
     """
 
@@ -26,7 +28,7 @@ class Fault(BaseModel):
 
     method: str = Field(min_length=1)
     code: str | None = None
-    message: str = "injected by the sandbox"
+    message: str | None = None
     count: int | None = Field(default=None, ge=1)
     after_commit: bool = False
     delay_seconds: float = Field(default=0.0, ge=0.0, allow_inf_nan=False)
@@ -73,8 +75,8 @@ class FaultTable:
     def in_force(self) -> list[Fault]:
         return list(self._faults.values())
 
-    async def around(self, method: str, call: Callable[[], Awaitable[Any]]) -> Any:
-        """Answer `call()`, unless a fault of `method` says otherwise."""
+    async def around(self, method: str, call: Callable[[], Awaitable[Any]], denied: Callable[[], RpcError]) -> Any:
+        """Answer `call()`, unless a fault of `method` says otherwise; `denied()` is how Google denies this call."""
         fault = self._take(method)
         if fault is None:
             return await call()
@@ -85,7 +87,9 @@ class FaultTable:
             await asyncio.sleep(fault.delay_seconds)
             answer = None
         if fault.code is not None:
-            raise RpcError(grpc.StatusCode[fault.code], fault.message)
+            if fault.code == grpc.StatusCode.PERMISSION_DENIED.name and fault.message is None:
+                raise denied()
+            raise RpcError(grpc.StatusCode[fault.code], fault.message or _INJECTED)
         return answer if fault.after_commit else await call()
 
     def _take(self, method: str) -> Fault | None:

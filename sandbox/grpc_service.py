@@ -8,16 +8,17 @@ import grpc
 import grpc.aio
 
 from sandbox.faults import FaultTable
-from sandbox.rpc_errors import RpcError
+from sandbox.rpc_errors import RpcError, permission_denied
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One unary RPC: its short name, the class of its request, and what answers it."""
+    """One unary RPC: its short name, the class of its request, what answers it, and what its caller must be allowed."""
 
     name: str
     request: Any
     answer: Callable[[Any], Awaitable[Any]]
+    permission: str
 
 
 def service_handler(service: str, methods: Iterable[Method], faults: FaultTable) -> grpc.GenericRpcHandler:
@@ -25,14 +26,18 @@ def service_handler(service: str, methods: Iterable[Method], faults: FaultTable)
     methods = list(methods)
     faults.may_hit(method.name for method in methods)
     return grpc.method_handlers_generic_handler(
-        service, {method.name: _method_handler(method, faults) for method in methods}
+        service, {method.name: _method_handler(service, method, faults) for method in methods}
     )
 
 
-def _method_handler(method: Method, faults: FaultTable) -> "grpc.RpcMethodHandler[Any, Any]":
+def _method_handler(service: str, method: Method, faults: FaultTable) -> "grpc.RpcMethodHandler[Any, Any]":
     async def serve(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
         try:
-            return await faults.around(method.name, lambda: method.answer(request))
+            return await faults.around(
+                method.name,
+                lambda: method.answer(request),
+                lambda: permission_denied(service, method.permission, _resource_in(request)),
+            )
         except RpcError as error:
             await context.abort(error.code, error.message, error.trailers())
 
@@ -41,6 +46,13 @@ def _method_handler(method: Method, faults: FaultTable) -> "grpc.RpcMethodHandle
         request_deserializer=method.request.FromString,
         response_serializer=_serialize,
     )
+
+
+def _resource_in(request: Any) -> str:
+    """The name of what a request is about: its own name or parent, or the name of the resource it carries."""
+    own = getattr(request, "name", "") or getattr(request, "parent", "")
+    carried = (getattr(value, "name", "") for _, value in request.ListFields())
+    return str(own or next(filter(None, carried), ""))
 
 
 def _serialize(message: Any) -> bytes:

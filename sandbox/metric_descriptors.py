@@ -40,10 +40,22 @@ class MetricDescriptors:
 
     def methods(self) -> list[Method]:
         return [
-            Method("GetMetricDescriptor", GetMetricDescriptorRequest, self._get),
-            Method("ListMetricDescriptors", ListMetricDescriptorsRequest, self._list),
-            Method("CreateMetricDescriptor", CreateMetricDescriptorRequest, self._create),
-            Method("DeleteMetricDescriptor", DeleteMetricDescriptorRequest, self._delete),
+            Method("GetMetricDescriptor", GetMetricDescriptorRequest, self._get, "monitoring.metricDescriptors.get"),
+            Method(
+                "ListMetricDescriptors", ListMetricDescriptorsRequest, self._list, "monitoring.metricDescriptors.list"
+            ),
+            Method(
+                "CreateMetricDescriptor",
+                CreateMetricDescriptorRequest,
+                self._create,
+                "monitoring.metricDescriptors.create",
+            ),
+            Method(
+                "DeleteMetricDescriptor",
+                DeleteMetricDescriptorRequest,
+                self._delete,
+                "monitoring.metricDescriptors.delete",
+            ),
         ]
 
     def known(self, project: str, metric_type: str) -> bool:

@@ -65,10 +65,10 @@ class Operations:
 
     def methods(self) -> list[Method]:
         return [
-            Method("GetOperation", GetOperationRequest, self._get),
-            Method("ListOperations", ListOperationsRequest, self._list),
-            Method("DeleteOperation", DeleteOperationRequest, self._delete),
-            Method("WaitOperation", WaitOperationRequest, self._wait),
+            Method("GetOperation", GetOperationRequest, self._get, "run.operations.get"),
+            Method("ListOperations", ListOperationsRequest, self._list, "run.operations.list"),
+            Method("DeleteOperation", DeleteOperationRequest, self._delete, "run.operations.delete"),
+            Method("WaitOperation", WaitOperationRequest, self._wait, "run.operations.get"),
         ]
 
     def _find(self, name: str) -> PendingOperation:

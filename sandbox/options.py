@@ -3,11 +3,12 @@
 import re
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from sandbox.clock import SECOND, Clock, utc_clock
 from sandbox.cloud_run import EtagProfile, InflightProfile
 from sandbox.resource_names import ServiceName
+from sandbox.secrets import LARGEST_VALUE_BYTES, NAME_PATTERN
 
 LOOPBACK = ("127.0.0.1", "localhost")
 _ADDRESS = re.compile(r"(?P<host>[^:]+):(?P<port>\d{1,5})")
@@ -15,6 +16,7 @@ _SERVICE = re.compile(
     r"(?P<project>[^/=@]+)/(?P<region>[^/=@]+)/(?P<service>[^/=@]+)=(?P<image>.+?)"
     r"(?:@(?P<flag_group>[A-Za-z0-9_.-]+:[A-Za-z0-9_.-]+))?"
 )
+_SECRET = re.compile(r"(?P<project>[^/=]+)/(?P<name>[^/=]+)=(?P<value>.+)", re.DOTALL)
 _DIGEST_ALGORITHMS = ("sha256", "sha512")
 _LARGEST_PORT = 65_535
 
@@ -51,6 +53,39 @@ class InstalledService(BaseModel):
         return cls(**parts)
 
 
+class InstalledSecret(BaseModel):
+    """A secret with an enabled version. Its value is shown by nothing but AccessSecretVersion."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    project: str = Field(pattern=r"^[^/]+$")
+    name: str = Field(pattern=f"^{NAME_PATTERN}$")
+    value: SecretStr = Field(min_length=1)
+
+    @field_validator("value")
+    @classmethod
+    def _fits(cls, value: SecretStr) -> SecretStr:
+        try:
+            size = len(value.get_secret_value().encode())
+        except UnicodeEncodeError:
+            raise ValueError("must be text that UTF-8 can hold") from None
+        if size > LARGEST_VALUE_BYTES:
+            raise ValueError(f"must hold at most {LARGEST_VALUE_BYTES} bytes, not {size}")
+        return value
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `PROJECT/NAME=VALUE`.
+
+        Raises:
+            ValueError: the text has another form; it does not say which, for a value may be in it.
+        """
+        match = _SECRET.fullmatch(text)
+        if match is None:
+            raise ValueError("what was given is not PROJECT/NAME=VALUE")
+        return cls(**match.groupdict())
+
+
 Address = Annotated[str, Field(description="HOST:PORT on loopback; port 0 takes a free one")]
 
 
@@ -63,6 +98,7 @@ class SandboxOptions(BaseModel):
     http: Address = "127.0.0.1:0"
     redis_url: str | None = None
     services: tuple[InstalledService, ...] = ()
+    secrets: tuple[InstalledSecret, ...] = ()
     etag: EtagProfile = "ignore"
     inflight: InflightProfile = "supersede"
     reconcile_seconds: float = Field(default=0.3, ge=0.0)

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from sandbox.rpc_errors import invalid
+from sandbox.rpc_errors import violation
 
 _LOCATION = re.compile(r"projects/(?P<project>[^/]+)/locations/(?P<region>[^/]+)")
 _SERVICE = re.compile(_LOCATION.pattern + r"/services/(?P<service>[^/]+)")
@@ -30,21 +30,21 @@ class ServiceName:
 
 def parse_location(name: str, *, field: str) -> str:
     if _LOCATION.fullmatch(name) is None:
-        raise invalid(field, f"'{name}' is not of the form projects/*/locations/*.")
+        raise violation(field, f"'{name}' is not of the form projects/*/locations/*.")
     return name
 
 
 def parse_service(name: str, *, field: str) -> ServiceName:
     match = _SERVICE.fullmatch(name)
     if match is None:
-        raise invalid(field, f"'{name}' is not of the form projects/*/locations/*/services/*.")
+        raise violation(field, f"'{name}' is not of the form projects/*/locations/*/services/*.")
     return ServiceName(**match.groupdict())
 
 
 def parse_revision(name: str, *, field: str) -> tuple[ServiceName, str]:
     match = _REVISION.fullmatch(name)
     if match is None:
-        raise invalid(field, f"'{name}' is not of the form projects/*/locations/*/services/*/revisions/*.")
+        raise violation(field, f"'{name}' is not of the form projects/*/locations/*/services/*/revisions/*.")
     parts = match.groupdict()
     return ServiceName(parts["project"], parts["region"], parts["service"]), parts["revision"]
 
@@ -53,9 +53,9 @@ def new_service(parent: str, service_id: str) -> ServiceName:
     """The name of a service to be created: fewer than 50 characters, a letter first."""
     match = _LOCATION.fullmatch(parent)
     if match is None:
-        raise invalid("CreateServiceRequest.parent", f"'{parent}' is not of the form projects/*/locations/*.")
+        raise violation("CreateServiceRequest.parent", f"'{parent}' is not of the form projects/*/locations/*.")
     if _SERVICE_ID.fullmatch(service_id) is None:
-        raise invalid(
+        raise violation(
             "CreateServiceRequest.service_id",
             f"'{service_id}' must begin with a letter, must not end with a hyphen, and may hold at most 49 "
             "lower-case letters, digits and hyphens.",

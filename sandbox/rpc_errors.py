@@ -7,6 +7,12 @@ import grpc
 from sandbox.wire_messages import BadRequest, ErrorInfo, Status
 
 _TRAILER = "grpc-status-details-bin"
+_DENIAL = "Permission '{permission}' denied on resource '{resource}' (or resource may not exist)."
+_DENIALS = {
+    "google.cloud.secretmanager.v1.SecretManagerService": (
+        "Permission '{permission}' denied for resource '{resource}' (or it may not exist)."
+    ),
+}
 
 
 class RpcError(Exception):
@@ -29,10 +35,37 @@ class RpcError(Exception):
         return ((_TRAILER, self.status().SerializeToString()),)
 
 
+def violation(field: str, problem: str) -> RpcError:
+    """INVALID_ARGUMENT as Cloud Run v2 words it. The field in its `BadRequest` begins with the same two words."""
+    return _invalid_argument(f"Violation in {field}: {problem}", f"Violation in {field}", problem)
+
+
 def invalid(field: str, problem: str) -> RpcError:
-    """INVALID_ARGUMENT in the style of Cloud Run v2, with the field named once more in `BadRequest`."""
-    details = BadRequest(field_violations=[BadRequest.FieldViolation(field=field, description=problem)])
-    return RpcError(grpc.StatusCode.INVALID_ARGUMENT, f"Violation in {field}: {problem}", details)
+    """INVALID_ARGUMENT whose message names the field, with the field alone in `BadRequest`."""
+    return _invalid_argument(f"Violation in {field}: {problem}", field, problem)
+
+
+def plainly_invalid(field: str, problem: str) -> RpcError:
+    """INVALID_ARGUMENT whose message is the problem alone, as Secret Manager words it."""
+    return _invalid_argument(problem, field, problem)
+
+
+def _invalid_argument(message: str, field: str, description: str) -> RpcError:
+    violated = BadRequest.FieldViolation(field=field, description=description)
+    return RpcError(grpc.StatusCode.INVALID_ARGUMENT, message, BadRequest(field_violations=[violated]))
+
+
+def permission_denied(service: str, permission: str, resource: str) -> RpcError:
+    """PERMISSION_DENIED for a caller who lacks `permission` on `resource`; `service` is the full name of the API."""
+    return RpcError(
+        grpc.StatusCode.PERMISSION_DENIED,
+        _DENIALS.get(service, _DENIAL).format(permission=permission, resource=resource),
+        ErrorInfo(
+            reason="IAM_PERMISSION_DENIED",
+            domain="iam.googleapis.com",
+            metadata={"permission": permission, "resource": resource},
+        ),
+    )
 
 
 def conflict(message: str, *, domain: str) -> RpcError:

@@ -12,7 +12,7 @@ from uuid import UUID
 
 import grpc.aio
 
-from sandbox import alerting, cloud_monitoring, cloud_run, cloud_run_revisions, operations
+from sandbox import alerting, cloud_monitoring, cloud_run, cloud_run_revisions, operations, secret_manager
 from sandbox.alerting import Alerting
 from sandbox.behaviours import Behaviour, Behaviours
 from sandbox.clock import SandboxClock
@@ -28,10 +28,13 @@ from sandbox.history import History
 from sandbox.http_server import HttpServer
 from sandbox.metric_descriptors import MetricDescriptors
 from sandbox.operations import Operations
-from sandbox.options import InstalledService, SandboxOptions
+from sandbox.options import InstalledSecret, InstalledService, SandboxOptions
 from sandbox.real_traffic import RealTraffic
 from sandbox.reconciler import Reconciler
 from sandbox.run_services import RevisionRecord, RunServices, ServiceRecord
+from sandbox.secret_control import SecretControl
+from sandbox.secret_manager import SecretManager
+from sandbox.secrets import Secrets
 from sandbox.synthetic_load import LoadSettings, SyntheticLoad
 from sandbox.written_series import WrittenSeries
 
@@ -52,6 +55,8 @@ class Sandbox:
         self._options = options
         self._clock = SandboxClock(options.clock)
         self._behaviours = Behaviours()
+        self._secrets = Secrets(self._clock)
+        self._secret_control = SecretControl(self._secrets)
         self._flags = FlagWatch(options.redis_url, self._clock) if options.redis_url else None
         self._load = SyntheticLoad(
             LoadSettings(options.sample_period, options.ingest_delay, options.requests_per_second, options.seed),
@@ -114,6 +119,8 @@ class Sandbox:
                 stack.push_async_callback(sandbox._reconciler.close)
             for service in options.services:
                 await sandbox.install(service)
+            for secret in options.secrets:
+                await sandbox.install_secret(secret)
             await http.serve(sandbox._control_plane().handle)
             yield sandbox
 
@@ -144,6 +151,10 @@ class Sandbox:
             raise OSError(f"{wanted.name.service}: the command of its revisions did not come to listen")
         return record
 
+    async def install_secret(self, wanted: InstalledSecret) -> None:
+        """Put a secret in place, or add a version to it."""
+        await self._secret_control.install(wanted)
+
     async def follow_flags(self, group: str) -> History[float]:
         """The share of users that the flags of `group` (`ENV:GROUP`) treat, over time.
 
@@ -168,6 +179,7 @@ class Sandbox:
             self.install,
             lambda record: self._load.flag_group_of(record.name),
             None if self._real is None else self._real.faults,
+            self._secret_control,
         )
 
     def _grpc_server(self) -> tuple[grpc.aio.Server, str]:
@@ -186,6 +198,7 @@ class Sandbox:
                 service_handler(cloud_run_revisions.SERVICE, revisions.methods(), self.faults),
                 service_handler(operations.SERVICE, self._operations.methods(), self.faults),
                 service_handler(cloud_monitoring.SERVICE, monitoring.methods(), self.faults),
+                service_handler(secret_manager.SERVICE, SecretManager(self._secrets).methods(), self.faults),
                 service_handler(alerting.POLICY_SERVICE, alerts.policy_methods(), self.faults),
                 service_handler(alerting.CHANNEL_SERVICE, alerts.channel_methods(), self.faults),
             ]

@@ -1,12 +1,12 @@
 """The part of a Cloud Run service that its owner writes: masks, refusals, and what the server fills in."""
 
 from typing import Any
-from zlib import crc32
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from sandbox.project_numbers import project_number
 from sandbox.resource_names import ServiceName
-from sandbox.rpc_errors import invalid
+from sandbox.rpc_errors import violation
 from sandbox.traffic_rules import checked_traffic
 from sandbox.wire_messages import Service, TrafficTarget, copy_of
 
@@ -42,12 +42,6 @@ _CONCURRENCY = 80
 _PORT = 8080
 _STARTUP_PROBE_SECONDS = 240
 _MAX_INSTANCES = 100
-_PROJECT_NUMBERS = 10**12
-
-
-def project_number(project: str) -> int:
-    """A number for a project id; the real ones cannot be derived, this one is at least always the same."""
-    return _PROJECT_NUMBERS // 10 + crc32(project.encode())
 
 
 def written_fields(service: Any) -> list[str]:
@@ -81,6 +75,8 @@ def complete(spec: Any, name: ServiceName, rpc: str) -> None:
         RpcError: INVALID_ARGUMENT, naming the field.
     """
     place = f"{rpc}Request.service"
+    if not spec.HasField("template"):
+        raise violation(f"{place}.template", "required field not present.")
     _refuse_reserved_keys(spec.annotations, f"{place}.annotations")
     _refuse_reserved_keys(spec.labels, f"{place}.labels")
     _complete_template(spec.template, name, f"{place}.template")
@@ -94,7 +90,7 @@ def _check_path(path: str) -> None:
     for part in path.split("."):
         field = message.fields_by_name.get(part) if message is not None else None
         if field is None:
-            raise invalid("UpdateServiceRequest.update_mask", f"Service has no field '{path}'.")
+            raise violation("UpdateServiceRequest.update_mask", f"Service has no field '{path}'.")
         message = field.message_type
 
 
@@ -102,15 +98,15 @@ def _refuse_reserved_keys(entries: Any, field: str) -> None:
     for key in entries:
         namespace = key.partition("/")[0]
         if any(namespace == reserved or namespace.endswith("." + reserved) for reserved in _RESERVED_NAMESPACES):
-            raise invalid(field, f"'{key}' is in a namespace that belongs to the system.")
+            raise violation(field, f"'{key}' is in a namespace that belongs to the system.")
 
 
 def _complete_template(template: Any, name: ServiceName, field: str) -> None:
     if not template.containers:
-        raise invalid(f"{field}.containers", "A revision needs at least one container.")
+        raise violation(f"{field}.containers", "A revision needs at least one container.")
     for index, container in enumerate(template.containers):
         if not container.image:
-            raise invalid(f"{field}.containers[{index}].image", "A container needs an image.")
+            raise violation(f"{field}.containers[{index}].image", "A container needs an image.")
         _complete_container(container, ingress=index == 0)
     _check_revision_name(template, name, f"{field}.revision")
     if not template.HasField("timeout"):
@@ -141,7 +137,7 @@ def _complete_container(container: Any, *, ingress: bool) -> None:
 def _check_revision_name(template: Any, name: ServiceName, field: str) -> None:
     prefix = f"{name.service}-"
     if template.revision and not (template.revision.startswith(prefix) and len(template.revision) > len(prefix)):
-        raise invalid(field, f"Revision name '{template.revision}' must be prefixed with '{prefix}'.")
+        raise violation(field, f"Revision name '{template.revision}' must be prefixed with '{prefix}'.")
 
 
 def same_configuration(left: Any, right: Any) -> bool:

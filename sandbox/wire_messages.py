@@ -11,7 +11,7 @@ from google.api import (  # type: ignore[import-untyped]
     distribution_pb2,
     metric_pb2,
 )
-from google.cloud import monitoring_v3, run_v2
+from google.cloud import monitoring_v3, run_v2, secretmanager_v1
 from google.longrunning import operations_pb2  # type: ignore[import-untyped]
 from google.protobuf import duration_pb2, empty_pb2, timestamp_pb2
 from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
@@ -80,3 +80,22 @@ ListNotificationChannelsRequest: Any = monitoring_v3.ListNotificationChannelsReq
 ListNotificationChannelsResponse: Any = monitoring_v3.ListNotificationChannelsResponse.meta.pb
 UpdateNotificationChannelRequest: Any = monitoring_v3.UpdateNotificationChannelRequest.meta.pb
 DeleteNotificationChannelRequest: Any = monitoring_v3.DeleteNotificationChannelRequest.meta.pb
+
+Secret: Any = secretmanager_v1.Secret.meta.pb
+SecretVersion: Any = secretmanager_v1.SecretVersion.meta.pb
+SecretPayload: Any = secretmanager_v1.SecretPayload.meta.pb
+CreateSecretRequest: Any = secretmanager_v1.CreateSecretRequest.meta.pb
+GetSecretRequest: Any = secretmanager_v1.GetSecretRequest.meta.pb
+ListSecretsRequest: Any = secretmanager_v1.ListSecretsRequest.meta.pb
+ListSecretsResponse: Any = secretmanager_v1.ListSecretsResponse.meta.pb
+DeleteSecretRequest: Any = secretmanager_v1.DeleteSecretRequest.meta.pb
+AddSecretVersionRequest: Any = secretmanager_v1.AddSecretVersionRequest.meta.pb
+GetSecretVersionRequest: Any = secretmanager_v1.GetSecretVersionRequest.meta.pb
+ListSecretVersionsRequest: Any = secretmanager_v1.ListSecretVersionsRequest.meta.pb
+ListSecretVersionsResponse: Any = secretmanager_v1.ListSecretVersionsResponse.meta.pb
+AccessSecretVersionRequest: Any = secretmanager_v1.AccessSecretVersionRequest.meta.pb
+AccessSecretVersionResponse: Any = secretmanager_v1.AccessSecretVersionResponse.meta.pb
+EnableSecretVersionRequest: Any = secretmanager_v1.EnableSecretVersionRequest.meta.pb
+DisableSecretVersionRequest: Any = secretmanager_v1.DisableSecretVersionRequest.meta.pb
+DestroySecretVersionRequest: Any = secretmanager_v1.DestroySecretVersionRequest.meta.pb
+SecretVersionState: Any = SecretVersion.State

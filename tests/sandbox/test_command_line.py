@@ -11,8 +11,9 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from google.cloud import run_v2
+from google.cloud import run_v2, secretmanager_v1
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
+from google.cloud.secretmanager_v1.services.secret_manager_service.transports import SecretManagerServiceGrpcTransport
 
 from local.redis_server import RedisServer
 from tests.sandbox.google import NAME
@@ -63,6 +64,33 @@ def test_it_prints_where_it_answers_and_ends_cleanly_on_a_signal(redis_server: R
         assert rest == ""
 
 
+def test_secrets_given_at_the_start_are_there_and_no_output_repeats_them() -> None:
+    arguments = ("--secret", "shop-production/key=first=1", "--secret", "shop-production/key=opensesame")
+    with running(*arguments) as (process, ready):
+        assert httpx.get(ready["http"] + "/secrets").json() == [
+            {"name": "projects/shop-production/secrets/key", "versions": {"1": "ENABLED", "2": "ENABLED"}}
+        ]
+        with grpc.insecure_channel(ready["grpc"]) as channel:
+            secrets = secretmanager_v1.SecretManagerServiceClient(
+                transport=SecretManagerServiceGrpcTransport(channel=channel)
+            )
+            name = "projects/shop-production/secrets/key/versions/{}"
+            values = [secrets.access_secret_version(name=name.format(which)).payload.data for which in (1, "latest")]
+        process.send_signal(signal.SIGTERM)
+        rest, errors = process.communicate(timeout=SECONDS_TO_END)
+
+        assert values == [b"first=1", b"opensesame"]
+        assert "opensesame" not in rest + errors
+
+
+def test_a_refused_secret_is_not_repeated() -> None:
+    for given in ("opensesame", "p/a.b=opensesame", "=opensesame"):
+        code, text = refused("--secret", given)
+
+        assert code == 2
+        assert "opensesame" not in text
+
+
 def test_it_ends_cleanly_on_an_interrupt_while_a_client_is_connected() -> None:
     with running("--service", SERVICE, "--reconcile-seconds", "60") as (process, ready):
         with grpc.insecure_channel(ready["grpc"]) as channel:
@@ -83,6 +111,9 @@ def test_it_ends_cleanly_on_an_interrupt_while_a_client_is_connected() -> None:
         (("--service", "backend"), "'backend' is not PROJECT/REGION/NAME=IMAGE"),
         (("--service", "p/r/Backend=i"), "service: String should match pattern"),
         (("--service", "p/r/backend=i@production:checkout"), "needs the Redis that holds the group's flags"),
+        (("--secret", "shop-production/db-password"), "what was given is not PROJECT/NAME=VALUE"),
+        (("--secret", "shop-production/db.password=x"), "name: String should match pattern"),
+        (("--secret", "shop-production/key=" + "x" * 65_537), "value: must hold at most 65536 bytes, not 65537"),
         (("--sample-seconds", "0"), "sample_seconds: Input should be greater than or equal to 0.1"),
         (("--etag", "maybe"), "invalid choice: 'maybe'"),
     ],

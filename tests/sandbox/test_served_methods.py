@@ -14,6 +14,7 @@ from google.cloud.monitoring_v3.services.notification_channel_service.transports
 )
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
+from google.cloud.secretmanager_v1.services.secret_manager_service.transports import SecretManagerServiceGrpcTransport
 from google.iam.v1 import iam_policy_pb2  # type: ignore[import-untyped]
 
 from tests.sandbox.google import NAME, Google
@@ -62,6 +63,19 @@ async def is_served(channel: grpc.aio.Channel, path: str) -> bool:
             },
         ),
         (AlertPolicyServiceGrpcTransport, set()),
+        (
+            SecretManagerServiceGrpcTransport,
+            {
+                "UpdateSecret",
+                "EnableManagedRotation",
+                "RotateSecret",
+                "GetIamPolicy",
+                "SetIamPolicy",
+                "TestIamPermissions",
+                "GetLocation",
+                "ListLocations",
+            },
+        ),
         (
             NotificationChannelServiceGrpcTransport,
             {

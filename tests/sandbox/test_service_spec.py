@@ -113,7 +113,7 @@ async def test_annotations_of_the_system_are_refused(google: Google, key: str) -
         await google.update(["annotations"], annotations={key: "x"})
 
     (violation,) = refused.value.details[0].field_violations
-    assert violation.field == "UpdateServiceRequest.service.annotations"
+    assert violation.field == "Violation in UpdateServiceRequest.service.annotations"
     assert key in violation.description
 
 

@@ -94,7 +94,11 @@ async def test_a_list_that_breaks_a_rule_is_refused_at_once(
         await google.update(["traffic"], traffic=rows)
 
     assert said in refused.value.message
-    assert refused.value.details[0].field_violations[0].field.startswith("UpdateServiceRequest.service.traffic")
+    assert (
+        refused.value.details[0]
+        .field_violations[0]
+        .field.startswith("Violation in UpdateServiceRequest.service.traffic")
+    )
     assert await google.service() == before
 
 
