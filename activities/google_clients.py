@@ -7,10 +7,13 @@ and therefore on this machine only.
 from dataclasses import dataclass
 
 import grpc
-from google.cloud import monitoring_v3, run_v2
+from google.cloud import monitoring_v3, run_v2, secretmanager_v1
 from google.cloud.monitoring_v3.services.metric_service.transports import MetricServiceGrpcAsyncIOTransport
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcAsyncIOTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcAsyncIOTransport
+from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
+    SecretManagerServiceGrpcAsyncIOTransport,
+)
 
 LOOPBACK_HOSTS = ("127.0.0.1", "[::1]", "localhost")
 _HIGHEST_PORT = 65_535
@@ -37,10 +40,11 @@ class GoogleClients:
     services: run_v2.ServicesAsyncClient
     revisions: run_v2.RevisionsAsyncClient
     metrics: monitoring_v3.MetricServiceAsyncClient
+    secrets: secretmanager_v1.SecretManagerServiceAsyncClient
 
     async def close(self) -> None:
-        # Closing a channel twice is allowed; at the sandbox the three share one.
-        for client in (self.services, self.revisions, self.metrics):
+        # Closing a channel twice is allowed; at the sandbox they share one.
+        for client in (self.services, self.revisions, self.metrics, self.secrets):
             await client.transport.close()  # type: ignore[no-untyped-call]  # Google's transports leave it untyped
 
 
@@ -56,10 +60,14 @@ def google_clients(endpoint: str | None) -> GoogleClients:
             services=run_v2.ServicesAsyncClient(),
             revisions=run_v2.RevisionsAsyncClient(),
             metrics=monitoring_v3.MetricServiceAsyncClient(),
+            secrets=secretmanager_v1.SecretManagerServiceAsyncClient(),
         )
     channel = plaintext_channel(endpoint)
     return GoogleClients(
         services=run_v2.ServicesAsyncClient(transport=ServicesGrpcAsyncIOTransport(channel=channel)),
         revisions=run_v2.RevisionsAsyncClient(transport=RevisionsGrpcAsyncIOTransport(channel=channel)),
         metrics=monitoring_v3.MetricServiceAsyncClient(transport=MetricServiceGrpcAsyncIOTransport(channel=channel)),
+        secrets=secretmanager_v1.SecretManagerServiceAsyncClient(
+            transport=SecretManagerServiceGrpcAsyncIOTransport(channel=channel)
+        ),
     )

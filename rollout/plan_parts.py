@@ -10,6 +10,8 @@ from rollout.quantity import Duration, Share
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$"
 FLAG_PATTERN = r"^[a-z][a-z0-9_]{0,62}$"
+SECRET_PATTERN = r"^[A-Za-z0-9_-]{1,255}$"  # noqa: S105  (a form of names)
+SECRET_VERSION_PATTERN = r"^(latest|[1-9][0-9]{0,9})$"  # noqa: S105  (a form of names)
 CHANNELS = ("log",)
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -68,6 +70,23 @@ class MonitoringCheck(Part):
     metric: str = Field(description="a metric of the plan")
 
 
+class SecretCheck(Part):
+    """A secret in Secret Manager has a version that applications can read. Its value is never looked at.
+
+    `latest` means the newest version, also where that one is disabled and an older one is not.
+    """
+
+    kind: Literal["secret"]
+    project: str = Field(min_length=6, max_length=30, description="the Google Cloud project that holds the secret")
+    name: str = Field(pattern=SECRET_PATTERN, description="the secret's name in Secret Manager")
+    version: str = Field(default="latest", pattern=SECRET_VERSION_PATTERN, description="which version must be enabled")
+
+    @property
+    def version_name(self) -> str:
+        """The version's full name in Secret Manager."""
+        return f"projects/{self.project}/secrets/{self.name}/versions/{self.version}"
+
+
 class AttestCheck(Part):
     """A statement that the person who approves the stage confirms."""
 
@@ -75,7 +94,7 @@ class AttestCheck(Part):
     statement: str = Field(min_length=1, description="a sentence that is true before the stage may begin")
 
 
-Check = Annotated[HttpCheck | RedisCheck | MonitoringCheck | AttestCheck, Field(discriminator="kind")]
+Check = Annotated[HttpCheck | RedisCheck | MonitoringCheck | SecretCheck | AttestCheck, Field(discriminator="kind")]
 
 
 class Checks(Part):

@@ -55,8 +55,8 @@ class Sandbox:
         self._options = options
         self._clock = SandboxClock(options.clock)
         self._behaviours = Behaviours()
-        self._secrets = Secrets(self._clock)
-        self._secret_control = SecretControl(self._secrets)
+        self.secrets = Secrets(self._clock)
+        self._secret_control = SecretControl(self.secrets)
         self._flags = FlagWatch(options.redis_url, self._clock) if options.redis_url else None
         self._load = SyntheticLoad(
             LoadSettings(options.sample_period, options.ingest_delay, options.requests_per_second, options.seed),
@@ -198,7 +198,7 @@ class Sandbox:
                 service_handler(cloud_run_revisions.SERVICE, revisions.methods(), self.faults),
                 service_handler(operations.SERVICE, self._operations.methods(), self.faults),
                 service_handler(cloud_monitoring.SERVICE, monitoring.methods(), self.faults),
-                service_handler(secret_manager.SERVICE, SecretManager(self._secrets).methods(), self.faults),
+                service_handler(secret_manager.SERVICE, SecretManager(self.secrets).methods(), self.faults),
                 service_handler(alerting.POLICY_SERVICE, alerts.policy_methods(), self.faults),
                 service_handler(alerting.CHANNEL_SERVICE, alerts.channel_methods(), self.faults),
             ]

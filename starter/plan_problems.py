@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rollout.plan import PLAN_RULE, RolloutPlan
-from rollout.plan_parts import FLAG_PATTERN, NAME_PATTERN
+from rollout.plan_parts import FLAG_PATTERN, NAME_PATTERN, SECRET_PATTERN, SECRET_VERSION_PATTERN
 from rollout.windows import HOURS_PATTERN
 from starter.yaml_document import Node
 
@@ -28,6 +28,8 @@ PATTERNS_IN_WORDS = {
     NAME_PATTERN: "2 to 40 lower-case letters, digits and hyphens, beginning with a letter",
     FLAG_PATTERN: "1 to 63 lower-case letters, digits and underscores, beginning with a letter",
     SERVICE_PATTERN: "2 to 49 lower-case letters, digits and hyphens, beginning with a letter",
+    SECRET_PATTERN: "1 to 255 letters, digits, hyphens and underscores",
+    SECRET_VERSION_PATTERN: "`latest` or a version's number, in quotes",
     HOURS_PATTERN: "hours such as 09:00-16:00 or 22:00-04:00",
     r"^/": "a path that begins with /",
 }

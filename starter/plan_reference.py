@@ -66,6 +66,7 @@ TITLES = {
     "HttpCheck": ("Check: http", "http"),
     "RedisCheck": ("Check: redis", "redis"),
     "MonitoringCheck": ("Check: monitoring", "monitoring"),
+    "SecretCheck": ("Check: secret", "secret"),
     "AttestCheck": ("Check: attest", "attest"),
     "Windows": ("Windows", "windows"),
     "Freeze": ("A freeze", "freeze"),

@@ -27,6 +27,7 @@ from activities.monitoring import CloudMonitoring, MonitoringActivities
 from activities.notifications import Channel, LogChannel, NotificationActivities
 from activities.promotion_windows import ask_window
 from activities.rollback_guard import RollbackGuardActivities
+from activities.secrets import SecretActivities
 from config.settings import Settings
 from flagstore import store
 from rollout.measurement import MeasurementSource
@@ -45,6 +46,7 @@ class OutsideWorld:
 
     redis: Redis
     cloud_run: CloudRunActivities
+    secrets: SecretActivities
     source: MeasurementSource
     http: httpx.AsyncClient
     channels: Mapping[str, Channel]
@@ -67,6 +69,7 @@ async def outside_world(settings: Settings) -> AsyncIterator[OutsideWorld]:
         yield OutsideWorld(
             redis=redis,
             cloud_run=CloudRunActivities(google.services, google.revisions),
+            secrets=SecretActivities(google.secrets),
             source=CloudMonitoring(google.metrics),
             http=http,
             channels={"log": LogChannel(logging.getLogger("rollout.notices"))},
@@ -120,6 +123,7 @@ def _activities(
         monitoring.capture_baseline,
         GateTrialActivities(world.source, world.clock).try_gates,
         health.check_endpoint,
+        world.secrets.check_secret,
         notifications.notify,
         ask_window,
         watch.watch_gates,

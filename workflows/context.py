@@ -109,8 +109,8 @@ class RolloutContext:
 
 
 def reason_of(failure: BaseException) -> str:
-    """The sentence that an outside failure came with, without the wrapping that Temporal puts around it."""
+    """The sentence that an activity failed with, without what Temporal wraps around it or a library said first."""
     cause: BaseException = failure
-    while cause.__cause__ is not None:
+    while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
         cause = cause.__cause__
     return cause.message if isinstance(cause, ApplicationError) else str(cause)

@@ -18,9 +18,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.feature_flags import CheckStore, FeatureFlagActivities
     from activities.health import EndpointCheck, HealthActivities
     from activities.monitoring import CaptureBaseline, MonitoringActivities
+    from activities.secrets import CheckSecret, SecretActivities
     from rollout import exposure as exposures
     from rollout.binding import query_for
-    from rollout.plan_parts import AttestCheck, Check, HttpCheck, MonitoringCheck, RedisCheck, Stage
+    from rollout.plan_parts import AttestCheck, Check, HttpCheck, MonitoringCheck, RedisCheck, SecretCheck, Stage
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.soak import begin
     from rollout.traffic import split_between
@@ -89,6 +90,8 @@ class StageEntry:
                     await self._check_store(stage)
                 case MonitoringCheck():
                     await self._check_metric(stage, check)
+                case SecretCheck():
+                    await self._check_secret(stage, check)
                 case AttestCheck():
                     # Confirmed by the approval, which names every statement of the stage.
                     continue
@@ -118,6 +121,15 @@ class StageEntry:
             MonitoringActivities.capture_baseline,
             CaptureBaseline(queries={check.metric: query}, window=self._plan.baseline.window),
             **summarised(activity_options.READ_MONITORING, f"{check.metric} has data"),
+        )
+
+    async def _check_secret(self, stage: Stage, check: SecretCheck) -> None:
+        title = f"secret {check.name} ({check.version})"
+        self._context.waiting_for(f"{stage.name}: {title} is enabled")
+        await workflow.execute_activity_method(
+            SecretActivities.check_secret,
+            CheckSecret(name=check.version_name, title=title),
+            **summarised(activity_options.CHECK, f"{title} is enabled"),
         )
 
     def _needs_approval(self, stage: Stage) -> bool:

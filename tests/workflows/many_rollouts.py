@@ -17,6 +17,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.cloud_run import CloudRunActivities
 from activities.google_clients import google_clients
+from activities.secrets import SecretActivities
 from config.data_converter import DATA_CONVERTER
 from flagstore.store import FlagStore, connect
 from local.redis_server import RedisServer
@@ -201,6 +202,7 @@ async def land_for(names: Collection[str], directory: Path) -> AsyncIterator[Lan
         outside = OutsideWorld(
             redis=redis,
             cloud_run=CloudRunActivities(google.services, google.revisions, poll=POLL_SECONDS),
+            secrets=SecretActivities(google.secrets),
             source=source,
             http=await stack.enter_async_context(httpx.AsyncClient()),
             channels={"log": channel},

@@ -16,6 +16,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from activities.cloud_run import CloudRunActivities
 from activities.google_clients import google_clients
+from activities.secrets import SecretActivities
 from config.data_converter import DATA_CONVERTER
 from flagstore.store import FlagStore, connect
 from local.redis_server import RedisServer
@@ -215,6 +216,7 @@ async def _furnished(plan: RolloutPlan, environment: WorkflowEnvironment, direct
         outside = OutsideWorld(
             redis=redis,
             cloud_run=cloud_run,
+            secrets=SecretActivities(google.secrets),
             source=TrafficSource(
                 (lambda: _treated_share(store)) if plan.flags else (lambda: _moved_share(cloud_run, stable, plan))
             ),
