@@ -150,33 +150,33 @@ class CloudRunServices:
             operation = self._operations.begin(record.name.parent, proposed)
             operation.finish(proposed)
             return operation.snapshot()
-        self._accept(record, proposed, instant)
+        record.message = self._changed(record, proposed, instant)
         minted = None if short_name is None else mint(record, short_name, instant, self._new_id())
         operation = self._operations.begin(record.name.parent, record.message)
         self._reconciler.begin(record, operation, minted)
         return operation.snapshot()
 
-    def _accept(self, record: ServiceRecord, proposed: Any, instant: int) -> None:
-        """The new spec is visible at once; what is observed stays as it was."""
+    def _changed(self, record: ServiceRecord, proposed: Any, instant: int) -> Any:
+        """The service as it is once `proposed` is accepted: the new spec at once; what is observed stays as it was."""
         proposed.generation += 1
         proposed.reconciling = True
         proposed.terminal_condition.state = PENDING
         proposed.last_modifier = _OWNER
         stamp(proposed, max(instant, micros_of(record.message.update_time) + 1))
-        record.message = proposed
+        return proposed
 
     async def _delete(self, request: Any) -> Any:
         instant = await self._clock.now()
         record = self._services.get(parse_service(request.name, field="DeleteServiceRequest.name"))
         self._refuse_conflict(record, request.etag)
-        condemned = copy_of(record.message)
-        self._accept(record, condemned, instant)
+        condemned = self._changed(record, copy_of(record.message), instant)
         condemned.delete_time.CopyFrom(timestamp(instant))
         condemned.expire_time.CopyFrom(timestamp(instant + _DELETED_FOR))
         operation = self._operations.begin(record.name.parent, condemned)
         if request.validate_only:
             operation.finish(condemned)
         else:
+            record.message = condemned
             self._reconciler.begin_delete(record, operation)
         return operation.snapshot()
 

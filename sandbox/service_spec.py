@@ -1,5 +1,6 @@
 """The part of a Cloud Run service that its owner writes: masks, refusals, and what the server fills in."""
 
+import re
 from typing import Any
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -37,6 +38,7 @@ _WRITTEN_BY_THE_SERVER = frozenset(
 )
 _RESERVED_NAMESPACES = ("run.googleapis.com", "cloud.googleapis.com", "serving.knative.dev", "autoscaling.knative.dev")
 
+_REVISION_ID = re.compile(r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _TIMEOUT_SECONDS = 300
 _CONCURRENCY = 80
 _PORT = 8080
@@ -135,9 +137,20 @@ def _complete_container(container: Any, *, ingress: bool) -> None:
 
 
 def _check_revision_name(template: Any, name: ServiceName, field: str) -> None:
-    prefix = f"{name.service}-"
-    if template.revision and not (template.revision.startswith(prefix) and len(template.revision) > len(prefix)):
-        raise violation(field, f"Revision name '{template.revision}' must be prefixed with '{prefix}'.")
+    revision, prefix = template.revision, f"{name.service}-"
+    if not revision:
+        return
+    if not revision.startswith(prefix) or revision == prefix:
+        raise violation(
+            field,
+            "The revision name must be prefixed by the name of the enclosing Service or Configuration with a "
+            "trailing -",
+        )
+    if _REVISION_ID.fullmatch(revision) is None:
+        raise violation(
+            field,
+            f"'{revision}' must not end with a hyphen, and may hold at most 63 lower-case letters, digits and hyphens.",
+        )
 
 
 def same_configuration(left: Any, right: Any) -> bool:

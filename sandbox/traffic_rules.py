@@ -15,6 +15,7 @@ REVISION = int(TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISI
 
 _ALL = 100
 _TAG_AND_SERVICE_MAX = 46
+_TAG_MIN = 3
 _TAG = re.compile(r"[a-z]([a-z0-9-]*[a-z0-9])?")
 
 
@@ -59,7 +60,11 @@ def _unknown_form(name: ServiceName, revision: str, field: str) -> RpcError:
 def _check_tag(name: ServiceName, tag: str, field: str) -> None:
     if _TAG.fullmatch(tag) is None:
         raise violation(field, f"'{tag}' must hold lower-case letters, digits and hyphens, a letter first.")
+    if len(tag) < _TAG_MIN:
+        raise violation(field, f"Traffic tag '{tag}' must have at least {_TAG_MIN} characters.")
     if len(tag) + len(name.service) > _TAG_AND_SERVICE_MAX:
         raise violation(
-            field, f"Tag '{tag}' and service '{name.service}' together exceed {_TAG_AND_SERVICE_MAX} characters."
+            field,
+            f"traffic tag '{tag}' and service name '{name.service}' together are too long. Combined traffic tag and "
+            f"service name cannot exceed {_TAG_AND_SERVICE_MAX} characters.",
         )

@@ -166,9 +166,9 @@ async def test_the_tag_url_answers_for_the_tagged_revision(google: Google, http:
 
 async def test_a_tag_answers_only_once_it_is_observed(google: Google, http: httpx.AsyncClient) -> None:
     google.sandbox.faults.reconcile_seconds = 60
-    await google.update(["traffic"], traffic=[to(await google.stable(), 100, "t")])
+    await google.update(["traffic"], traffic=[to(await google.stable(), 100, "canary")])
 
-    assert (await http.get("/run/t---backend/health/overall")).status_code == 404
+    assert (await http.get("/run/canary---backend/health/overall")).status_code == 404
 
 
 async def test_an_unhealthy_image_answers_503_where_it_serves(google: Google, http: httpx.AsyncClient) -> None:

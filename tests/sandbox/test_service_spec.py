@@ -1,28 +1,10 @@
-"""What an owner may write, what the server fills in, and how masks choose."""
-
-from datetime import timedelta
+"""What an owner may write, and how masks choose; what the server fills in stands in test_conformance.py."""
 
 import pytest
 from google.api_core import exceptions
 from google.cloud import run_v2
 
 from tests.sandbox.google import NAME, NEW_IMAGE, OLD_IMAGE, PARENT, Google, result_of, template_of, to
-
-
-async def test_the_server_fills_in_what_the_owner_left_out(google: Google) -> None:
-    service = await google.service()
-
-    template, container = service.template, service.template.containers[0]
-    assert template.timeout == timedelta(seconds=300)
-    assert template.max_instance_request_concurrency == 80
-    assert template.scaling.max_instance_count == 100
-    assert template.service_account.endswith("-compute@developer.gserviceaccount.com")
-    assert dict(container.resources.limits) == {"cpu": "1000m", "memory": "512Mi"}
-    assert container.resources.cpu_idle
-    assert [(port.name, port.container_port) for port in container.ports] == [("http1", 8080)]
-    assert container.startup_probe.tcp_socket.port == 8080
-    assert container.startup_probe.timeout_seconds == container.startup_probe.period_seconds == 240
-    assert container.startup_probe.failure_threshold == 1
 
 
 async def test_only_masked_fields_are_written(google: Google) -> None:
@@ -97,14 +79,6 @@ async def test_validate_only_creates_nothing(google: Google) -> None:
         await google.service(f"{PARENT}/services/idea")
 
 
-async def test_allow_missing_creates_nothing(google: Google) -> None:
-    request = run_v2.UpdateServiceRequest(
-        service=run_v2.Service(name=f"{PARENT}/services/idea", template=template_of(OLD_IMAGE)), allow_missing=True
-    )
-    with pytest.raises(exceptions.NotFound):
-        await google.services.update_service(request=request)
-
-
 @pytest.mark.parametrize(
     "key", ["run.googleapis.com/ingress", "serving.knative.dev/creator", "a.cloud.googleapis.com/x"]
 )
@@ -122,8 +96,3 @@ async def test_annotations_survive_other_updates(google: Google) -> None:
     await google.update(["traffic"], traffic=[to(await google.stable(), 100)])
 
     assert dict((await google.settled()).annotations) == {"rollout/fence": "7"}
-
-
-async def test_a_template_without_an_image_is_refused(google: Google) -> None:
-    with pytest.raises(exceptions.InvalidArgument, match="containers"):
-        await google.update(["template"], template=run_v2.RevisionTemplate())
