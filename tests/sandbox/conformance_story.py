@@ -64,6 +64,10 @@ class Story:
     refused: dict[str, Refused | str] = field(default_factory=dict)
     pages: dict[str, list[list[str]]] = field(default_factory=dict)
 
+    @property
+    def title(self) -> str:
+        return f"{self.client} client, --etag {self.etag} --inflight {self.inflight}"
+
 
 ToRefuse = tuple[str, str, Callable[[Story], dict[str, Any]]]
 """The fact that a request is refused, the client's method, and the request."""
