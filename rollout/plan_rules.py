@@ -13,6 +13,7 @@ from rollout.gates import AbsenceGate, Gate, ProbeGate, VersusControlGate, can_b
 from rollout.measurement import GroupsByRevision
 from rollout.plan_parts import AttestCheck, Check, HttpCheck, MonitoringCheck, Stage
 from rollout.quantity import format_duration
+from rollout.traffic import CANDIDATE_TAG, TAG_AND_SERVICE_MAX
 
 if TYPE_CHECKING:
     from rollout.plan import RolloutPlan
@@ -80,6 +81,13 @@ def _services(plan: "RolloutPlan") -> Iterator[Broken]:
         if identity in seen:
             yield ("services", key, "service"), f"{spec.service!r} is named by {seen[identity]!r} already"
         seen[identity] = key
+        longest = TAG_AND_SERVICE_MAX - len(CANDIDATE_TAG)
+        if len(spec.service) > longest:
+            problem = (
+                f"at most {longest} characters: Cloud Run takes {TAG_AND_SERVICE_MAX} for a service and a tag of it, "
+                f"and the candidate is tagged {CANDIDATE_TAG!r}"
+            )
+            yield ("services", key, "service"), problem
 
 
 def _flags(plan: "RolloutPlan") -> Iterator[Broken]:

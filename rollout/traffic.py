@@ -7,6 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 WHOLE = 100
 
+CANDIDATE_TAG = "candidate"
+"""The tag under which a candidate is reachable before it has any traffic."""
+TAG_AND_SERVICE_MAX = 46
+"""Cloud Run's limit of characters, for a tag and its service's name together: both stand in one part of a host name."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -24,11 +24,8 @@ with workflow.unsafe.imports_passed_through():
     from rollout.plan_parts import AttestCheck, Check, HttpCheck, MonitoringCheck, RedisCheck, SecretCheck, Stage
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.soak import begin
-    from rollout.traffic import split_between
+    from rollout.traffic import CANDIDATE_TAG, split_between
     from rollout.wording import duration_in_words
-
-CANDIDATE_TAG = "candidate"
-"""The tag under which a candidate is reachable before it has any traffic."""
 
 
 class StageEntry:

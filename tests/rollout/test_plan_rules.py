@@ -35,5 +35,17 @@ def test_an_early_end_needs_a_minimum_below_the_soak_and_a_comparison(stage: str
         RolloutPlan.model_validate(written)
 
 
+@pytest.mark.parametrize(("length", "allowed"), [(37, True), (38, False)])
+def test_a_service_leaves_room_for_the_tag_of_its_candidate(length: int, allowed: bool) -> None:
+    written = REHEARSAL.model_dump(mode="json", exclude_none=True)
+    written["services"]["backend"]["service"] = "s" * length
+
+    if allowed:
+        assert RolloutPlan.model_validate(written).services["backend"].service == "s" * length
+        return
+    with pytest.raises(ValidationError, match=r"services\.backend\.service: at most 37 characters"):
+        RolloutPlan.model_validate(written)
+
+
 def test_a_plan_survives_the_way_through_json() -> None:
     assert RolloutPlan.model_validate_json(REHEARSAL.model_dump_json()) == REHEARSAL
