@@ -122,9 +122,10 @@ class CloudRunServices:
 
     async def _list(self, request: Any) -> Any:
         parent = parse_location(request.parent, field="ListServicesRequest.parent")
-        found = sorted(
-            (record.message for record in self._services if record.name.parent == parent), key=lambda each: each.name
-        )
+        held = [record.message for record in self._services]
+        if request.show_deleted:
+            held += self._services.deleted_ones()
+        found = sorted((each for each in held if each.name.startswith(f"{parent}/")), key=lambda each: each.name)
         page, token = page_of(
             found,
             request.page_size,

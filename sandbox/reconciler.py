@@ -121,6 +121,7 @@ class Reconciler:
         stamp(final, max(instant, micros_of(final.update_time) + 1))
         del record.message.traffic_statuses[:]
         self._services.observed(record, instant)
+        self._services.keep_deleted(final)
         operation.finish(final)
 
     def _observe(self, record: ServiceRecord, instant: int) -> RpcError | None:

@@ -93,6 +93,7 @@ class RunServices:
 
     def __init__(self) -> None:
         self._records: dict[str, ServiceRecord] = {}
+        self._deleted: list[Any] = []
         self._listeners: list[Callable[[ServiceRecord, int], None]] = []
 
     def __iter__(self) -> Iterator[ServiceRecord]:
@@ -104,6 +105,13 @@ class RunServices:
     def remove(self, record: ServiceRecord) -> None:
         record.deleted = True
         del self._records[str(record.name)]
+
+    def keep_deleted(self, message: Any) -> None:
+        """Remember a removed service as it was answered with at last; such ones are only listed."""
+        self._deleted.append(message)
+
+    def deleted_ones(self) -> list[Any]:
+        return list(self._deleted)
 
     def exists(self, name: ServiceName) -> bool:
         return str(name) in self._records

@@ -205,6 +205,15 @@ ETAGS = tuple(
 
 DELETED = (
     Fact(
+        "documented", "a deleted service is not listed", lambda s: s.pages["services after a deletion"], [["backend"]]
+    ),
+    Fact(
+        "documented",
+        "unless deleted ones are to be shown",
+        lambda s: s.pages["services with deleted ones"],
+        [["backend", "marketing"]],
+    ),
+    Fact(
         "recorded",
         "a deletion has the next generation",
         of("deleting", "generation"),
@@ -228,7 +237,7 @@ DELETED = (
         True,
     ),
     Fact(
-        "recorded",
+        "assumed",
         "a deleted service is not there",
         lambda s: kind_and_message(s, "deleted service"),
         (

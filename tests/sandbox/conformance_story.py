@@ -188,6 +188,9 @@ class Teller:
         story.operations["deleted"] = await self.google.finished(operation)
         story.at["deleted"] = service_in(story.operations["deleted"].response)
         await self._tries("deleted service", "get_service", {"name": MARKETING})
+        for kind, shown in (("services after a deletion", False), ("services with deleted ones", True)):
+            (page,) = await self.google.pages("list_services", parent=PARENT, show_deleted=shown)
+            story.pages[kind] = [[short(each.name) for each in page.services]]
 
     async def _refusals(self) -> None:
         before = await self.google.service(NAME)
