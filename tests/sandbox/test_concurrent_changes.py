@@ -14,7 +14,7 @@ async def test_a_stale_etag_is_refused_where_etags_are_enforced(stale: str) -> N
     async with Google.started(etag="enforce") as google:
         before = await google.service()
         await google.update(["annotations"], annotations={"a": "1"})
-        now = await google.service()
+        now = await google.settled()
         with pytest.raises(exceptions.Aborted) as refused:
             await google.update(
                 ["annotations"], annotations={"a": "2"}, etag=before.etag if stale == "the one before" else stale
