@@ -1,5 +1,6 @@
 """The trial of a plan's gates: every metric is asked once what a rollout would ask, before anything depends on it."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 from google.api_core.exceptions import NotFound
@@ -15,6 +16,7 @@ from rollout.gate_trial import GateFinding, MetricAnswer, faults, finding, stage
 from rollout.gates import metrics_of
 from rollout.measurement import MeasurementSource, SourceFailure
 from rollout.plan import RolloutPlan
+from rollout.power_card import forecasts, usual_of
 from rollout.sample_sums import merge, times
 from rollout.soak import align_down
 from rollout.window_reading import size_of
@@ -61,7 +63,10 @@ async def try_gates(plan: RolloutPlan, source: MeasurementSource, now: datetime)
     used = stages_of(plan)
     metrics = sorted({metric for name in used for metric in metrics_of(plan.gates[name])})
     answers = {metric: await _asked(plan, metric, source, now) for metric in metrics}
-    return [finding(plan, name, stages, answers) for name, stages in used.items()]
+    usual = {metric: answer.traffic for metric, answer in answers.items() if answer.traffic is not None}
+    # A second of arithmetic for a plan of many gates, which must not keep other rollouts' looks waiting.
+    forecast = await asyncio.to_thread(forecasts, plan, usual)
+    return [finding(plan, name, stages, answers, forecast) for name, stages in used.items()]
 
 
 async def _asked(plan: RolloutPlan, metric: str, source: MeasurementSource, now: datetime) -> MetricAnswer:
@@ -89,5 +94,6 @@ async def _asked(plan: RolloutPlan, metric: str, source: MeasurementSource, now:
         total=total,
         baseline=times(total, plan.baseline.window / (covered * plan.check_interval)),
         usual=times(total, 1 / covered),
+        traffic=usual_of([each.groups["all"] for each in measured if "all" in each.groups], plan.check_interval),
         groups={group for interval in measured for group in interval.groups},
     )

@@ -7,22 +7,21 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from rollout.exposure import treated_share
 from rollout.gates import Gate, MeasuredGate, ProbeGate, VersusBaselineGate, VersusControlGate, metrics_of
 from rollout.measurement import Group, Sample
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Stage
+from rollout.power_card import AUDIENCE_SHARE, Forecast, blind_spots
+from rollout.power_card import Usual as UsualTraffic
 from rollout.sample_sums import times
 from rollout.synthetic_breach import SEEN_PER_INTERVAL, Usual, assumed, try_breach
 from rollout.traffic import WHOLE
 from rollout.watch import BoundGate
 from rollout.window_reading import fits, size_of
 from rollout.wording import duration_in_words
-
-LEAST_TREATED = 0.01
-"""The share of users that an audience is taken for: how many its people are, no plan says."""
 
 Standing = Literal["ok", "warn", "bad"]
 _WORSE: dict[Standing, int] = {"ok": 0, "warn": 1, "bad": 2}
@@ -40,13 +39,15 @@ class GateFinding(BaseModel):
     level: Standing
     data: str
     breach: str
+    forecasts: tuple[Forecast, ...] = Field(default=(), description="how soon it finds regressions, stage by stage")
 
 
 @dataclass(frozen=True)
 class MetricAnswer:
     """What a metric said of the past, over all groups; None where it was silent.
 
-    `total` of the time that was looked at, `baseline` as much for the plan's whole baseline, `usual` of one interval.
+    `total` of the time that was looked at, `baseline` as much for the plan's whole baseline, `usual` of one interval;
+    `traffic` is what the forecasts go by.
     """
 
     level: Standing
@@ -54,6 +55,7 @@ class MetricAnswer:
     total: Sample | None = None
     baseline: Sample | None = None
     usual: Sample | None = None
+    traffic: UsualTraffic | None = None
     groups: Collection[Group] = ()
 
 
@@ -69,8 +71,14 @@ def stages_of(plan: RolloutPlan) -> dict[str, list[Stage]]:
     return {name: stages for name, stages in used.items() if stages}
 
 
-def finding(plan: RolloutPlan, name: str, stages: Sequence[Stage], answers: Mapping[str, MetricAnswer]) -> GateFinding:
-    """What the answers of its metrics, and a breach made from them, show of one gate."""
+def finding(
+    plan: RolloutPlan,
+    name: str,
+    stages: Sequence[Stage],
+    answers: Mapping[str, MetricAnswer],
+    forecasts: Sequence[Forecast] = (),
+) -> GateFinding:
+    """What the answers of its metrics, and a breach made from them, show of one gate. `forecasts` are of all gates."""
     gate = plan.gates[name]
     remarks = [_Remark(answers[metric].level, answers[metric].text) for metric in metrics_of(gate)]
     if isinstance(gate, ProbeGate):
@@ -85,6 +93,7 @@ def finding(plan: RolloutPlan, name: str, stages: Sequence[Stage], answers: Mapp
         level=max((breach.level, *(remark.level for remark in remarks)), key=_WORSE.__getitem__),
         data="; ".join(remark.text for remark in remarks),
         breach=breach.text,
+        forecasts=tuple(forecast for forecast in forecasts if forecast.gate == name),
     )
 
 
@@ -102,6 +111,22 @@ def in_a_sentence(found: Sequence[GateFinding]) -> str:
 def faults(found: Sequence[GateFinding]) -> list[str]:
     """A sentence for each gate that could not do its work."""
     return [f"{one.gate}: {one.data}; on a plain breach it {one.breach}" for one in found if one.level == "bad"]
+
+
+def too_slow(found: Sequence[GateFinding]) -> list[str]:
+    """A sentence for each gate that goes back, and would not find twice its limit within the soak of a stage."""
+    return blind_spots(forecast for one in found for forecast in one.forecasts)
+
+
+def too_slow_in_a_sentence(found: Sequence[GateFinding]) -> str:
+    """The sum of these; nothing where there is none."""
+    blind = list(dict.fromkeys(one.gate for one in found for forecast in one.forecasts if forecast.is_blind))
+    if not blind:
+        return ""
+    return (
+        f"a regression of twice the limit would pass unseen, at this traffic, within the soak of a stage: "
+        f"{', '.join(blind)}; `rollout plan check` says when it would be found, and what would do"
+    )
 
 
 def _unfit(gate: Gate, answers: Mapping[str, MetricAnswer]) -> list[_Remark]:
@@ -124,7 +149,7 @@ def _unfit(gate: Gate, answers: Mapping[str, MetricAnswer]) -> list[_Remark]:
 def _treated(plan: RolloutPlan, stage: Stage) -> float:
     """The smallest share of users that the stage shows anything to."""
     if plan.flags:
-        return max(LEAST_TREATED, treated_share(stage.exposure, plan.flags))
+        return max(AUDIENCE_SHARE, treated_share(stage.exposure, plan.flags))
     # Without flags it is the share of the traffic, which rises inside the stage.
     return min((percent for percent in stage.percents if percent), default=WHOLE) / WHOLE
 

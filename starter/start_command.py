@@ -112,6 +112,10 @@ def _tell(observation: "Observation", link: str | None, *, json: bool) -> "ExitC
     else:
         say(f"{observation.workflow_id} started by {progress.started_by}: {progress.why}")
         say(f"Next: {progress.next}")
+        for event in progress.timeline:
+            # What the trial of the gates found of a plan that starts all the same.
+            if event.kind == "gate":
+                warn(f"Warning: {event.text}")
     if link is not None and not json:
         say(f"In the Temporal UI: {link}")
     return ExitCode.REFUSED if refused_itself else ExitCode.DONE

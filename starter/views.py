@@ -1,6 +1,7 @@
 """Rollouts and plans as tables for a terminal. Words come from `rollout.wording`; here is only their arrangement."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -10,6 +11,7 @@ from rich.text import Text
 from rollout.exposure import in_words
 from rollout.gate_trial import GateFinding
 from rollout.plan import RolloutPlan
+from rollout.power_card import TIMES_THE_LIMIT, Forecast
 from rollout.progress import Event, RolloutProgress, RolloutStatus, StageProgress
 from rollout.quantity import format_duration
 from rollout.verdict import Verdict
@@ -115,6 +117,35 @@ def gate_findings_view(findings: Iterable[GateFinding]) -> RenderableType:
         style = {"ok": "green", "warn": "yellow", "bad": "bold red"}[found.level]
         table.add_row(Text(found.level, style), found.gate, found.action, Text(found.data), Text(found.breach))
     return table
+
+
+def power_view(found: Iterable[Forecast]) -> RenderableType:
+    """How soon each gate finds a regression, stage by stage; in red where that is too late for the stage's soak."""
+    heads = [f"{times:g} times the limit" for times in TIMES_THE_LIMIT]
+    table = Table("stage", "soak", "gate", "on failure", "treated", *heads, box=None, pad_edge=False)
+    stage = ""
+    for one in found:
+        first = one.stage != stage
+        stage = one.stage
+        late = [each.after is None or each.after > one.soak for each in one.findings]
+        cells = [
+            Text(f"{each.regression}: {_when(each.after)}", "red" if missed else "green")
+            for each, missed in zip(one.findings, late, strict=True)
+        ]
+        soak = duration_in_words(one.soak)
+        table.add_row(
+            one.stage if first else "",
+            soak if first else "",
+            one.gate,
+            Text(one.action, "bold red" if one.is_blind else ""),
+            f"{one.treated_per_minute:,.0f}/min",
+            *cells,
+        )
+    return table
+
+
+def _when(after: timedelta | None) -> str:
+    return "never" if after is None else duration_in_words(after)
 
 
 def _spaced(parts: Iterable[RenderableType]) -> list[RenderableType]:

@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.monitoring import CaptureBaseline, MonitoringActivities
     from rollout import exposure as exposures
     from rollout.binding import audience_of, baseline_queries, ladder_of
-    from rollout.gate_trial import in_a_sentence
+    from rollout.gate_trial import in_a_sentence, too_slow_in_a_sentence
     from rollout.traffic import ServiceAnchor
     from rollout.wording import duration_in_words
 
@@ -45,6 +45,8 @@ async def _try_gates(context: RolloutContext) -> None:
         **summarised(activity_options.READ_MONITORING, "every gate once, on what is measured now and on a breach"),
     )
     context.note("started", in_a_sentence(found))
+    if slow := too_slow_in_a_sentence(found):
+        context.note("gate", slow)
 
 
 async def _take_ownership(context: RolloutContext, above: int) -> None:

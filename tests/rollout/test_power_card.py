@@ -1,0 +1,84 @@
+"""The power card: how soon a gate finds a regression, said before a start, and close to what the judge does."""
+
+from pathlib import Path
+
+import pytest
+
+from bench.power_card import CASES, WITHIN, Case, compare, median_of
+from rollout.power_card import Forecast, Usual, blind_spots, forecasts, usual_of
+from rollout.quantity import parse_duration
+from starter.plan_file import load_plan
+from tests.rollout.samples import MINUTE, counts, latencies
+
+PLAN = Path(__file__).parents[2] / "plans" / "traffic-canary.yaml"
+QUICK_CASES = [case for case in CASES if case.per_second > 1]
+
+
+def canary_errors(per_second: float, error_rate: float = 0.005) -> Forecast:
+    plan = load_plan(PLAN)
+    found = forecasts(plan, dict.fromkeys(plan.metrics, Usual(60 * per_second, error_rate)))
+    (forecast,) = [one for one in found if (one.gate, one.stage) == ("errors_against_stable", "canary")]
+    return forecast
+
+
+@pytest.mark.parametrize("case", QUICK_CASES, ids=lambda case: f"{case.family.name}-{case.excess}")
+def test_a_forecast_is_within_half_as_much_again_of_what_the_judge_takes(case: Case) -> None:
+    found = median_of([compare(case, seed) for seed in range(100, 125)])
+
+    assert found.factor <= WITHIN, found
+
+
+def test_more_traffic_and_larger_regressions_are_found_sooner() -> None:
+    slow, quick = canary_errors(1), canary_errors(20)
+
+    for one in (slow, quick):
+        after = [found.after for found in one.findings if found.after is not None]
+        assert after == sorted(after, reverse=True)
+        assert len(after) == 3
+    assert all(
+        a.after is not None and b.after is not None and a.after > b.after
+        for a, b in zip(slow.findings, quick.findings, strict=True)
+    )
+
+
+def test_a_soak_too_short_for_its_traffic_is_said_with_what_would_do() -> None:
+    assert blind_spots([canary_errors(20)]) == []
+    (sentence,) = blind_spots([canary_errors(1)])
+
+    assert sentence.startswith(
+        "errors_against_stable in canary: a regression of twice its limit (+2 points) is found in"
+    )
+    assert "and the soak is 2 h: a soak of 3 h" in sentence
+    assert sentence.endswith("times the traffic of the treated group would do")
+
+
+def test_what_would_do_does() -> None:
+    (sentence,) = blind_spots([canary_errors(1)])
+    times = float(sentence.rsplit(" times the traffic", 1)[0].rsplit(" ", 1)[1])
+
+    assert not canary_errors(times).is_blind
+    assert canary_errors(1).soak == parse_duration("2h")
+
+
+def test_nothing_is_forecast_of_a_metric_that_says_nothing_or_is_read_and_not_counted() -> None:
+    plan = load_plan(PLAN)
+
+    assert forecasts(plan, {}) == []
+    assert {one.gate for one in forecasts(plan, {"cpu": Usual(10)})} == set()
+    assert usual_of([counts(0)], MINUTE) is None
+
+
+def test_the_spread_of_latencies_is_taken_from_their_buckets() -> None:
+    usual = usual_of([latencies(10_000, 50.0, sigma=0.8)], MINUTE)
+
+    assert usual is not None
+    assert usual.sigma == pytest.approx(0.8, rel=0.1)
+
+
+def test_errors_that_come_together_are_known_from_the_past() -> None:
+    lonely = usual_of([counts(1_000, 5 + step % 3) for step in range(60)], MINUTE)
+    together = usual_of([counts(1_000, 40 if step % 10 == 0 else 1) for step in range(60)], MINUTE)
+
+    assert lonely is not None
+    assert together is not None
+    assert max(lonely.phis) <= 3 < max(together.phis)
