@@ -6,36 +6,27 @@ costs nothing, and a soak of any length leaves the same handful of events.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.clock import Clock
 from activities.flag_access import Flags
-from activities.recent_intervals import RecentIntervals
+from activities.metric_reader import INTERVALS_PER_LOOK, MetricReader, pause_after
 from activities.surroundings import Prober, Surroundings, TrafficReader
 from rollout.flags import FlagSnapshot
-from rollout.interval_judgement import Answers
-from rollout.interval_series import IntervalSeries
-from rollout.look import LATEST_ARRIVAL, Standing, take_in
-from rollout.look_ahead import Visibility
-from rollout.measurement import MeasurementSource, SourceFailure, TimeSeriesQuery
-from rollout.soak import SoakState, align_down, due, missing
+from rollout.look import Standing, take_in
+from rollout.measurement import MeasurementSource
+from rollout.soak import due
 from rollout.soak_evidence import of_soak
 from rollout.watch import WatchBeat, WatchReport, WatchRequest
 from rollout.wording import judgements_in_a_line
 
 STILL_SOAKING = "StillSoaking"
-# A look judges at most this much backlog before it saves its state, so that a long outage is caught up in pieces.
-INTERVALS_PER_LOOK = 240
-# Late data are looked for now and then: a gap is asked for whole, and it may be hours long.
-INTERVALS_BETWEEN_GAP_QUERIES = 15
 BETWEEN_HEARTBEATS = timedelta(seconds=5)
-# However late a look is, the next one does not follow at once.
-SHORTEST_PAUSE = timedelta(milliseconds=200)
 
 
 class GateWatchActivities:
@@ -50,10 +41,9 @@ class GateWatchActivities:
         prober: Prober,
         clock: Clock,
     ) -> None:
-        self._source = source
         self._surroundings = Surroundings(flags=flags, traffic=traffic, prober=prober)
         self._clock = clock
-        self._recent = RecentIntervals(source)
+        self._reader = MetricReader(source)
 
     @activity.defn
     async def watch_gates(self, request: WatchRequest) -> WatchReport:
@@ -71,63 +61,21 @@ class GateWatchActivities:
         snapshot, lost = await self._surroundings.flags_now(request.expected)
         if isinstance(snapshot, FlagSnapshot) and snapshot.latch:
             return standing.report("latched", lost)
-        visibility = await self._visibility(request)
+        visibility = await self._reader.visibility(request, await self._clock())
         all_ends = due(soak, visibility.complete_until)
         ends = all_ends[:INTERVALS_PER_LOOK]
-        answers = await self._ask(request, soak, ends, visibility)
+        answers = await self._reader.ask(request, soak, ends, visibility)
         around = await self._surroundings.look(request, snapshot, ends[-1] if ends else soak.judged_until)
         standing, transition = take_in(request, standing, answers, ends, around, visibility)
         if transition is not None:
             return standing.report(transition)
         activity.heartbeat(standing.beat(visibility.now))
-        until_the_next = visibility.next_look(soak.interval) if ends == all_ends else SHORTEST_PAUSE
         raise ApplicationError(
             judgements_in_a_line(standing.soak, request.target, standing.judgements),
             type=STILL_SOAKING,
             category=ApplicationErrorCategory.BENIGN,
-            next_retry_delay=max(until_the_next, SHORTEST_PAUSE),
+            next_retry_delay=pause_after(visibility, soak, caught_up=ends == all_ends),
         )
-
-    async def _visibility(self, request: WatchRequest) -> Visibility:
-        now = await self._clock()
-        known: dict[str, timedelta] = {}
-        for metric, query in _queries(request).items():
-            # A source that fails here is asked for data next, and that failure is judged with its reason.
-            with suppress(SourceFailure):
-                known[metric] = await self._source.ingest_delay(query)
-        return Visibility(now, known)
-
-    async def _ask(
-        self, request: WatchRequest, soak: SoakState, ends: Sequence[datetime], visibility: Visibility
-    ) -> Answers:
-        """Every metric from the start of its longest window until where it is visible."""
-        newest = ends[-1] if ends else soak.judged_until
-        asked_now = (newest - soak.since) // soak.interval % INTERVALS_BETWEEN_GAP_QUERIES == 0
-        gaps = [end for end in missing(soak) if end > newest - LATEST_ARRIVAL] if asked_now else []
-        oldest = min([*ends, *gaps, soak.judged_until + soak.interval])
-        backlog = due(soak, visibility.complete_until)[len(ends) :]
-
-        async def answer(metric: str, query: TimeSeriesQuery) -> IntervalSeries:
-            visible = align_down(visibility.until([metric]), soak.interval)
-            start = max(soak.since, oldest - _longest_window(request, metric, soak.interval))
-            end = newest if backlog else max(newest, visible)
-            if end <= start:
-                return IntervalSeries()
-            return await self._recent.measure(query, start=start, end=end, interval=soak.interval, afresh=bool(gaps))
-
-        queries = _queries(request)
-        answered = await asyncio.gather(
-            *(answer(metric, query) for metric, query in queries.items()), return_exceptions=True
-        )
-        intervals, failures = {}, {}
-        for metric, found in zip(queries, answered, strict=True):
-            if isinstance(found, SourceFailure):
-                failures[metric] = str(found)
-            elif isinstance(found, BaseException):
-                raise found
-            else:
-                intervals[metric] = found
-        return Answers(visibility.now, intervals, failures)
 
 
 @asynccontextmanager
@@ -151,11 +99,3 @@ def _last_beat(request: WatchRequest) -> WatchBeat:
     if details:
         return WatchBeat.model_validate(details[0])
     return WatchBeat(soak=request.soak, evidence=request.evidence, judgements=(), as_of=request.soak.judged_until)
-
-
-def _queries(request: WatchRequest) -> dict[str, TimeSeriesQuery]:
-    return {metric: query for bound in request.gates.values() for metric, query in bound.queries.items()}
-
-
-def _longest_window(request: WatchRequest, metric: str, interval: timedelta) -> timedelta:
-    return max(getattr(bound.gate, "window", interval) for bound in request.gates.values() if metric in bound.queries)

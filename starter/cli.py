@@ -13,6 +13,7 @@ from starter import (
     probe_command,
     start_command,
     status_commands,
+    what_if_command,
 )
 
 HELP = (
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.add_typer(plan_commands.app, name="plan", rich_help_panel="Look")
 app.add_typer(flag_commands.app, name="flags", rich_help_panel="Look")
 app.add_typer(gate_commands.app, name="gates", rich_help_panel="Look")
+app.command("what-if", rich_help_panel="Look")(what_if_command.what_if)
 app.command("start", rich_help_panel="Roll out")(start_command.start)
 app.command("status", rich_help_panel="Look")(status_commands.status)
 app.command("list", rich_help_panel="Look")(status_commands.list_rollouts)
