@@ -100,7 +100,16 @@ class Record:
 
     def went_back(self, at: datetime, soak: SoakState, why: str) -> None:
         self.credited(soak)
-        self.note(at, "rollback", f"seen in the interval that ended at {soak.judged_until:%H:%M:%S}: {why}")
+        text = f"seen in the interval that ended at {soak.judged_until:%H:%M:%S}: {why}"
+        happened = Happened(
+            at=at,
+            stage=self._stages[-1].name,
+            kind="rollback",
+            text=text,
+            gate=", ".join(soak.causes),
+            interval=soak.judged_until,
+        )
+        self._timeline.append(happened)
 
     def closed(self, at: datetime, outcome: Outcome, why: str) -> WhatIf:
         self.note(at, "end", why)

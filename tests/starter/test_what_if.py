@@ -1,0 +1,173 @@
+"""`rollout what-if`: a rollout played on recorded metrics, without anything it could touch."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollout.recorded_metrics import read_recording, written
+from rollout.what_if import WhatIf
+from starter.plan_file import load_plan
+from tests.rollout.samples import MINUTE, NOON
+from tests.starter.conftest import Run
+
+PLAN = """
+name: small
+description: One gate against control
+environment: production
+services: {shop: {project: example-shop, region: europe-west1, service: shop}}
+check_interval: 60s
+baseline: {window: 1h}
+guard: 1m
+notifications: {channels: [log]}
+metrics:
+  requests:
+    type: custom.googleapis.com/shop/requests
+    value: count
+    bad: {label: metric.labels.outcome, values: [error]}
+    groups: {by: revision, service: shop}
+gates:
+  errors:
+    kind: versus_control
+    title: Errors
+    metric: requests
+    statistic: bad_share
+    group: treated
+    max_difference: 1%
+    window: 10m
+    minimum_sample: 100
+    action: rollback
+    page_after: 15m
+stages:
+  - {name: canary, deploy: true, traffic: [0%, 10%], traffic_hold: 10m, exposure: off, soak: 1h, gates: [errors]}
+  - {name: everybody, traffic: [50%], exposure: off, soak: 1h, gates: [errors]}
+"""
+Row = dict[str, Any]
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    file = tmp_path / "plan.yaml"
+    file.write_text(PLAN, encoding="utf-8")
+    return file
+
+
+def minutes(count: int, *, without: range = range(0), bad_from: int | None = None) -> Iterator[Row]:
+    for minute in range(1, count + 1):
+        if minute not in without:
+            bad = 40 if bad_from is not None and minute >= bad_from else 2
+            yield {
+                "metric": "requests",
+                "end": (NOON + minute * MINUTE).isoformat(),
+                "treated": {"total": 1000, "bad": bad},
+                "control": {"total": 9000, "bad": 18},
+            }
+
+
+def in_file(directory: Path, rows: Iterator[Row]) -> Path:
+    file = directory / "data.jsonl"
+    file.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def played(run: Run, plan: Path, rows: Iterator[Row]) -> WhatIf:
+    said = run({}, "what-if", plan, "--data", in_file(plan.parent, rows), "--json")
+    assert said.code in (0, 1), said.err
+    found = WhatIf.model_validate_json(said.out)
+    assert said.code == (0 if found.outcome == "completed" else 1)
+    return found
+
+
+def test_healthy_metrics_pass_every_stage_and_a_gap_holds_and_moves_the_promotion_by_its_length(
+    run: Run, plan: Path
+) -> None:
+    whole, gap = played(run, plan, minutes(150)), played(run, plan, minutes(150, without=range(20, 27)))
+
+    assert (whole.outcome, gap.outcome) == ("completed", "completed")
+    assert whole.stages[0].held == ()
+    assert gap.ended_at - whole.ended_at == 7 * MINUTE
+    assert gap.stages[0].passed_at is not None
+    assert whole.stages[0].passed_at is not None
+    assert gap.stages[0].passed_at - whole.stages[0].passed_at == 7 * MINUTE
+    (held,) = gap.stages[0].held
+    assert held.causes == ("errors",)
+    assert held.since == NOON + 19 * MINUTE
+
+
+def test_what_arrives_late_earns_its_credit_and_moves_nothing(run: Run, plan: Path) -> None:
+    late = {20, 21, 22, 23, 24, 25, 26}
+    rows: list[Row] = []
+    for minute, row in enumerate(minutes(150), start=1):
+        rows.append(row | {"arrived": (NOON + 29 * MINUTE).isoformat()} if minute in late else row)
+
+    found, whole = played(run, plan, iter(rows)), played(run, plan, minutes(150))
+
+    assert found.outcome == "completed"
+    assert found.stages[0].held
+    assert found.stages[0].passed_at == whole.stages[0].passed_at
+
+
+def test_a_breach_is_rolled_back_in_its_stage_with_its_interval(run: Run, plan: Path) -> None:
+    found = played(run, plan, minutes(150, bad_from=90))
+
+    assert found.outcome == "rolled_back"
+    (back,) = [event for event in found.timeline if event.kind == "rollback"]
+    assert (back.stage, back.gate) == ("everybody", "errors")
+    assert back.interval is not None
+    assert NOON + 90 * MINUTE <= back.interval <= NOON + 100 * MINUTE
+    assert timedelta() < back.at - back.interval <= MINUTE
+
+
+def test_data_that_end_early_are_said_to_and_people_read_what_was_not_played(run: Run, plan: Path) -> None:
+    said = run({}, "what-if", plan, "--data", in_file(plan.parent, minutes(30)))
+
+    assert said.code == 1
+    assert "small would not have been finished" in said.out
+    assert "the data end in canary, with 30 min of 1 h of soak credit" in said.out
+    assert "people are taken to do nothing" in said.out
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("{", "line 1: not JSON"),
+        ("[]", "line 1: [] is no interval"),
+        ('{"metric": "nope", "end": "2026-11-23T12:00:00Z"}', "metric: 'nope' is none of the plan's metrics: requests"),
+        ('{"metric": "requests"}', "line 1: end: is missing"),
+        ('{"metric": "requests", "end": "noon"}', "line 1: end: "),
+        ('{"metric": "requests", "end": "2026-11-23T12:00:30Z"}', "end: intervals end at multiples of the plan's 1m"),
+        (
+            '{"metric": "requests", "end": "2026-11-23T12:00:00Z", "treated": {"total": 1, "bad": 2}}',
+            "line 1: treated: bad is at most total (1), got 2",
+        ),
+        ('{"metric": "requests", "end": "2026-11-23T12:00:00Z", "treatd": {}}', "line 1: treatd: "),
+        ("", "holds no interval"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_line_and_field(run: Run, plan: Path, line: str, problem: str) -> None:
+    file = plan.parent / "wrong.jsonl"
+    file.write_text(line, encoding="utf-8")
+
+    said = run({}, "what-if", plan, "--data", file)
+
+    assert said.code == 2
+    assert said.err.startswith(f"{file}: ")
+    assert problem in said.err
+
+
+def test_what_is_saved_can_be_read_again(plan: Path) -> None:
+    loaded = load_plan(plan)
+    recording = read_recording(map(json.dumps, minutes(5)), loaded.metrics, loaded.check_interval)
+    recording.delays["requests"] = timedelta(seconds=5)
+
+    assert read_recording(written(recording), loaded.metrics, loaded.check_interval) == recording
+
+
+def test_a_rehearsal_without_data_or_a_span_asks_for_either(run: Run, plan: Path) -> None:
+    said = run({}, "what-if", plan, "--from", "2026-11-23T12:00:00Z")
+
+    assert said.code == 2
+    assert "give --data FILE, or both --from and --to" in said.err
