@@ -184,7 +184,7 @@ class Rehearsal:
         failed = standing.soak.causes
         mild = all(request.gates[name].gate.action == "step_back" for name in failed)
         back: Outcome = "stepped_back" if mild and self._record.passed_stages else "rolled_back"
-        self._record.went_back(self._now, standing.soak, why)
+        self._record.went_back(self._now, standing.soak)
         raise _Ends(back, f"{request.stage} failed: {why}")
 
     def _must_have_data(self, stage: Stage, standing: Standing) -> None:

@@ -98,9 +98,9 @@ class Record:
         kept = stage.held[:-1] if instead else stage.held
         self._stages[-1] = stage.model_copy(update={"held": (*kept, held)})
 
-    def went_back(self, at: datetime, soak: SoakState, why: str) -> None:
+    def went_back(self, at: datetime, soak: SoakState) -> None:
         self.credited(soak)
-        text = f"seen in the interval that ended at {soak.judged_until:%H:%M:%S}: {why}"
+        text = f"goes back, for the interval that ended at {soak.judged_until:%H:%M:%S}"
         happened = Happened(
             at=at,
             stage=self._stages[-1].name,
@@ -112,7 +112,6 @@ class Record:
         self._timeline.append(happened)
 
     def closed(self, at: datetime, outcome: Outcome, why: str) -> WhatIf:
-        self.note(at, "end", why)
         return WhatIf(
             plan=self._plan.name,
             outcome=outcome,

@@ -1,7 +1,8 @@
 """`rollout plan check`: every gate is tried on what its metrics say now, and on a breach, before a rollout needs it."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -140,3 +141,17 @@ def test_the_command_asks_the_monitoring_system_and_says_what_it_found(command: 
     assert said.out.splitlines()[-1].startswith("Every gate ")
     (gate,) = command("plan", "check", QUICK_PLAN, "--json").json["gates"]
     assert (gate["gate"], gate["action"]) == ("cascades", "rollback")
+
+
+def test_what_the_monitoring_system_knows_of_the_past_is_played_and_saved_to_be_played_again(
+    command: Rollout, tmp_path: Path
+) -> None:
+    until = datetime.now(UTC)
+    since, kept = (until - timedelta(seconds=20)).isoformat(), tmp_path / "kept.jsonl"
+
+    asked = command("what-if", QUICK_PLAN, "--from", since, "--to", until.isoformat(), "--save", kept, "--json")
+    again = command("what-if", QUICK_PLAN, "--from", since, "--data", kept, "--json")
+
+    assert asked.code in (0, 1), asked.err
+    assert asked.json["timeline"]
+    assert (again.code, again.json) == (asked.code, asked.json)

@@ -55,4 +55,4 @@ async def test_a_rehearsal_rolls_back_where_the_workflow_did(tmp_path: Path) -> 
         real.soak_state.judged_until,
     )
     assert found.stages[0].credit == real.credit
-    assert any(judgement.reason in back.text for judgement in real.judgements)
+    assert any(judgement.reason in found.why for judgement in real.judgements)
