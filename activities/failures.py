@@ -43,6 +43,10 @@ class Failure(StrEnum):
     """The monitoring system answers, and has nothing for a metric that must have data."""
     UNHEALTHY = "Unhealthy"
     """An endpoint did not answer as it must."""
+    LIMIT_BROKEN = "LimitBroken"
+    """A load test ran to its end, and what its users met is beyond a limit."""
+    NOT_INSTALLED = "NotInstalled"
+    """This worker lacks an optional part of the product that the call needs."""
     SOURCE_FAILURE = "SourceFailure"
     """The other side could not be reached or did not manage to answer."""
 

@@ -1,11 +1,12 @@
 """The parts a plan is made of. Rules that concern one field stand at the field."""
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from rollout.exposure import StageExposure, parse_stage_exposure
+from rollout.load_test import Address, LoadProfile
 from rollout.quantity import Duration, Share
 
 NAME_PATTERN = r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$"
@@ -94,7 +95,27 @@ class AttestCheck(Part):
     statement: str = Field(min_length=1, description="a sentence that is true before the stage may begin")
 
 
-Check = Annotated[HttpCheck | RedisCheck | MonitoringCheck | SecretCheck | AttestCheck, Field(discriminator="kind")]
+class LoadTestCheck(LoadProfile):
+    """Simulated users ask the candidate, or an address of your own, and every limit must be kept.
+
+    The candidate is reached at the address of its tag, as by `http`; in the stage that deploys it runs right after the
+    deployment. Gates of the stage entered last go on being judged meanwhile. See [Load tests](load-test.md).
+    """
+
+    kind: Literal["load_test"]
+    service: str | None = Field(default=None, description="a service of the plan; or `url`")
+    url: Address | None = Field(default=None, description="a base address; or `service`")
+
+    @model_validator(mode="after")
+    def _one_target(self) -> Self:
+        if (self.service is None) == (self.url is None):
+            raise ValueError("a load test names either a `service` of the plan or a `url`")
+        return self
+
+
+Check = Annotated[
+    HttpCheck | RedisCheck | MonitoringCheck | SecretCheck | AttestCheck | LoadTestCheck, Field(discriminator="kind")
+]
 
 
 class Checks(Part):

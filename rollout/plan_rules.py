@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rollout.exposure import FULL, OFF, order_of, treated_share
 from rollout.gates import AbsenceGate, Gate, ProbeGate, VersusControlGate, can_be_conclusive, metrics_of
 from rollout.measurement import GroupsByRevision
-from rollout.plan_parts import AttestCheck, Check, HttpCheck, MonitoringCheck, Stage
+from rollout.plan_parts import AttestCheck, Check, HttpCheck, LoadTestCheck, MonitoringCheck, Stage
 from rollout.quantity import format_duration
 from rollout.traffic import CANDIDATE_TAG, TAG_AND_SERVICE_MAX
 
@@ -150,7 +150,7 @@ def _stage(plan: "RolloutPlan", index: int, stage: Stage) -> Iterator[Broken]:
 
 
 def _check(plan: "RolloutPlan", place: Place, check: Check) -> Iterator[Broken]:
-    if isinstance(check, HttpCheck):
+    if isinstance(check, HttpCheck | LoadTestCheck) and check.service is not None:
         yield from _undefined((*place, "service"), "service", check.service, plan.services)
     if isinstance(check, MonitoringCheck):
         yield from _undefined((*place, "metric"), "metric", check.metric, plan.metrics)

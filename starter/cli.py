@@ -8,6 +8,7 @@ from starter import (
     emergency_commands,
     flag_commands,
     gate_commands,
+    load_commands,
     local_commands,
     plan_commands,
     probe_command,
@@ -55,6 +56,7 @@ app.command("update-stage", rich_help_panel="Decide")(flag_commands.update_stage
 app.command("emergency-rollback", rich_help_panel="Decide")(emergency_commands.emergency_rollback)
 app.command("emergency-disable", rich_help_panel="Decide")(emergency_commands.emergency_disable)
 app.command("rearm", rich_help_panel="Decide")(emergency_commands.rearm)
+app.command("load-test", rich_help_panel="Run")(load_commands.load_test)
 app.command("worker", rich_help_panel="Run")(local_commands.worker)
 app.command("local", rich_help_panel="Run")(local_commands.local)
 app.command(

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from rollout import load_test
 from rollout.plan import PLAN_RULE, RolloutPlan
 from rollout.plan_parts import FLAG_PATTERN, NAME_PATTERN, SECRET_PATTERN, SECRET_VERSION_PATTERN
 from rollout.windows import HOURS_PATTERN
@@ -32,6 +33,7 @@ PATTERNS_IN_WORDS = {
     SECRET_VERSION_PATTERN: "`latest` or a version's number, in quotes",
     HOURS_PATTERN: "hours such as 09:00-16:00 or 22:00-04:00",
     r"^/": "a path that begins with /",
+    **{pattern: words.removeprefix("must be ") for pattern, words in load_test.PATTERNS_IN_WORDS.items()},
 }
 _TYPES = {
     "bool_parsing": "must be true or false",
@@ -129,6 +131,8 @@ def _in_words(error: ErrorDetails, schema: Schema) -> str:
             return f"needs at least {context['min_length']} entry"
         case "greater_than_equal":
             return f"must be at least {context['ge']}"
+        case "less_than_equal":
+            return f"must be at most {context['le']}"
         case kind:
             return _TYPES.get(kind, error["msg"])
 

@@ -68,6 +68,7 @@ TITLES = {
     "MonitoringCheck": ("Check: monitoring", "monitoring"),
     "SecretCheck": ("Check: secret", "secret"),
     "AttestCheck": ("Check: attest", "attest"),
+    "LoadTestCheck": ("Check: load_test", "load_test"),
     "Windows": ("Windows", "windows"),
     "Freeze": ("A freeze", "freeze"),
     "Deadman": ("A dead-man", "dead-man"),

@@ -23,6 +23,7 @@ from activities.gate_trial import GateTrialActivities
 from activities.gate_watch import GateWatchActivities
 from activities.google_clients import google_clients
 from activities.health import HealthActivities
+from activities.load_test import run_load_test
 from activities.monitoring import CloudMonitoring, MonitoringActivities
 from activities.notifications import Channel, LogChannel, NotificationActivities
 from activities.promotion_windows import ask_window
@@ -126,6 +127,7 @@ def _activities(
         world.secrets.check_secret,
         notifications.notify,
         ask_window,
+        run_load_test,
         watch.watch_gates,
     )
     emergency = (

@@ -69,6 +69,23 @@ CHECK = ActivityConfig(
     cancellation_type=_LEAVE_AT_ONCE,
 )
 
+_LOAD_TESTS_BEGUN = 3
+"""A worker that dies takes its load test with it, and the next one begins from the start."""
+
+
+def load_test(lasts: timedelta) -> ActivityConfig:
+    """A load test of that length. Starting its process and hearing the last answers take a while more."""
+    one_run = lasts + timedelta(minutes=2)
+    return ActivityConfig(
+        task_queue=TASK_QUEUE,
+        start_to_close_timeout=one_run,
+        schedule_to_close_timeout=one_run * _LOAD_TESTS_BEGUN,
+        heartbeat_timeout=timedelta(seconds=20),
+        retry_policy=_STEADY,
+        cancellation_type=_LEAVE_AT_ONCE,
+    )
+
+
 # Computed on the spot; what fails is a machine without time zones, and another one may have them.
 ASK_WINDOW = ActivityConfig(
     task_queue=TASK_QUEUE,

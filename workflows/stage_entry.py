@@ -17,11 +17,22 @@ with workflow.unsafe.imports_passed_through():
     from activities.cloud_run import CloudRunActivities, DeployCandidate
     from activities.feature_flags import CheckStore, FeatureFlagActivities
     from activities.health import EndpointCheck, HealthActivities
+    from activities.load_test import run_load_test
     from activities.monitoring import CaptureBaseline, MonitoringActivities
     from activities.secrets import CheckSecret, SecretActivities
     from rollout import exposure as exposures
     from rollout.binding import query_for
-    from rollout.plan_parts import AttestCheck, Check, HttpCheck, MonitoringCheck, RedisCheck, SecretCheck, Stage
+    from rollout.load_test import LoadProfile, LoadReport, LoadTest, in_a_line
+    from rollout.plan_parts import (
+        AttestCheck,
+        Check,
+        HttpCheck,
+        LoadTestCheck,
+        MonitoringCheck,
+        RedisCheck,
+        SecretCheck,
+        Stage,
+    )
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.soak import begin
     from rollout.traffic import CANDIDATE_TAG, split_between
@@ -51,7 +62,7 @@ class StageEntry:
         position = f"stage {self._progress.stage + 1} of {len(self._plan.stages)}, {stage.name}"
         context.stand(RolloutStatus.ENTERING, f"entering {position}", what_entering_does(stage))
         # A candidate has an address of its own only once it is deployed: its smoke tests wait for that.
-        smoke_tests = [check for check in stage.checks.before if stage.deploy and isinstance(check, HttpCheck)]
+        smoke_tests = [check for check in stage.checks.before if stage.deploy and asks_the_candidate(check)]
         await self.check(stage, [check for check in stage.checks.before if check not in smoke_tests])
         if self._needs_approval(stage):
             await self._approval(stage)
@@ -89,6 +100,8 @@ class StageEntry:
                     await self._check_metric(stage, check)
                 case SecretCheck():
                     await self._check_secret(stage, check)
+                case LoadTestCheck():
+                    await self._load(stage, check)
                 case AttestCheck():
                     # Confirmed by the approval, which names every statement of the stage.
                     continue
@@ -129,6 +142,31 @@ class StageEntry:
             **summarised(activity_options.CHECK, f"{title} is enabled"),
         )
 
+    async def _load(self, stage: Stage, check: LoadTestCheck) -> None:
+        """It takes its time: gates go on being judged, and whatever interrupts a waiting ends the load test."""
+        url = check.url if check.service is None else self._progress.candidates[check.service].url
+        profile = check.model_dump(mode="json", include=set(LoadProfile.model_fields))
+        target = check.service or url
+        title = f"{target} under the load of {check.concurrent_users} users for {duration_in_words(check.duration)}"
+        self._context.note("stage", f"{stage.name}: load test of {title} began")
+        running = workflow.start_activity(
+            run_load_test,
+            LoadTest.model_validate({**profile, "urls": [url]}),
+            **summarised(activity_options.load_test(check.duration), f"{stage.name}: {title}"),
+        )
+        try:
+            await self._waiting.until(running.done, broken=lambda: running.done() and failed(running))
+        finally:
+            if not running.done():
+                # It ends as cancelled, which nobody waits to hear.
+                running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+                running.cancel()
+        if not running.done():
+            self._context.note("stage", f"{stage.name}: load test of {target} ended before its time")
+            return
+        met = in_a_line(check, running.result())
+        self._context.note("stage", f"{stage.name}: load test of {target} passed: {met}")
+
     def _needs_approval(self, stage: Stage) -> bool:
         needed = stage.needs_approval or stage.name == self._progress.stepped_back_from
         return needed and stage.name not in self._progress.approved
@@ -161,6 +199,15 @@ class StageEntry:
         progress.candidates[key] = candidate
         progress.traffic[key] = split_between(progress.anchors[key], candidate, 0)
         self._context.note("traffic", f"{key}: {candidate.revision} deployed at 0 %")
+
+
+def asks_the_candidate(check: Check) -> bool:
+    """Whether a check needs the address that a candidate has once it is deployed."""
+    return isinstance(check, HttpCheck) or (isinstance(check, LoadTestCheck) and check.service is not None)
+
+
+def failed(running: "asyncio.Task[LoadReport]") -> bool:
+    return running.cancelled() or running.exception() is not None
 
 
 def what_entering_does(stage: Stage) -> str:

@@ -19,8 +19,10 @@ class Waiting:
         self.interrupted: Callable[[], bool] = lambda: False
         """Whether a person asked for something that no waiting may delay."""
 
-    async def until(self, released: Callable[[], bool]) -> None:
+    async def until(self, released: Callable[[], bool], *, broken: Callable[[], bool] = lambda: False) -> None:
         """Return when `released`, or interrupted. The gates of the stage that was entered last go on being judged.
+
+        While they hold, what was waited for is not enough; what is `broken` ends the waiting all the same.
 
         Raises:
             GoBack: one of them failed, or the kill switch was pulled.
@@ -30,7 +32,7 @@ class Waiting:
         if entered is None:
             await workflow.wait_condition(lambda: released() or self.interrupted())
         else:
-            await self._soaking.keep_watch(*entered, released, self.interrupted)
+            await self._soaking.keep_watch(*entered, released, lambda: self.interrupted() or broken())
 
     async def not_paused(self) -> None:
         """Wait until nobody has paused the rollout."""
