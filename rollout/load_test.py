@@ -64,7 +64,7 @@ class LoadProfile(BaseModel):
     events_path: PathName = Field(default="/events", description="the WebSocket, asked for with `?after=NUMBER`")
     email_domains: tuple[Domain, ...] = Field(
         default=("example.com",),
-        description="the users' addresses, in turn; name an audience's domain to be among it; `example.com` unless said",
+        description="the users' addresses, in turn; an audience's domain to be among it; `example.com` unless said",
     )
     user_header: HeaderName = Field(default="X-User", description="tells the application who asks")
     email_header: HeaderName = Field(default="X-Email", description="tells it the user's address")
