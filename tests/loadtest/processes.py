@@ -4,7 +4,7 @@ import os
 import select
 from pathlib import Path
 
-SECONDS_TO_END = 10.0
+SECONDS_TO_END = 30.0
 
 
 def load_tests_of(pid: int) -> list[int]:

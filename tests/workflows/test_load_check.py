@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ async def test_gates_are_judged_meanwhile_and_an_emergency_neither_waits_for_a_l
     tmp_path: Path, broken_application: str
 ) -> None:
     plan = plan_with({"url": broken_application, "concurrent_users": 2, "duration": "1h"}, stage=1)
+    plan = plan.model_copy(update={"guard": timedelta(minutes=5)})
     async with laid_out_in_real_time(plan, tmp_path) as world:
         handle = await world.start()
         await world.until_under_way(handle, "run_load_test", 1)
@@ -58,7 +60,8 @@ async def test_gates_are_judged_meanwhile_and_an_emergency_neither_waits_for_a_l
         while not (processes := load_tests_of(os.getpid())):  # noqa: ASYNC110  (nobody tells of a process)
             await asyncio.sleep(POLL_SECONDS)
         await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
-        result = await handle.result()
+        # Guarded for minutes, so that it is not the end of the workflow that ends the load.
+        result = await world.until(handle, RolloutStatus.ROLLED_BACK, step=timedelta(seconds=POLL_SECONDS))
 
         assert result.rollback is not None
         assert (result.rollback.cause, result.rollback.reason) == ("emergency", "stop")
