@@ -47,9 +47,10 @@ def _run(test: LoadTest) -> None:
         _write(environment, runner, monotonic() - began, final=False)
     environment.over = True
     ends = monotonic() + LAST_ANSWERS_SECONDS
-    while environment.under_way and monotonic() < ends:
+    while not environment.at_rest and monotonic() < ends:
         gevent.sleep(BETWEEN_LOOKS_SECONDS)
-    runner.quit()
+    # Locust's own end would wait for every user to let go, and a library that catches everything keeps one for ever.
+    environment.give_up()
     _write(environment, runner, monotonic() - began, final=True)
 
 

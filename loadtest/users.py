@@ -11,10 +11,10 @@ from time import monotonic, perf_counter
 from typing import Any
 from urllib.parse import urlsplit
 
-from gevent import GreenletExit  # type: ignore[import-untyped]
 from locust import FastHttpUser, User, task
 from locust.contrib.fasthttp import FastResponse
 from locust.env import Environment
+from locust.exception import StopUser
 from websocket import (
     ABNF,
     STATUS_GOING_AWAY,
@@ -43,10 +43,12 @@ SESSIONS = "WebSocket sessions"
 _RANDOM = Random()  # noqa: S311  (pauses)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Attempt:
     """One request while it is under way, and why it failed, if it did."""
 
+    kind: str
+    began: float
     failure: str | None = None
 
 
@@ -59,7 +61,8 @@ class LoadEnvironment(Environment):
         super().__init__(user_classes=present)
         self.test = test
         self.over = False
-        self.under_way = 0
+        self.listening = 0
+        self._under_way: set[Attempt] = set()
         self.numbers = count(1)
         health = test.health_paths if test.mixed_traffic else ()
         sessions = [SESSIONS] if test.mixed_traffic else []
@@ -68,16 +71,27 @@ class LoadEnvironment(Environment):
     @contextmanager
     def measured(self, kind: str) -> Iterator[Attempt]:
         """Count and time one request, whatever becomes of it."""
-        attempt, began = Attempt(), perf_counter()
-        self.under_way += 1
+        attempt = Attempt(kind, perf_counter())
+        self._under_way.add(attempt)
         try:
             yield attempt
-        except GreenletExit:
-            attempt.failure = "not answered before the end of the test"
-            raise
         finally:
-            self.under_way -= 1
-            self.tally.request(kind, (perf_counter() - began) * 1000, attempt.failure)
+            self._under_way.discard(attempt)
+            self._count(attempt)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether every request is answered and every session is closed."""
+        return not self._under_way and not self.listening
+
+    def give_up(self) -> None:
+        """What is still not answered has failed."""
+        for attempt in self._under_way:
+            attempt.failure = "not answered before the end of the test"
+            self._count(attempt)
+
+    def _count(self, attempt: Attempt) -> None:
+        self.tally.request(attempt.kind, (perf_counter() - attempt.began) * 1000, attempt.failure)
 
 
 def kinds_of(test: LoadTest) -> tuple[int, int, int]:
@@ -111,6 +125,11 @@ class SimulatedUser(FastHttpUser):
     def wait_time(self) -> float:
         return _RANDOM.uniform(0.5, 1.5) * self.test.pace.total_seconds()
 
+    def must_go_on(self) -> None:
+        """Raises StopUser when the test is over."""
+        if self.environment.over:
+            raise StopUser
+
     def get(self, path: str) -> FastResponse:
         with self.environment.measured(f"GET {path}") as attempt:
             response: FastResponse = self.client.get(path, headers=self.identity, allow_redirects=False)
@@ -128,8 +147,7 @@ class Caller(SimulatedUser):
 
     @task
     def ask(self) -> None:
-        if self.environment.over:
-            return
+        self.must_go_on()
         response = self.get(self.test.path)
         owner = self._owner_of(response)
         # What failed need not say anything; what it says counts all the same.
@@ -149,8 +167,8 @@ class Prober(SimulatedUser):
     @task
     def look(self) -> None:
         for path in self.test.health_paths:
-            if not self.environment.over:
-                self.get(path)
+            self.must_go_on()
+            self.get(path)
 
 
 class Listener(SimulatedUser):
@@ -162,11 +180,14 @@ class Listener(SimulatedUser):
 
     @task
     def listen(self) -> None:
-        socket = None if self.environment.over else self._accepted()
+        self.must_go_on()
+        socket = self._accepted()
         if socket is not None:
+            self.environment.listening += 1
             try:
                 self._follow(socket)
             finally:
+                self.environment.listening -= 1
                 socket.shutdown()  # type: ignore[no-untyped-call]
 
     def _accepted(self) -> WebSocket | None:
