@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -167,6 +168,17 @@ async def test_an_application_of_ones_own_says_whose_data_it_carries_in_its_own_
     assert ran.json["checked"] > ran.json["events"] > 0
     assert ran.json["events_lost"] == 4, "two listeners miss the events 3 and 4"
     assert ran.json["broken_limits"] == ["events: 4 lost beside 6 received, at most 0 may be"]
+
+
+def test_what_never_answers_ends_the_load_test_in_time_and_has_failed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        ran = rollout("load-test", url, "--duration", "1", "--concurrent-users", "4", "--mixed-traffic", "--json")
+
+    assert ran.code == 1
+    assert ran.json["errors"] == {"not answered before the end of the test": 4}
+    assert ran.json["elapsed_seconds"] >= 4
+    assert "errors: 4 of 4 failed" in ran.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

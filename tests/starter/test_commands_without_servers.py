@@ -28,10 +28,11 @@ COMMANDS = (
     ["approve"],
     ["emergency-rollback"],
     ["rearm"],
+    ["load-test"],
     ["worker"],
     ["local"],
 )
-HEAVY = ("google", "grpc", "pydantic", "redis", "ruamel", "temporalio")
+HEAVY = ("google", "grpc", "locust", "pydantic", "redis", "ruamel", "temporalio")
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
