@@ -6,19 +6,23 @@ is found where both keys turn. An expected path is no promise: about half of all
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
 from statistics import NormalDist
 
 from rollout.sequential_evidence import UNKNOWN_BURST
 from rollout.sequential_model import BEYOND_NEEDED, HARM_NEEDED
 from rollout.statistics import (
+    BEYOND_ONSET_MINUTES,
     BLOCKS,
+    CAUTIOUS_GAIN,
     HALF_LIFE_MINUTES,
     HEAVIEST_BLOCK,
     INFORMATIVE_EVENTS,
+    KNOWN_EVENTS,
+    LARGEST_GAIN,
     LARGEST_TERM,
     PRIOR_PHI,
-    PRIOR_WEIGHT,
+    PRIOR_WEIGHTS,
     Mixture,
     log_won,
     stake_for,
@@ -52,7 +56,10 @@ class Flow:
 
 @dataclass(frozen=True)
 class Regression:
-    """Bad shares of treated and of control, and what each key allows. `learnt` control requests come before any bet."""
+    """Bad shares of treated and of control, and what each key allows. `learnt` control requests come before any bet.
+
+    `needed` are the odds of the first key for a failure.
+    """
 
     treated: float
     control: float
@@ -60,13 +67,14 @@ class Regression:
     beyond: Allowed
     risk_ratios: tuple[float, ...]
     learnt: int = 0
+    needed: float = HARM_NEEDED
 
 
 def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> float | None:
     """Minutes until the gate is expected to fail; None where that is later than `within` minutes."""
     if flow.treated <= 0:
         return None
-    if not flow.control and max(_won(flow, regression, regression.beyond, UNKNOWN_BURST, 1)) <= 0:
+    if not flow.control and max(_won(flow, regression, regression.beyond, UNKNOWN_BURST, LARGEST_GAIN)) <= 0:
         # At the limit or below it no bet grows, however long it is held.
         return None
     harm, beyond = (Mixture.fresh(len(regression.risk_ratios)) for _ in range(2))
@@ -77,9 +85,14 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
         burst = _burst(flow, regression, elapsed)
         elapsed += together
         minutes = together * flow.minutes
-        harm = harm.after(_won(flow, regression, regression.harm, burst, together), minutes)
-        beyond = beyond.after(_won(flow, regression, regression.beyond, burst, together), minutes)
-        if harm.wealth >= HARM_NEEDED and beyond.wealth >= BEYOND_NEEDED:
+        largest = _largest_gain(flow, regression, elapsed)
+        won = [_won(flow, regression, key, burst, largest) for key in (regression.harm, regression.beyond)]
+        several = {"largest_gain": together * largest}
+        harm = harm.after([together * one for one in won[0]], minutes, **several)
+        beyond = beyond.after(
+            [together * one for one in won[1]], minutes, onset_minutes=BEYOND_ONSET_MINUTES, **several
+        )
+        if harm.wealth >= regression.needed and beyond.wealth >= BEYOND_NEEDED:
             return (elapsed + learning) * flow.minutes
     return None
 
@@ -89,18 +102,38 @@ def slower_tail(tail: float, increase: float, sigma: float) -> float:
     return 1 - _NORMAL.cdf(_NORMAL.inv_cdf(1 - tail) - log(1 + increase) / sigma)
 
 
-def _won(flow: Flow, regression: Regression, allowed: Allowed, burst: float, intervals: int) -> Sequence[float]:
-    """What each bet is expected to win in so many intervals."""
+def _won(flow: Flow, regression: Regression, allowed: Allowed, burst: float, largest: float) -> Sequence[float]:
+    """What each bet is expected to win in one interval, of which no more than `largest` counts.
+
+    An interval scatters around what is expected, the more the more bad events come together; what lies above the
+    largest gain is lost, what lies below is not made up for.
+    """
     margin, ratio = allowed
     share = ratio * flow.treated / flow.control if flow.control else 0.0
+    bad = flow.treated * regression.treated
     won = []
     for risk_ratio in regression.risk_ratios:
         stake = stake_for(risk_ratio, share, burst) if flow.control else (risk_ratio - 1) / burst
-        gain = log_won(1, 0, share=share, stake=stake, burst=burst) - margin * stake / max(regression.treated, 1e-12)
+        gain = log_won(1, 0, share=share, stake=stake, burst=burst)
         loss = log_won(0, 1, share=share, stake=stake, burst=burst)
-        per_interval = flow.treated * regression.treated * gain + flow.control * regression.control * loss
-        won.append(intervals * per_interval)
+        expected = bad * gain + flow.control * regression.control * loss - margin * stake * flow.treated
+        scatter = gain * sqrt(max(flow.phis[0], 1.0) * bad)
+        won.append(expected - _above(largest, expected, scatter))
     return won
+
+
+def _above(largest: float, expected: float, scatter: float) -> float:
+    """The mean of what a normal variable has above `largest`."""
+    if scatter <= 0:
+        return max(0.0, expected - largest)
+    distance = (expected - largest) / scatter
+    return (expected - largest) * _NORMAL.cdf(distance) + scatter * _NORMAL.pdf(distance)
+
+
+def _largest_gain(flow: Flow, regression: Regression, elapsed: int) -> float:
+    """What one interval may add by then; without a control group there is nothing to learn about bursts."""
+    events = elapsed * (flow.treated * regression.treated + flow.control * regression.control)
+    return LARGEST_GAIN if events >= KNOWN_EVENTS or not flow.control else CAUTIOUS_GAIN
 
 
 def _burst(flow: Flow, regression: Regression, elapsed: int) -> float:
@@ -110,10 +143,10 @@ def _burst(flow: Flow, regression: Regression, elapsed: int) -> float:
     bad, other_bad = flow.treated * regression.treated, flow.control * regression.control
     part = flow.treated / (flow.treated + flow.control)
     learnt = [1.0]
-    for length, phi in zip(BLOCKS, flow.phis, strict=True):
+    for length, prior, phi in zip(BLOCKS, PRIOR_WEIGHTS, flow.phis, strict=True):
         blocks = min(max(0, elapsed // length - 2), HALF_LIFE_MINUTES / log(2) / (length * flow.minutes))
         harmonic = length * (bad + other_bad) * part * (1 - part) / 2
         told = min(2 * length * other_bad / INFORMATIVE_EVENTS, 1.0) + min(harmonic, HEAVIEST_BLOCK) / 2
         weight = blocks * told
-        learnt.append((PRIOR_PHI * PRIOR_WEIGHT + min(phi, LARGEST_TERM) * weight) / (PRIOR_WEIGHT + weight))
+        learnt.append((PRIOR_PHI * prior + min(phi, LARGEST_TERM) * weight) / (prior + weight))
     return (max(learnt) + 1) / 2

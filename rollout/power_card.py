@@ -18,7 +18,14 @@ from rollout.measurement import Counts, Histogram, Sample
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Stage
 from rollout.quantity import format_share
-from rollout.sequential_evidence import BEYOND_SHARE, HARM_SHARE, LATENCY_HARM_SHARE, LEARNT_FROM
+from rollout.sequential_evidence import (
+    BEYOND_SHARE,
+    HARM_SHARE,
+    LATENCY_BEYOND_SHARE,
+    LATENCY_HARM_SHARE,
+    LEARNT_FROM,
+)
+from rollout.sequential_model import CONVICTION_NEEDED
 from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, Dispersion
 from rollout.traffic import WHOLE
 from rollout.verdict import LEAVING
@@ -147,6 +154,7 @@ def error_regression(usual: float, margin: float, excess: float) -> Regression:
         harm=(HARM_SHARE * margin, 1.0),
         beyond=(BEYOND_SHARE * margin, 1.0),
         risk_ratios=ERROR_RATIOS,
+        needed=CONVICTION_NEEDED,
     )
 
 
@@ -225,7 +233,9 @@ def _beyond(allowed: float, share: float) -> Regression:
 
 def _slower(increase: float, factor: float, tail: float, sigma: float) -> Regression:
     """p95 against control, as requests beyond control's p95."""
-    harm, beyond = (slower_tail(tail, part * increase, sigma) / tail for part in (LATENCY_HARM_SHARE, BEYOND_SHARE))
+    harm, beyond = (
+        slower_tail(tail, part * increase, sigma) / tail for part in (LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE)
+    )
     treated = slower_tail(tail, factor * increase, sigma)
     return Regression(treated, tail, (0.0, harm), (0.0, beyond), LATENCY_RATIOS, learnt=LEARNT_FROM)
 

@@ -24,7 +24,7 @@ from rollout.sequential_model import (
     SequentialJudgement,
     SequentialState,
 )
-from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, PASS_INTERVALS, Mixture
+from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, PASS_INTERVALS, Dispersion, Mixture
 from rollout.verdict import Verdict
 
 MISSING_BEFORE_A_HOLD = 5
@@ -39,8 +39,9 @@ SHOWN_Z = 2.5758
 def begin(gate: SequentialGate) -> SequentialState:
     """No evidence either way."""
     arms = {"level": SCORE_STAKES, "p95": LATENCY_RATIOS}.get(gate.statistic, ERROR_RATIOS)
-    edges = 2 if gate.statistic == "p95" else 1
-    return SequentialState(keys=(Keys(harm=Mixture.fresh(len(arms)), beyond=Mixture.fresh(len(arms))),) * edges)
+    dispersion = Dispersion.without_the_longest() if gate.statistic == "p95" else Dispersion()
+    keys = Keys(harm=Mixture.fresh(len(arms)), beyond=Mixture.fresh(len(arms)), dispersion=dispersion)
+    return SequentialState(keys=(keys, keys) if gate.statistic == "p95" else (keys,))
 
 
 def step(

@@ -13,8 +13,8 @@ Decision = Literal["advance", "hold", "rollback", "continue"]
 HARM_NEEDED = 300.0
 """Odds at which harm is proven, and a rollout holds: 1 % over three gates."""
 CONVICTION_NEEDED, BEYOND_NEEDED = 3_000.0, 3.0
-"""Odds at which a comparison with control fails. What is not exact there (how errors come together, groups that wander
-apart) is paid for with the first, and with the part of the limit that is tolerated; so the second can be small."""
+"""Odds at which a comparison of shares with control fails. What is not exact there (how errors come together, groups
+that wander apart) is paid for with the first and with what is tolerated; so the second can be small."""
 PASS_REQUESTS = 1_000
 
 
@@ -68,8 +68,9 @@ class SequentialGate(_Frozen):
 
     @property
     def conviction_needed(self) -> float:
-        """Odds of the first key for a failure. A fixed limit is the only margin of its gate, so both keys are one."""
-        return CONVICTION_NEEDED if self.kind == "versus_control" else HARM_NEEDED
+        """Odds of the first key for a failure."""
+        compares_shares = self.kind == "versus_control" and self.statistic != "p95"
+        return CONVICTION_NEEDED if compares_shares else HARM_NEEDED
 
     @property
     def allowed_share(self) -> float:

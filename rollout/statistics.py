@@ -226,10 +226,10 @@ class Dispersion:
     events: int = 0
     """Bad events seen so far, in both groups."""
 
-    def __post_init__(self) -> None:
-        """A state that was kept before a block length was added begins to learn it now."""
-        for weight in PRIOR_WEIGHTS[len(self.blocks) :]:
-            object.__setattr__(self, "blocks", (*self.blocks, _Block.fresh(weight)))
+    @classmethod
+    def without_the_longest(cls) -> "Dispersion":
+        """For what always wanders a little, as latencies do: taken for bursts, it would hide a regression for hours."""
+        return cls(blocks=cls().blocks[:-1])
 
     @property
     def phi(self) -> float:
@@ -247,7 +247,7 @@ class Dispersion:
         return LARGEST_GAIN if self.events >= KNOWN_EVENTS else CAUTIOUS_GAIN
 
     def after(self, bad: int, total: int, control_bad: int, control_total: int, minutes: float) -> "Dispersion":
-        """Nobody has to be treated: control alone tells of bursts too."""
+        """Nobody has to be treated: control alone tells of bursts too. Block lengths stay those it began with."""
         events, share = bad + control_bad, total / (total + control_total)
         sums = _Sums(
             residual=bad - events * share,
@@ -255,7 +255,7 @@ class Dispersion:
             control_bad=control_bad,
             control_total=control_total,
         )
-        blocks = zip(self.blocks, BLOCKS, PRIOR_WEIGHTS, strict=True)
+        blocks = zip(self.blocks, BLOCKS, PRIOR_WEIGHTS, strict=False)
         return Dispersion(
             blocks=tuple(block.after(sums, length, minutes, prior) for block, length, prior in blocks),
             events=self.events + events,
