@@ -19,6 +19,7 @@ from rollout.messages import (
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
+from tests.workflows.many_rollouts import A_MOMENT, Shape, land_for, plan_of
 from tests.workflows.test_going_back import one_cascade, taken_back
 from tests.workflows.world import PLANS, Handle, World, laid_out
 
@@ -106,3 +107,27 @@ async def test_from_the_watch_one_may_step_back_but_there_is_nothing_to_pause(wo
     await handle.execute_update(UPDATE_APPROVE, KIM, result_type=Answer)
     again = await world.until(handle, RolloutStatus.WATCHING)
     assert again.stages[-1].state == "passed"
+
+
+async def test_whoever_ends_the_watch_twice_before_an_emergency_has_not_ended_the_guard_after_it(
+    tmp_path: Path,
+) -> None:
+    name = "ended-twice"
+    async with land_for([name], tmp_path) as land:
+        world = land.world(plan_of(name, Shape(canary_soak=A_MOMENT, staged_soak=A_MOMENT, watched=True), tmp_path))
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.WATCHING, step=timedelta(milliseconds=200))
+        # The first one ends the watch, and what it owns cannot be given back: so the second one is taken as well.
+        land.wire.silence()
+        for _ in range(2):
+            await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
+            await world.until_under_way(handle, "settle", 1)
+
+        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
+        land.wire.speak()
+        land.wire.cut()
+
+        await world.until_under_way(handle, "guard_rollback", 1)
+        answer: Answer = await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
+        assert answer.happened == "the guard ended"
+        await taken_back(world, handle, "emergency")
