@@ -1,5 +1,6 @@
 """Soaking: one long activity that the server retries as the clock, and what its reports mean for the rollout."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -15,9 +16,10 @@ with workflow.unsafe.imports_passed_through():
     from activities.gate_watch import GateWatchActivities
     from rollout import exposure as exposures
     from rollout.binding import bind_gates
-    from rollout.drift import TAKEN_BACK
+    from rollout.drift import DRIFT, TAKEN_BACK
     from rollout.plan_parts import Stage
     from rollout.progress import RolloutStatus, StageProgress
+    from rollout.verdict import Verdict
     from rollout.watch import Expected, ExpectedTraffic, WatchReport, WatchRequest
     from rollout.wording import duration_in_words, moment_in_words
 
@@ -96,9 +98,10 @@ class Soaking:
     ) -> WatchReport | None:
         """One watch until it reports; None when it is over, or a person's command made it outdated."""
         self._outdated = False
+        request = self._request(stage, state, target)
         watch = workflow.start_activity_method(
             GateWatchActivities.watch_gates,
-            self._request(stage, state, target),
+            request,
             **summarised(
                 activity_options.watch(self._plan.check_interval),
                 f"{stage.name}: soak of {duration_in_words(target)} under {len(stage.gates)} gates",
@@ -111,7 +114,24 @@ class Soaking:
                 # It ends as cancelled, which nobody waits to hear.
                 watch.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
                 watch.cancel()
-        return watch.result() if watch.done() and not watch.cancelled() else None
+        if not watch.done() or watch.cancelled():
+            return None
+        report = watch.result()
+        if not self._saw_what_is_being_written(request.expected, report):
+            return report
+        # The next look sees it whole; should the write take long, gates go on being judged meanwhile.
+        pause = asyncio.create_task(asyncio.sleep(self._plan.check_interval.total_seconds()))
+        await workflow.wait_condition(lambda: pause.done() or not self._context.writing_flags.locked() or over())
+        return None
+
+    def _saw_what_is_being_written(self, expected: Expected, report: WatchReport) -> bool:
+        """Whether it takes for somebody else's change what a person's command was writing while it looked."""
+        if report.transition not in ("breached", "hold_began", "hold_changed"):
+            return False
+        written = self._context.writing_flags.locked() or expected.flags != self._progress.flags
+        failed = {judgement.gate for judgement in report.judgements if judgement.verdict is Verdict.FAIL}
+        differs = bool(failed & {DRIFT, TAKEN_BACK}) and set(report.soak.causes) <= {DRIFT, TAKEN_BACK}
+        return written and differs and workflow.patched("own-flags-are-no-drift")
 
     def _request(self, stage: Stage, state: StageProgress, target: timedelta) -> WatchRequest:
         plan, progress = self._plan, self._progress

@@ -9,6 +9,7 @@ from temporalio.client import WorkflowUpdateFailedError
 
 from rollout.messages import UPDATE_SET_STAGE, Answer, FlagStage
 from rollout.progress import RolloutStatus
+from tests.workflows.many_rollouts import AN_HOUR, Shape, land_for, plan_of
 from tests.workflows.world import Handle, World, laid_out
 
 
@@ -98,3 +99,24 @@ async def test_what_would_expose_more_than_the_rollout_has_reached_is_refused_wi
         handle, "off", "basket"
     )
     assert set((await shown(world)).values()) == {"internal"}
+
+
+async def test_a_write_whose_answer_is_lost_is_not_taken_for_somebody_elses_change(tmp_path: Path) -> None:
+    """The plan's only flag goes off: by somebody else's hand that would take the rollout back."""
+    name = "answer-lost"
+    async with land_for([name], tmp_path) as land:
+        world = land.world(plan_of(name, Shape(canary_soak=AN_HOUR), tmp_path))
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(milliseconds=200))
+
+        for stage in ("off", "canary", "off", "canary"):
+            # Done at once, and tried again a second later: a look falls in between.
+            land.wire.lose_next_answer()
+            answer = await set_stage(handle, stage, "answer_lost")
+            assert answer.happened == f"answer_lost set to {stage}"
+
+        progress = await world.progress(handle)
+        assert progress.status is RolloutStatus.SOAKING, progress.why
+        assert progress.rollback is None
+        assert not [event.text for event in progress.timeline if event.kind == "hold"]
+        assert await shown(world) == {"answer_lost": "10%"}

@@ -1,0 +1,313 @@
+"""One rollout and what happens to it: commands that a seed draws, and after each of them what must hold, read back.
+
+The flags are read from Redis and from its audit trail, which has every write; the traffic is what the sandbox serves,
+heard of at every change. So what held between two looks is known as well.
+"""
+
+import asyncio
+import time
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Literal
+
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateStage
+
+from flagstore.audit import AuditEntry
+from rollout.commands import CommandName, refusal
+from rollout.flags import Exposure, FlagSnapshot
+from rollout.messages import SIGNAL_EMERGENCY, Answer, Command, Promote, ReplaceCandidate
+from rollout.plan import RolloutPlan
+from rollout.progress import RolloutProgress, RolloutStatus
+from sandbox.resource_names import ServiceName
+from sandbox.run_services import ServiceRecord
+from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, PROJECT, REGION, Land, Shape, plan_of
+from tests.workflows.matrix_cells import WHY, Standing, message
+from tests.workflows.rollout_model import CANARY, DARK, STAGED, Place, Possible
+from tests.workflows.world import STABLE_IMAGE, Handle, World
+
+PATIENCE = 45.0
+BETWEEN_LOOKS = 0.3
+AN_ANSWER = 1.5
+"""Seconds of real time. A command that waits for an outside system has no answer by then, and is asked later."""
+
+FULL_LADDER = (-1, 1_000, 5_000)
+"""The orders of the exposures of the plan's stages, in basis points."""
+MEANWHILE = (
+    "is being done",
+    "one at a time",
+    "nobody sees the features yet",
+    "is at off already",
+    "no flag yet",
+    "cannot promote: ",
+    "cannot resolve hold: ",
+    "these images are being rolled out already",
+)
+"""What may refuse a command beside the table, where it is not known which of the places the rollout is at."""
+
+Ending = Literal["emergency", "a misspelt signal", "cancellation", "the kill switch in the store"]
+ENDINGS: tuple[Ending, ...] = ("emergency", "a misspelt signal", "cancellation", "the kill switch in the store")
+
+
+class Story:
+    def __init__(self, land: Land, name: str, seed: int, directory: Path) -> None:
+        self.name = name
+        self._random = Random(f"{seed} {name}")  # noqa: S311  (a story, no secret)
+        quick = frozenset({DARK, *(stage for stage in (CANARY, STAGED) if self._random.random() < 0.3)})
+        shape = Shape(
+            canary_soak=A_MOMENT if CANARY in quick else AN_HOUR,
+            staged_soak=A_MOMENT if STAGED in quick else AN_HOUR,
+            watched=True,
+        )
+        self._land = land
+        self._plan: RolloutPlan = plan_of(name, shape, directory)
+        self._world: World = land.world(self._plan)
+        self._possible = Possible(frozenset({Place(quick=quick)}))
+        self._ending: Ending = self._random.choice(ENDINGS)
+        self._open: list[tuple[CommandName, asyncio.Task[Answer]]] = []
+        self._images = 0
+        self._fence: int | None = None
+        self._audited = 0
+        self._must_not_rise = False
+        self._latched = False
+        self._served: list[tuple[int, int]] = []
+        self._handle: Handle
+        self.told: list[str] = [f"quick stages {sorted(quick)}"]
+        self.taken_back = False
+        land.sandbox.services.listen(self._traffic_changed)
+
+    async def begin(self) -> None:
+        self._handle = await self._world.start()
+        await self.settle()
+        self._fence = (await self._progress()).fence
+
+    async def step(self, *, calm: bool) -> None:
+        """One thing that comes, drawn by the seed from what may come where it stands."""
+        if self.taken_back:
+            await self._afterwards()
+        elif self._random.random() < 0.15:
+            self._toggle_busy()
+        else:
+            await self._command(calm=calm)
+        await self.look()
+
+    async def take_back(self) -> None:
+        """The story's own ending; where it is a hand's at the store, the rollout must find out by itself."""
+        self.told.append(self._ending)
+        # What is under way may still land before the latch; from a rollout that rests, nothing rises any more.
+        self._must_not_rise = not self._open and all(place.moves_by_itself() is None for place in self._possible.places)
+        self.taken_back = True
+        match self._ending:
+            case "emergency":
+                await self._handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
+            case "a misspelt signal":
+                await self._handle.signal("Emergency-Rollback", [None, "?", 7])
+            case "cancellation":
+                await self._handle.cancel()
+            case "the kill switch in the store":
+                await self._world.store.emergency(by="robin", reason="stop")
+        await self.look()
+
+    async def settle(self) -> None:
+        """With nothing wrong outside: it comes to rest at a place that the model knows."""
+        await self._hear_answers(patience=PATIENCE)
+        until = time.monotonic() + PATIENCE
+        while True:
+            progress, snapshot = await self._look()
+            if self.taken_back or self._rests(progress, snapshot):
+                return
+            if time.monotonic() > until:
+                stands = f"stands at {progress.status}, {_shown(snapshot)}: {progress.why}"
+                raise AssertionError(f"{stands}; the model: {self._possible.places}")
+            await asyncio.sleep(BETWEEN_LOOKS)
+
+    async def look(self) -> None:
+        """What must hold after every step, whatever is wrong outside."""
+        await self._hear_answers(patience=0)
+        await self._look()
+
+    async def end(self) -> None:
+        """Nothing is wrong any more: everything is safe, by reading it back, and every command has its answer."""
+        until = time.monotonic() + PATIENCE
+        if (await self._progress()).rollback is None:
+            await self._handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
+        while (progress := (await self._look())[0]).status is not RolloutStatus.ROLLED_BACK:
+            if time.monotonic() > until:
+                raise AssertionError(f"not safe: stands at {progress.status}: {progress.why}")
+            await asyncio.sleep(BETWEEN_LOOKS)
+        await self._afterwards()
+        await self._handle.execute_update(CommandName.FINISH.value, Command(by="kim", reason=WHY), result_type=Answer)
+        result = await self._handle.result()
+        assert result.status is RolloutStatus.ROLLED_BACK, result.why
+        await self._hear_answers(patience=PATIENCE)
+        await self._look()
+        assert (await self._world.flags()).is_latched_off
+        assert self._share_of_others(self._record()) == 0
+        verdict = await self._world.store.verify_audit()
+        assert verdict.holds, verdict
+
+    # What comes.
+
+    def _toggle_busy(self) -> None:
+        self._possible.wanders()
+        self._possible.each(lambda place: replace(place, busy=not place.busy))
+        busy = self._land.source.busy_plans
+        busy ^= {self._plan.name}
+        self.told.append("busy" if self._plan.name in busy else "not busy any more")
+
+    async def _command(self, *, calm: bool) -> None:
+        place = min(self._possible.places, key=repr)
+        forced = self._random.random() < 0.5
+        taken = [c for c in CommandName if c is not CommandName.FINISH and place.why_not(c, forced=forced) is None]
+        refused = [c for c in CommandName if place.why_not(c, forced=forced) is not None]
+        chosen = self._random.choice(refused if self._random.random() < 0.2 else taken)
+        self.told.append(f"{chosen}{' by force' if forced and chosen is CommandName.PROMOTE else ''}")
+        await self._give(chosen, forced=forced, calm=calm)
+
+    async def _give(self, command: CommandName, *, forced: bool, calm: bool) -> None:
+        before = (await self._progress()).status
+        given = await self._handle.start_update(
+            command.value,
+            self._message(command, forced=forced),
+            wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+            result_type=Answer,
+        )
+        why: str | None = None
+        answer = asyncio.create_task(given.result())
+        await asyncio.wait({answer}, timeout=PATIENCE if calm else AN_ANSWER)
+        if not answer.done():
+            assert not calm, f"{command} has no answer"
+            self._open.append((command, answer))
+            self.told.append("no answer yet")
+            return
+        try:
+            answer.result()
+        except WorkflowUpdateFailedError as failed:
+            why = str(failed.cause)
+            self.told.append(f"refused: {why}")
+        after = (await self._progress()).status
+        table = {refusal(command, before), refusal(command, after)}
+        beside_the_table = why is not None and None in table and any(words in why for words in MEANWHILE)
+        assert why in table or beside_the_table, f"{command} from {before} to {after}: {why}"
+        if not self.taken_back:
+            self._learn(command, why, forced=forced, calm=calm)
+
+    def _learn(self, command: CommandName, why: str | None, *, forced: bool, calm: bool) -> None:
+        if not calm:
+            self._possible.wanders()
+            self._possible.may_be_blind()
+        if why is None:
+            assert self._possible.taken(command, forced=forced), f"{command} was taken, from none of these places"
+        else:
+            assert self._possible.refused(command, why, forced=forced) or not calm, f"{command} was refused: {why}"
+
+    def _message(self, command: CommandName, *, forced: bool) -> Command:
+        if command is CommandName.PROMOTE:
+            return Promote(by="kim", reason=WHY, force=forced)
+        if command is CommandName.REPLACE_CANDIDATE:
+            self._images += 1
+            images = {"backend": f"registry.example/backend:hotfix-{self._images}"}
+            return ReplaceCandidate(by="kim", reason=WHY, images=images)
+        return message(command, self._plan)
+
+    async def _afterwards(self) -> None:
+        """Everybody who was late: commands, a write of the rollout itself, and a person who insists."""
+        await self._give(
+            self._random.choice([c for c in CommandName if c is not CommandName.FINISH]), forced=True, calm=False
+        )
+        if self._latched:
+            shown = Exposure(exposure="percent", bp=1_000, stage="canary")
+            to = dict.fromkeys(self._plan.flags, shown)
+            snapshot = await self._world.flags()
+            for fence in (snapshot.epoch - 1, snapshot.epoch, snapshot.epoch + 1):
+                reply = await self._world.store.set_exposures(to, fence=fence, by="late", reason="late")
+                assert not reply.accepted, reply
+            assert not (await self._world.store.override(to, by="robin", reason="I insist")).accepted
+
+    async def _hear_answers(self, *, patience: float) -> None:
+        """Answers that outside systems kept back. With patience all of them must come."""
+        if self._open:
+            await asyncio.wait({answer for _, answer in self._open}, timeout=patience)
+        assert not patience or all(answer.done() for _, answer in self._open), "a command has no answer"
+        given = [(command, answer) for command, answer in self._open if answer.done()]
+        self._open = [(command, answer) for command, answer in self._open if not answer.done()]
+        for command, answer in given:
+            try:
+                answer.result()
+            except WorkflowUpdateFailedError as failed:
+                self.told.append(f"{command} failed: {failed.cause}")
+            else:
+                self.told.append(f"{command} was answered")
+                if not self.taken_back:
+                    self._learn(command, None, forced=False, calm=False)
+
+    # What must hold.
+
+    async def _look(self) -> tuple[RolloutProgress, FlagSnapshot | None]:
+        progress, snapshot = await self._progress(), await self._world.store.read()
+        self._possible.wanders()
+        self._nothing_after_a_latch(snapshot)
+        self._only_what_was_allowed(await self._new_entries())
+        self._only_full_credit_passes(progress)
+        if self._fence is not None:
+            self._no_share_rises_by_a_rollback(self._fence)
+        return progress, snapshot
+
+    def _nothing_after_a_latch(self, snapshot: FlagSnapshot | None) -> None:
+        """Invariant 2."""
+        self._latched = self._latched or (snapshot is not None and snapshot.latch)
+        if self._latched:
+            assert snapshot is not None
+            assert snapshot.is_latched_off, snapshot
+
+    def _only_what_was_allowed(self, entries: list[AuditEntry]) -> None:
+        """Invariants 3 and 4, for the flags: by the audit trail, which has every write."""
+        highest = FULL_LADDER[self._possible.highest]
+        for entry in entries:
+            for flag, (before, after) in entry.changes.items():
+                raised = after is not None and after.order > (-1 if before is None else before.order)
+                assert not (raised and self._must_not_rise), f"{flag} rose after it was taken back: {entry}"
+                assert not raised or after is None or after.order <= highest, f"{flag} rose too high: {entry}"
+
+    def _only_full_credit_passes(self, progress: RolloutProgress) -> None:
+        """Invariant 4, by the record: what passed has its credit, unless a person promoted it."""
+        promoted = {event.text.split(" ", 1)[0] for event in progress.timeline if " promoted" in event.text}
+        for stage in progress.stages:
+            if stage.state == "passed" and stage.name not in promoted and stage.soak_state is not None:
+                assert stage.credit >= stage.soak + stage.extended, f"{stage.name} passed with {stage.credit}"
+
+    def _no_share_rises_by_a_rollback(self, fence: int) -> None:
+        """Invariant 3, for the traffic: a write that carries a rollback's fence raises nothing."""
+        for (_, before), (by, share) in zip(self._served, self._served[1:], strict=False):
+            assert by <= fence or share <= before, f"a rollback raised the candidate: {self._served}"
+
+    async def _new_entries(self) -> list[AuditEntry]:
+        entries = await self._world.store.audit(1_000)
+        new = entries[: len(entries) - self._audited]
+        self._audited = len(entries)
+        return new
+
+    def _traffic_changed(self, record: ServiceRecord, _instant: int) -> None:
+        if record.name.service == self.name:
+            fence = int(record.message.annotations.get("rollout/fence", "0"))
+            self._served.append((fence, self._share_of_others(record)))
+
+    def _record(self) -> ServiceRecord:
+        return self._land.sandbox.services.get(ServiceName(PROJECT, REGION, self.name))
+
+    def _share_of_others(self, record: ServiceRecord) -> int:
+        stable = STABLE_IMAGE.format("backend")
+        return sum(share.percent for share in record.observed_traffic().shares if share.image != stable)
+
+    def _rests(self, progress: RolloutProgress, snapshot: FlagSnapshot | None) -> bool:
+        standing = Standing(progress.status, _shown(snapshot))
+        if progress.turning_back or (snapshot is not None and dict(snapshot.flags) != progress.flags):
+            return False
+        return self._possible.rests(standing, at=progress.entered_last)
+
+    async def _progress(self) -> RolloutProgress:
+        return await self._world.progress(self._handle)
+
+
+def _shown(snapshot: FlagSnapshot | None) -> str:
+    return "" if snapshot is None else ", ".join(sorted({shown.in_words() for shown in snapshot.flags.values()}))
