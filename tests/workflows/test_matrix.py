@@ -89,7 +89,7 @@ async def taken_back_under(wrong: OutsideFault, directory: Path, *, whole: bool 
         await beside.each(MatrixRollout.end)
 
 
-@pytest.mark.parametrize("fault", ["everything fails", "everything is done and nothing acknowledged"])
+@pytest.mark.parametrize("fault", EVERYTHING_AT_ONCE)
 async def test_from_every_state_everything_is_taken_back_whatever_was_asked_for_and_is_wrong_outside(
     tmp_path: Path, fault: str
 ) -> None:

@@ -14,4 +14,4 @@ from tests.workflows.model_run import stories_told
 async def test_whatever_comes_in_whatever_order_exposure_rises_only_as_allowed_and_ends_in_safety(
     tmp_path: Path,
 ) -> None:
-    await stories_told(seed=1, directory=tmp_path, rollouts=8, rounds=7)
+    await stories_told(seed=1, directory=tmp_path, rollouts=6, rounds=5)

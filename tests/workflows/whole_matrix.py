@@ -9,6 +9,7 @@ from tests.workflows.matrix_rollout import Cell, MatrixRollout
 from tests.workflows.outside_faults import EVERY_FAULT, EVERYTHING_AT_ONCE
 from tests.workflows.test_matrix import WAYS_BACK, laid_out_cells, taken_back_under
 
+pytestmark = pytest.mark.timeout(600)
 CELLS = [Cell(state, then) for state in LASTING for then in (*taken_in(state), *WAYS_BACK)]
 FAULTS = EVERYTHING_AT_ONCE | EVERY_FAULT
 
