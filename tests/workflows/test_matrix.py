@@ -21,6 +21,8 @@ from tests.workflows.outside_faults import EVERYTHING_AT_ONCE, OutsideFault
 WAYS_BACK: tuple[WayBack, ...] = ("emergency", "cancellation")
 STEP_SECONDS = 60.0
 """So that one cell that stands still is told by its name."""
+STARTED_AT_ONCE = 16
+"""More of them beginning in the same second keep two cores from answering Cloud Run's callers in time."""
 
 
 def cells_under(fault: OutsideFault, *, whole: bool) -> list[Cell]:
@@ -44,8 +46,8 @@ def test_the_matrix_has_every_state_in_which_a_rollout_can_be_asked_for_anything
     assert set(STATES) == set(RolloutStatus) - {RolloutStatus.COMPLETED, RolloutStatus.REFUSED}
 
 
-async def _bounded(step: Awaitable[None]) -> None:
-    async with asyncio.timeout(STEP_SECONDS):
+async def _bounded(step: Awaitable[None], room: asyncio.Semaphore) -> None:
+    async with room, asyncio.timeout(STEP_SECONDS):
         await step
 
 
@@ -56,10 +58,13 @@ class BesideEachOther:
         self._rollouts = list(rollouts)
         self.problems: list[str] = []
 
-    async def each(self, step: Callable[[MatrixRollout], Awaitable[None]], *states: RolloutStatus) -> None:
-        """Take a step with every rollout, or with those in these states."""
+    async def each(
+        self, step: Callable[[MatrixRollout], Awaitable[None]], *states: RolloutStatus, at_once: int | None = None
+    ) -> None:
+        """Take a step with every rollout, or with those in these states; with so many at a time, or with all."""
+        room = asyncio.Semaphore(at_once or len(self._rollouts) or 1)
         taking = [rollout for rollout in self._rollouts if not states or rollout.cell.state in states]
-        outcomes = await asyncio.gather(*(_bounded(step(rollout)) for rollout in taking), return_exceptions=True)
+        outcomes = await asyncio.gather(*(_bounded(step(rollout), room) for rollout in taking), return_exceptions=True)
         for rollout, outcome in zip(taking, outcomes, strict=True):
             if outcome is not None:
                 self.problems.append(f"{rollout.cell.name}: {outcome!r}")
@@ -71,7 +76,7 @@ async def laid_out_cells(cells: Sequence[Cell], directory: Path) -> AsyncIterato
     """Every cell's rollout in its state. What goes wrong with any of them is told at the end, for all at once."""
     async with land_for([cell.name for cell in cells], directory) as land:
         beside = BesideEachOther([MatrixRollout(land, cell, directory) for cell in cells])
-        await beside.each(MatrixRollout.bring_about)
+        await beside.each(MatrixRollout.bring_about, at_once=STARTED_AT_ONCE)
         yield land, beside
         assert beside.problems == []
 
