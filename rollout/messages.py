@@ -5,13 +5,14 @@ every client library of the worker.
 """
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rollout.commands import CommandName
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress
+from rollout.quantity import parse_duration
 
 WORKFLOW = "CanaryRollout"
 TASK_QUEUE = "rollout"
@@ -63,17 +64,22 @@ class RolloutRequest(_Message):
 
 
 class Command(_Message):
-    """Who asks for something, and why. Every command carries both."""
+    """Who asks for something, and why. Every command carries both.
 
-    by: str = Field(min_length=1)
-    reason: str = ""
+    A person may type a command into Temporal's UI: each field's description says what is allowed in it.
+    """
+
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    by: str = Field(min_length=1, description="a text that says who asks", examples=["kim"])
+    reason: str = Field(default="", description="a text that says why", examples=["checkout is slow"])
 
 
 class FlagStage(Command):
     """Hold one flag of the plan at one of its stages, or at `off`."""
 
-    flag: str
-    stage: str
+    flag: str = Field(description="the name of a flag of the plan", examples=["factory_pattern"])
+    stage: str = Field(description="the name of a stage of the plan, or off", examples=["internal"])
 
 
 class Promote(Command):
@@ -82,25 +88,42 @@ class Promote(Command):
     Without `force` the gates must pass once more; with it a reason is needed.
     """
 
-    force: bool = False
+    force: bool = Field(default=False, description="true or false", examples=[False])
+
+
+def _more(written: object) -> object:
+    """As people write a duration; the product itself sends the ISO form, and a bare number has no unit."""
+    iso = isinstance(written, str) and written.startswith("P")
+    return written if iso else parse_duration(written)
 
 
 class Extend(Command):
     """More credit for the stage of now, on top of what its plan asks for."""
 
-    more: timedelta = Field(gt=timedelta(), le=timedelta(days=30))
+    more: Annotated[timedelta, BeforeValidator(_more)] = Field(
+        gt=timedelta(),
+        le=timedelta(days=30),
+        description="a duration with its unit, such as 90m, 12h or 2d, above 0 and at most 30d",
+        examples=["12h"],
+    )
 
 
 class ReplaceCandidate(Command):
     """Other images for some or all services of the plan, by their keys. It needs a reason."""
 
-    images: dict[str, str] = Field(min_length=1)
+    images: dict[str, str] = Field(
+        min_length=1,
+        description="an object with one image or more by the keys of their services",
+        examples=[{"backend": "shop/backend:hotfix"}],
+    )
 
 
 class ResolveHold(Command):
     """What ends a hold: go on without the gates that hold, accept what somebody else changed, or take it all back."""
 
-    how: Literal["continue", "adopt", "rollback"]
+    how: Literal["continue", "adopt", "rollback"] = Field(
+        description="continue, adopt or rollback", examples=["continue"]
+    )
 
 
 class Answer(_Message):

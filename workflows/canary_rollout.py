@@ -21,6 +21,7 @@ from workflows.context import RolloutContext, reason_of
 from workflows.rollback import GoBack, RollbackOrder, RollbackPath
 from workflows.signals import means_emergency, read_by_and_reason
 from workflows.stages import Refused, WayForward
+from workflows.updates import taking, unknown
 
 with workflow.unsafe.imports_passed_through():
     from activities.feature_flags import FeatureFlagActivities, Settle
@@ -210,6 +211,7 @@ class CanaryRolloutWorkflow:
         return self._progress
 
     @workflow.update(name=UPDATE_PAUSE)
+    @taking(CommandName.PAUSE, Command)
     def pause(self, command: Command) -> Answer:
         """Stop promotion and the credit clock. Gates go on being judged, and roll back what fails."""
         self._progress.suspensions.append(Suspension(since=workflow.now()))
@@ -219,10 +221,12 @@ class CanaryRolloutWorkflow:
         return self._answer("paused", f"gates go on being judged; `rollout resume {self._progress.plan}` goes on")
 
     @pause.validator
+    @taking(CommandName.PAUSE, Command)
     def _may_pause(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
         self._must_allow(CommandName.PAUSE)
 
     @workflow.update(name=UPDATE_RESUME)
+    @taking(CommandName.RESUME, Command)
     def resume(self, command: Command) -> Answer:
         """Let the credit clock and promotion go on."""
         suspensions = self._progress.suspensions
@@ -232,10 +236,12 @@ class CanaryRolloutWorkflow:
         return Answer(happened="resumed", next="the credit clock runs again", status="resumed")
 
     @resume.validator
+    @taking(CommandName.RESUME, Command)
     def _may_resume(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
         self._must_allow(CommandName.RESUME)
 
     @workflow.update(name=UPDATE_APPROVE)
+    @taking(CommandName.APPROVE, Command)
     def approve(self, command: Command) -> Answer:
         """Let the stage that waits for a person begin; confirms the statements of its checklist."""
         stage = self._progress.current.name
@@ -244,10 +250,12 @@ class CanaryRolloutWorkflow:
         return self._answer(f"{stage} approved", f"entering {stage}")
 
     @approve.validator
+    @taking(CommandName.APPROVE, Command)
     def _may_approve(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
         self._must_allow(CommandName.APPROVE)
 
     @workflow.update(name=UPDATE_PROMOTE)
+    @taking(CommandName.PROMOTE, Promote)
     def promote(self, command: Promote) -> Answer:
         """End the soak of now: with the next interval in which every gate passes, or at once where that is forced.
 
@@ -268,6 +276,7 @@ class CanaryRolloutWorkflow:
         return self._answer(f"{stage.name} promoted", following)
 
     @promote.validator
+    @taking(CommandName.PROMOTE, Promote)
     def _may_promote(self, command: Promote) -> None:
         self._must_allow(CommandName.PROMOTE)
         if command.force and not command.reason:
@@ -276,6 +285,7 @@ class CanaryRolloutWorkflow:
             raise ApplicationError(f"cannot promote: {self._progress.why}. By force, with a reason, all the same")
 
     @workflow.update(name=UPDATE_EXTEND)
+    @taking(CommandName.EXTEND, Extend)
     def extend(self, command: Extend) -> Answer:
         """Ask the stage of now for more credit than its plan does."""
         stage, more = self._progress.current, duration_in_words(command.more)
@@ -285,10 +295,12 @@ class CanaryRolloutWorkflow:
         return self._answer(f"{stage.name} extended by {more}", "the soak goes on until it has that credit too")
 
     @extend.validator
+    @taking(CommandName.EXTEND, Extend)
     def _may_extend(self, command: Extend) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
         self._must_allow(CommandName.EXTEND)
 
     @workflow.update(name=UPDATE_STEP_BACK)
+    @taking(CommandName.STEP_BACK, Command)
     def step_back(self, command: Command) -> Answer:
         """Go back by one stage: its flags, then its traffic, and its soak anew. Entering again needs an approval."""
         left = self._progress.entered_last
@@ -301,6 +313,7 @@ class CanaryRolloutWorkflow:
         )
 
     @step_back.validator
+    @taking(CommandName.STEP_BACK, Command)
     def _may_step_back(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
         self._must_allow(CommandName.STEP_BACK)
         if self._progress.stepping_back:
@@ -311,6 +324,7 @@ class CanaryRolloutWorkflow:
             )
 
     @workflow.update(name=UPDATE_RESOLVE_HOLD)
+    @taking(CommandName.RESOLVE_HOLD, ResolveHold)
     async def resolve_hold(self, command: ResolveHold) -> Answer:
         """End a hold by a person's decision."""
         self._commanded(f"hold resolved: {command.how}", command)
@@ -322,6 +336,7 @@ class CanaryRolloutWorkflow:
         return self._answer("the hold is resolved", following)
 
     @resolve_hold.validator
+    @taking(CommandName.RESOLVE_HOLD, ResolveHold)
     def _may_resolve_hold(self, command: ResolveHold) -> None:
         self._must_allow(CommandName.RESOLVE_HOLD)
         refused = why_not_resolved(self._progress, command.how)
@@ -329,6 +344,7 @@ class CanaryRolloutWorkflow:
             raise ApplicationError(f"cannot resolve hold: {refused}")
 
     @workflow.update(name=UPDATE_SET_STAGE)
+    @taking(CommandName.SET_STAGE, FlagStage)
     async def set_stage(self, command: FlagStage) -> Answer:
         """Hold one flag of the plan at an earlier stage, or at off, from now on; the others go on."""
         await self._forward.limit(command.flag, command.stage, command.by, command.reason or "by hand")
@@ -338,6 +354,7 @@ class CanaryRolloutWorkflow:
         return self._answer(f"{command.flag} set to {command.stage}", f"{following}; the other flags go on")
 
     @set_stage.validator
+    @taking(CommandName.SET_STAGE, FlagStage)
     def _may_set_stage(self, command: FlagStage) -> None:
         self._must_allow(CommandName.SET_STAGE)
         refused = why_no_limit(self._context.plan, self._progress, command.flag, command.stage)
@@ -345,6 +362,7 @@ class CanaryRolloutWorkflow:
             raise ApplicationError(refused)
 
     @workflow.update(name=UPDATE_REPLACE_CANDIDATE)
+    @taking(CommandName.REPLACE_CANDIDATE, ReplaceCandidate)
     async def replace_candidate(self, command: ReplaceCandidate) -> Answer:
         """Go on with other images: features off, traffic at its anchor, the first stage, then the one of now anew."""
         images = self._progress.images | command.images
@@ -353,7 +371,7 @@ class CanaryRolloutWorkflow:
         except ActivityError as refused:
             raise ApplicationError(f"cannot replace candidate: {reason_of(refused)}") from None
         # The rollout went on while the store was asked.
-        self._may_replace_candidate(command)
+        self._must_allow_replacing(command)
         self._progress.replacing = images
         stage, first = self._progress.current.name, self._progress.stages[0].name
         self._commanded(f"candidate replaced by {', '.join(sorted(command.images.values()))}", command)
@@ -361,13 +379,18 @@ class CanaryRolloutWorkflow:
         return self._answer("the candidate is replaced", following if stage == first else f"{following}, then {stage}")
 
     @replace_candidate.validator
+    @taking(CommandName.REPLACE_CANDIDATE, ReplaceCandidate)
     def _may_replace_candidate(self, command: ReplaceCandidate) -> None:
+        self._must_allow_replacing(command)
+
+    def _must_allow_replacing(self, command: ReplaceCandidate) -> None:
         self._must_allow(CommandName.REPLACE_CANDIDATE)
         refused = why_not_replaced(self._progress, command)
         if refused is not None:
             raise ApplicationError(f"cannot replace candidate: {refused}")
 
     @workflow.update(name=UPDATE_RETRY)
+    @taking(CommandName.RETRY, Command)
     def retry(self, command: Command) -> Answer:
         """Look at once, instead of at the next check interval; for whoever has just mended what held the rollout."""
         self._forward.outdated()
@@ -375,10 +398,12 @@ class CanaryRolloutWorkflow:
         return self._answer("it looks again now", "credit and holds follow from what it sees")
 
     @retry.validator
+    @taking(CommandName.RETRY, Command)
     def _may_retry(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
         self._must_allow(CommandName.RETRY)
 
     @workflow.update(name=UPDATE_FINISH)
+    @taking(CommandName.FINISH, Command)
     def finish(self, command: Command) -> Answer:
         """End the watch after the last stage, or the guard after a rollback, before its time."""
         watching = self._status is RolloutStatus.WATCHING
@@ -389,8 +414,24 @@ class CanaryRolloutWorkflow:
         return self._answer(ended, f"the rollout closes; {following} any more")
 
     @finish.validator
+    @taking(CommandName.FINISH, Command)
     def _may_finish(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
         self._must_allow(CommandName.FINISH)
+
+    @workflow.update(dynamic=True)
+    def any_update(self, name: str, values: Sequence[RawValue]) -> Answer:  # noqa: ARG002  (held by the validator)
+        """An emergency that was sent as an Update, with any input or none, is believed like the signal."""
+        by, reason = read_by_and_reason(values)
+        self._order_rollback(RollbackOrder("emergency", by or "an Update", reason or "emergency rollback"))
+        if self._progress.status is RolloutStatus.REFUSED:
+            return self._answer("recorded", "nothing was changed, so nothing is taken back")
+        following = "flags off, then traffic to its anchor, both read back"
+        return Answer(happened="taken back", next=following, status=self._status)
+
+    @any_update.validator
+    def _is_an_emergency(self, name: str, values: Sequence[RawValue]) -> None:  # noqa: ARG002  (any input will do)
+        if not means_emergency(name):
+            raise ApplicationError(unknown(name))
 
     @property
     def _status(self) -> RolloutStatus:

@@ -1,0 +1,115 @@
+"""What a person may type as an Update in Temporal's own UI or command line: refused in words, or done, never stuck."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from temporalio.client import WorkflowUpdateFailedError
+
+from rollout.messages import SIGNAL_EMERGENCY, UPDATE_EXTEND, UPDATE_PAUSE, UPDATE_PROMOTE, UPDATE_RESOLVE_HOLD, Answer
+from rollout.progress import RolloutStatus
+from starter.plan_file import load_plan
+from tests.workflows.world import PLANS, REAL_SECONDS, Handle, World, laid_out_in_real_time
+
+EXAMPLE = 'for example {"by": "kim", "reason": "checkout is slow"}'
+KIM = {"by": "kim", "reason": "lunch"}
+WRONG: dict[str, tuple[str, list[Any], str]] = {
+    "no input": (UPDATE_PAUSE, [], f"cannot pause: it came without an input; one object is expected, {EXAMPLE}"),
+    "a text": (UPDATE_PAUSE, ["hello"], f'cannot pause: the input is "hello"; one object is expected, {EXAMPLE}'),
+    "a number": (UPDATE_PAUSE, [7], f"cannot pause: the input is 7; one object is expected, {EXAMPLE}"),
+    "nothing": (UPDATE_PAUSE, [None], f"cannot pause: the input is null; one object is expected, {EXAMPLE}"),
+    "a list": (UPDATE_PAUSE, [[KIM]], 'the input is [{"by": "kim", "reason": "lunch"}]; one object is exp'),
+    "bytes": (UPDATE_PAUSE, [b"\xff\xfe"], "the input is bytes that are not JSON (b'\\xff\\xfe'); one object"),
+    "two inputs": (UPDATE_PAUSE, [KIM, KIM], "cannot pause: it came with 2 inputs; one object is expected"),
+    "an unknown field": (
+        UPDATE_PAUSE,
+        [{**KIM, "why": "lunch"}],
+        f'cannot pause: there is no field "why" (it holds "lunch"), only by (required), reason; {EXAMPLE}',
+    ),
+    "nobody": (UPDATE_PAUSE, [{"by": " "}], 'the field by is " ", expected is a text that says who asks'),
+    "a missing field": (UPDATE_PAUSE, [{}], "the field by is missing, expected is a text that says who asks; for exam"),
+    "a reason that is a number": (UPDATE_PAUSE, [{**KIM, "reason": 3}], "the field reason is 3, expected is a text"),
+    "a duration without a unit": (
+        UPDATE_EXTEND,
+        [{**KIM, "more": 12}],
+        "the field more is 12, expected is a duration with its unit, such as 90m, 12h or 2d, above 0 and at most 30d",
+    ),
+    "a word that is none of three": (
+        UPDATE_RESOLVE_HOLD,
+        [{**KIM, "how": "keep"}],
+        'cannot resolve hold: the field how is "keep", expected is continue, adopt or rollback',
+    ),
+    "force without a reason": (UPDATE_PROMOTE, [{"by": "kim", "reason": " ", "force": True}], "needs a reason"),
+    "a name with a hyphen": ("step-back", [KIM], "there is no Update 'step-back'; did you mean step_back?"),
+    "an emergency that is misspelt": ("emergency_rolback", [], "did you mean emergency_rollback?"),
+    "a name like no other": ("hello", [KIM], "there is no Update 'hello'. Known are pause, resume, approve, promote"),
+}
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    plan = load_plan(PLANS / "rehearsal.yaml")
+    async with laid_out_in_real_time(plan, tmp_path) as laid:
+        yield laid
+
+
+async def soaking(world: World) -> Handle:
+    handle = await world.start()
+    await world.until(handle, RolloutStatus.SOAKING, step=world.plan.check_interval / 20)
+    return handle
+
+
+async def test_an_update_of_a_wrong_shape_is_refused_in_words_and_leaves_the_rollout_as_it_was(world: World) -> None:
+    handle = await soaking(world)
+    said = {}
+
+    for shape, (name, values, _) in WRONG.items():
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await asyncio.wait_for(handle.execute_update(name, args=values), REAL_SECONDS)
+        said[shape] = str(refused.value.cause)
+
+    assert [f"{shape}: {said[shape]}" for shape, (_, _, words) in WRONG.items() if words not in said[shape]] == []
+    progress = await world.progress(handle)
+    assert [event.text for event in progress.timeline if event.kind == "command"] == []
+    history = await handle.fetch_history()
+    assert not any(event.HasField("workflow_task_failed_event_attributes") for event in history.events)
+    assert not any(event.HasField("workflow_execution_update_accepted_event_attributes") for event in history.events)
+
+
+async def test_plain_json_of_the_right_shape_is_done_and_a_duration_is_read_as_it_is_written_elsewhere(
+    world: World,
+) -> None:
+    handle = await soaking(world)
+
+    extended = await handle.execute_update(UPDATE_EXTEND, {**KIM, "more": "12h"}, result_type=Answer)
+    paused = await handle.execute_update(UPDATE_PAUSE, b'{"by": " kim ", "reason": "lunch"}', result_type=Answer)
+
+    assert "extended by 12 h" in extended.happened
+    assert paused.happened == "paused"
+    progress = await world.progress(handle)
+    assert progress.timeline[-1].text == "paused by kim: lunch"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "reason"),
+    [
+        (SIGNAL_EMERGENCY, [], "emergency rollback"),
+        ("emergency-rollback", ["checkout is down"], "checkout is down"),
+        ("Rollback", [{"by": "kim", "reason": "bad"}, 7], "bad; 7"),
+    ],
+    ids=["no input", "a hyphen and a text", "another word and two inputs"],
+)
+async def test_an_emergency_that_is_sent_as_an_update_is_believed(
+    world: World, name: str, values: list[Any], reason: str
+) -> None:
+    handle = await soaking(world)
+
+    answer = await handle.execute_update(name, args=values, result_type=Answer)
+
+    assert answer.happened == "taken back"
+    rolled_back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=world.plan.check_interval / 20)
+    assert rolled_back.rollback is not None
+    assert rolled_back.rollback.reason == reason
+    assert await world.is_safe(rolled_back)
