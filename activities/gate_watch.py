@@ -22,10 +22,11 @@ from rollout.look import Standing, take_in
 from rollout.measurement import MeasurementSource
 from rollout.soak import due
 from rollout.soak_evidence import of_soak
-from rollout.watch import WatchBeat, WatchReport, WatchRequest
+from rollout.watch import Expected, StoreWatchRequest, WatchBeat, WatchReport, WatchRequest
 from rollout.wording import judgements_in_a_line
 
 STILL_SOAKING = "StillSoaking"
+NOT_PULLED = "NotPulled"
 BETWEEN_HEARTBEATS = timedelta(seconds=5)
 
 
@@ -54,6 +55,26 @@ class GateWatchActivities:
         """
         async with _heartbeating(beat := _last_beat(request)):
             return await self._look(request, beat)
+
+    @activity.defn
+    async def watch_store(self, request: StoreWatchRequest) -> str:
+        """Look once. Returns when the kill switch is set: empty, or what the store had lost; otherwise as above.
+
+        Raises:
+            ApplicationError: of type NotPulled, retryable, also while the store cannot be read.
+        """
+        expected = Expected(
+            environment=request.environment, group=request.group, fence=request.fence, flags={}, traffic=()
+        )
+        snapshot, lost = await self._surroundings.flags_now(expected)
+        if isinstance(snapshot, FlagSnapshot) and snapshot.latch:
+            return lost
+        raise ApplicationError(
+            "the kill switch is not set" if isinstance(snapshot, FlagSnapshot) else snapshot,
+            type=NOT_PULLED,
+            category=ApplicationErrorCategory.BENIGN,
+            next_retry_delay=Visibility(await self._clock(), {}).next_look(request.interval),
+        )
 
     async def _look(self, request: WatchRequest, beat: WatchBeat) -> WatchReport:
         soak = beat.soak

@@ -71,6 +71,15 @@ class WatchRequest(_Frozen):
         return self.promote_after is not None and end > self.promote_after
 
 
+class StoreWatchRequest(_Frozen):
+    """Watch the flag store alone, while no stage has been entered and nothing can fail yet."""
+
+    environment: str
+    group: str
+    fence: int
+    interval: timedelta
+
+
 class WatchBeat(_Frozen):
     """The state after a look, carried in heartbeat details: a cache for the next look and a window for people."""
 

@@ -129,6 +129,7 @@ def _activities(
         ask_window,
         run_load_test,
         watch.watch_gates,
+        watch.watch_store,
     )
     emergency = (
         flags.latch_off,

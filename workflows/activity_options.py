@@ -142,6 +142,16 @@ def watch(check_interval: timedelta) -> ActivityConfig:
     )
 
 
+def watch_store(check_interval: timedelta) -> ActivityConfig:
+    """As `watch`, of the flag store alone: one read for each attempt."""
+    return ActivityConfig(
+        task_queue=TASK_QUEUE,
+        start_to_close_timeout=timedelta(seconds=10),
+        retry_policy=RetryPolicy(initial_interval=min(check_interval, _LOOK_AGAIN), backoff_coefficient=1.0),
+        cancellation_type=_LEAVE_AT_ONCE,
+    )
+
+
 def deadman() -> ActivityConfig:
     """As `watch`, on the other queue: what keeps the watch from looking must not keep this from noticing."""
     return ActivityConfig(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from typing import Any
 
 from temporalio import workflow
 
@@ -110,10 +111,7 @@ class Soaking:
         try:
             await workflow.wait_condition(lambda: watch.done() or self._outdated or over())
         finally:
-            if not watch.done():
-                # It ends as cancelled, which nobody waits to hear.
-                watch.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-                watch.cancel()
+            leave(watch)
         if not watch.done() or watch.cancelled():
             return None
         report = watch.result()
@@ -164,8 +162,7 @@ class Soaking:
         context, why = self._context, why_holding(report)
         match report.transition:
             case "latched":
-                pulled = report.why or "the kill switch of this group was set in the flag store"
-                raise GoBack(RollbackOrder("emergency", "flag store", pulled))
+                raise GoBack(latched(report.why))
             case "breached":
                 detected_after = (workflow.now() - report.soak.judged_until).total_seconds()
                 context.note("gate", f"{stage.name} failed: {why}")
@@ -231,6 +228,18 @@ class Soaking:
             return "done"
         following = self._plan.stages[self._progress.stage + 1]
         return f"{following.name} (features for {exposures.in_words(following.exposure)})"
+
+
+def leave(watch: workflow.ActivityHandle[Any]) -> None:
+    if not watch.done():
+        # It ends as cancelled, which nobody waits to hear.
+        watch.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        watch.cancel()
+
+
+def latched(why: str) -> RollbackOrder:
+    """The kill switch is set in the store: somebody pulled it, or, as `why` says, the watch did."""
+    return RollbackOrder("emergency", "flag store", why or "the kill switch of this group was set in the flag store")
 
 
 def why_holding(report: WatchReport) -> str:

@@ -108,6 +108,19 @@ async def candidate_replaced_at_canary(world: World, handle: Handle) -> None:
     await handle.execute_update(UPDATE_REPLACE_CANDIDATE, hotfix, result_type=Answer)
 
 
+async def kill_switch_pulled_before_the_first_approval(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=timedelta(seconds=2))
+    await world.store.emergency(by="kim", reason="not today")
+
+
+async def approved_after_a_wait_and_a_pause(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=timedelta(seconds=2))
+    await handle.execute_update(UPDATE_PAUSE, Command(by="kim", reason="lunch"), result_type=Answer)
+    await world.environment.sleep(timedelta(minutes=30))
+    await handle.execute_update(UPDATE_RESUME, Command(by="kim"), result_type=Answer)
+    await world.approve(handle)
+
+
 async def finished_while_watched(world: World, handle: Handle) -> None:
     await world.until(handle, RolloutStatus.WATCHING, step=timedelta(seconds=2))
     await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="the next one waits"), result_type=Answer)
@@ -125,13 +138,25 @@ STORIES: dict[str, Story] = {
     "candidate-replaced-at-canary": candidate_replaced_at_canary,
     "completed-with-a-deadman": completed_in_five_stages,
     "finished-while-watched": finished_while_watched,
+    "kill-switch-pulled-before-the-first-approval": kill_switch_pulled_before_the_first_approval,
+    "approved-after-a-wait-and-a-pause": approved_after_a_wait_and_a_pause,
     "completed-after-a-trial-of-its-gates": completed_in_five_stages,
 }
+
+
+def approved_first(plan: RolloutPlan) -> RolloutPlan:
+    """The first stage needs a person's approval."""
+    first, *others = plan.stages
+    return plan.model_copy(update={"stages": [first.model_copy(update={"approval": True}), *others]})
+
+
 PLANS_OF_THEIR_OWN: dict[str, PlanAt] = {
     "stepped-back-by-a-gate": lambda plan, _: leading_one_stage_down(plan, "backend_errors", "auth_errors"),
     "completed-with-a-deadman": lambda plan, _: plan.model_copy(
         update={"deadman": Deadman(page_after=timedelta(seconds=10), flags_off_after=timedelta(seconds=30))}
     ),
+    "kill-switch-pulled-before-the-first-approval": lambda plan, _: approved_first(plan),
+    "approved-after-a-wait-and-a-pause": lambda plan, _: approved_first(plan),
     "finished-while-watched": lambda plan, _: plan.model_copy(update={"watch": timedelta(days=1)}),
     "forced-through-a-freeze": lambda plan, now: plan.model_copy(update={"windows": frozen_today(now)}),
 }
