@@ -21,7 +21,10 @@ FLAGS_BEFORE_TRAFFIC = timedelta(seconds=10)
 """How long a rollback waits for the flag store before it takes traffic back beside it."""
 
 AFTER_A_REFUSAL = timedelta(seconds=15)
-"""The pause before a rollback's step that was refused for good is tried anew."""
+"""The pause before a rollback's step that was refused for good is tried anew; twice as long after each refusal."""
+
+LONGEST_AFTER_A_REFUSAL = timedelta(minutes=2)
+"""So that a refusal that lasts for days leaves a history that Temporal still takes."""
 
 _STEADY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 _URGENT = RetryPolicy(

@@ -78,12 +78,12 @@ class RolloutContext:
         if self._notices:
             await workflow.wait(list(self._notices))
 
-    def waiting_for(self, what: str | None) -> None:
-        """What is being waited for from now on; None while only a person or a soak is waited for.
+    def waiting_for(self, what: str | None, *, since: datetime | None = None) -> None:
+        """What is being waited for from now, or `since`; None while only a person or a soak is waited for.
 
         Whatever lasts longer than `PAGE_AFTER` pages a person, and pages again after each further such time.
         """
-        self._waiting_for = (what or "", workflow.now())
+        self._waiting_for = (what or "", since or workflow.now())
         if what and not self._attentive:
             self._attentive = True
             self._attention = asyncio.create_task(self._page_what_takes_long())

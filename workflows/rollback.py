@@ -86,14 +86,18 @@ class RollbackPath:
         following = f"`rollout rearm {context.plan.name} --reason …` allows a new start; this candidate needs --again"
         context.stand(RolloutStatus.ROLLED_BACK, progress.why, following)
 
+    @property
+    def _rollback(self) -> Rollback:
+        rollback = self._progress.rollback
+        assert rollback is not None, "a step belongs to a rollback"  # noqa: S101
+        return rollback
+
     async def _to_safety(self, order: RollbackOrder) -> None:
-        self._context.waiting_for("rollback, flags off")
+        self._waiting_for("rollback, flags off")
         flags = asyncio.create_task(self._flags_off(order))
         # Flags first, because they act in a second. A flag store that is down must not keep the traffic where it is.
         patience = asyncio.create_task(asyncio.sleep(activity_options.FLAGS_BEFORE_TRAFFIC.total_seconds()))
         await workflow.wait([flags, patience], return_when=asyncio.FIRST_COMPLETED)
-        if flags.done():
-            self._context.waiting_for("rollback, traffic to its anchor")
         await asyncio.gather(flags, *(self._restore(anchor) for anchor in self._progress.anchors.values()))
 
     async def _flags_off(self, order: RollbackOrder) -> None:
@@ -115,16 +119,23 @@ class RollbackPath:
         )
         progress.flags = latched.flags
         progress.fence = max(progress.fence, latched.epoch)
+        # People who pulled the kill switch have taken fences of their own, and may have signed the traffic with them.
+        self._fence = max(self._fence, latched.epoch)
         self._done("flags off, latched and read back")
+        self._waiting_for("rollback, traffic to its anchor")
+
+    def _waiting_for(self, step: str) -> None:
+        """Whoever is paged wants to know how long the rollback has not been verified, whichever step it stands at."""
+        began = self._rollback.began_at if workflow.patched("rollback-paged-from-its-beginning") else workflow.now()
+        self._context.waiting_for(step, since=began)
 
     async def _restore(self, anchor: ServiceAnchor) -> None:
         progress, key = self._progress, anchor.service.key
-        request = RestoreTraffic(anchor=anchor, candidate=progress.candidates.get(key), fence=self._fence)
         progress.traffic[key] = await self._until_done(
             f"traffic of {key}",
             lambda: workflow.execute_activity_method(
                 CloudRunActivities.restore_traffic,
-                request,
+                RestoreTraffic(anchor=anchor, candidate=progress.candidates.get(key), fence=self._fence),
                 **summarised(
                     activity_options.RESTORE_TRAFFIC, f"{key}: traffic back to {anchor.split.in_words()}, read back"
                 ),
@@ -135,21 +146,27 @@ class RollbackPath:
     async def _until_done(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         """A rollback is not given up: even a refusal that no retry can change is told to a person and tried again.
 
+        The same refusal is told once: that it lasts is what goes on being paged.
+
         Only its guard can be ended, by a person, who cancels it.
         """
+        told, pause = "", activity_options.AFTER_A_REFUSAL
         while True:
             try:
                 return await call()
             except ActivityError as failure:
                 if is_cancelled_exception(failure):
                     raise
-                self._context.note("failure", f"rollback, {what}: {reason_of(failure)}")
-                self._context.tell("page", f"Rollback: {what} was refused", reason_of(failure))
-                await asyncio.sleep(activity_options.AFTER_A_REFUSAL.total_seconds())
+                refused = reason_of(failure)
+                if refused != told or not workflow.patched("refusal-told-once"):
+                    self._context.note("failure", f"rollback, {what}: {refused}")
+                    self._context.tell("page", f"Rollback: {what} was refused", refused)
+                told = refused
+                await asyncio.sleep(pause.total_seconds())
+                pause = min(pause * 2, activity_options.LONGEST_AFTER_A_REFUSAL)
 
     def _done(self, step: str) -> None:
-        rollback = self._progress.rollback
-        assert rollback is not None, "a step belongs to a rollback"  # noqa: S101
+        rollback = self._rollback
         seconds = (workflow.now() - rollback.began_at).total_seconds()
         rollback.steps.append(RollbackStep(name=step, seconds=seconds))
         self._context.note("rollback", step)

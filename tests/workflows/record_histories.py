@@ -113,6 +113,12 @@ async def kill_switch_pulled_before_the_first_approval(world: World, handle: Han
     await world.store.emergency(by="kim", reason="not today")
 
 
+async def kill_switch_pulled_twice_while_internal_soaks(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.SOAKING, stage="internal", step=timedelta(seconds=2))
+    for _ in range(2):
+        await world.store.emergency(by="kim", reason="checkout is down")
+
+
 async def approved_after_a_wait_and_a_pause(world: World, handle: Handle) -> None:
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=timedelta(seconds=2))
     await handle.execute_update(UPDATE_PAUSE, Command(by="kim", reason="lunch"), result_type=Answer)
@@ -140,6 +146,7 @@ STORIES: dict[str, Story] = {
     "finished-while-watched": finished_while_watched,
     "kill-switch-pulled-before-the-first-approval": kill_switch_pulled_before_the_first_approval,
     "approved-after-a-wait-and-a-pause": approved_after_a_wait_and_a_pause,
+    "kill-switch-pulled-twice-while-internal-soaks": kill_switch_pulled_twice_while_internal_soaks,
     "completed-after-a-trial-of-its-gates": completed_in_five_stages,
 }
 

@@ -64,6 +64,13 @@ def one_cascade(metric: str, group: Group, _end: datetime, healthy: Sample) -> S
     return Counts(total=1) if metric.endswith("cascade_failures") and group == "all" else healthy
 
 
+async def traffic_belongs_to_a_later_fence(world: World, progress: RolloutProgress) -> None:
+    """Cloud Run then refuses whatever this rollout writes."""
+    for key, anchor in progress.anchors.items():
+        candidate, later = progress.candidates[key], progress.fence + 100
+        await world.cloud_run.restore_traffic(RestoreTraffic(anchor=anchor, candidate=candidate, fence=later))
+
+
 class TestALostStore:
     """Redis came back without what was written to it last; what it holds now may be anybody's."""
 
@@ -205,6 +212,23 @@ class TestPeople:
 
         await taken_back(world, handle, "emergency")
 
+    async def test_what_people_took_back_without_temporal_twice_over_is_settled_by_the_rollout(
+        self, world: World
+    ) -> None:
+        handle = await in_stage(world, "internal")
+        progress = await world.progress(handle)
+        for _ in range(2):
+            # As `rollout emergency-rollback --direct` does it: each time with a higher fence than before.
+            await world.store.emergency(by="on-call", reason="from a terminal")
+            fence = (await world.flags()).epoch
+            for anchor in progress.anchors.values():
+                await world.cloud_run.restore_traffic(RestoreTraffic(anchor=anchor, candidate=None, fence=fence))
+
+        await world.until(handle, RolloutStatus.ROLLED_BACK, step=timedelta(seconds=30))
+
+        assert fence > progress.fence + 1
+        await taken_back(world, handle, "emergency")
+
 
 class TestTrouble:
     async def test_flags_that_somebody_turned_off_by_hand_are_a_rollback_and_the_rest_of_it_is_done(
@@ -257,6 +281,29 @@ class TestTrouble:
         await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
 
         await taken_back(world, handle, "emergency")
+
+    async def test_a_rollback_that_is_not_verified_is_paged_every_five_minutes_and_a_refusal_of_it_is_told_once(
+        self, world: World
+    ) -> None:
+        handle = await in_stage(world, "internal")
+        await traffic_belongs_to_a_later_fence(world, await world.progress(handle))
+        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
+
+        await world.passes(timedelta(minutes=20))
+
+        rolling_back = await world.progress(handle)
+        assert rolling_back.status is RolloutStatus.ROLLING_BACK
+        assert rolling_back.rollback is not None
+        assert (await world.flags()).is_latched_off
+        pages = [notice for notice in world.channel.notices if notice.severity == "page"]
+        refused = [page.title for page in pages if "refused" in page.title]
+        assert sorted(refused) == [f"Rollback: traffic of {key} was refused" for key in sorted(world.plan.services)]
+        long = [page for page in pages if page.title == "Waiting long: rollback, traffic to its anchor"]
+        minutes = [page.text.partition(" so far")[0] for page in long]
+        assert minutes[:3] == ["5 minutes", "10 minutes", "15 minutes"]
+        due = rolling_back.rollback.began_at + timedelta(minutes=5)
+        first = next(event for event in rolling_back.timeline if "waited for 5 minutes" in event.text)
+        assert timedelta() <= first.at - due < timedelta(seconds=1)
 
     async def test_the_same_candidate_is_refused_until_somebody_says_why_it_may_try_again(self, world: World) -> None:
         handle = await in_stage(world, "internal")
