@@ -111,6 +111,9 @@ LATCH_FLAGS = ActivityConfig(
     retry_policy=_URGENT,
 )
 
+# The traffic is not kept waiting for the flag store, before the flags are off or after.
+LATCH_BRIEFLY = ActivityConfig({**LATCH_FLAGS, "schedule_to_close_timeout": FLAGS_BEFORE_TRAFFIC})
+
 RESTORE_TRAFFIC = ActivityConfig(
     task_queue=EMERGENCY_TASK_QUEUE,
     start_to_close_timeout=timedelta(minutes=10),

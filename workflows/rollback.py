@@ -6,11 +6,13 @@ queue, waits for nothing that going forward had begun, and is retried until veri
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.workflow import ActivityConfig
 
 from workflows import activity_options
 from workflows.activity_options import summarised
@@ -18,14 +20,17 @@ from workflows.context import RolloutContext, reason_of
 
 with workflow.unsafe.imports_passed_through():
     from activities.cloud_run import CloudRunActivities, RestoreTraffic
-    from activities.feature_flags import FeatureFlagActivities, LatchFlags, Settle
+    from activities.feature_flags import FeatureFlagActivities, Latched, LatchFlags, Settle
     from activities.rollback_guard import GuardRequest, RollbackGuardActivities
     from rollout.progress import Rollback, RollbackCause, RollbackStep, RolloutStatus
-    from rollout.traffic import ServiceAnchor
+    from rollout.traffic import ServiceAnchor, TrafficSplit
     from rollout.wording import duration_in_words, steps_in_words
 
 
 T = TypeVar("T")
+
+REFUSALS = "refusals-of-a-rollback"
+"""The patch with which a refusal is told once, and answered by learning the fence anew."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +103,16 @@ class RollbackPath:
         # Flags first, because they act in a second. A flag store that is down must not keep the traffic where it is.
         patience = asyncio.create_task(asyncio.sleep(activity_options.FLAGS_BEFORE_TRAFFIC.total_seconds()))
         await workflow.wait([flags, patience], return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.gather(flags, *(self._restore(anchor) for anchor in self._progress.anchors.values()))
+        await asyncio.gather(flags, *(self._restore(order, anchor) for anchor in self._progress.anchors.values()))
 
     async def _flags_off(self, order: RollbackOrder) -> None:
+        latched = await self._until_done("flags off", lambda: self._latched(order, activity_options.LATCH_FLAGS))
+        self._progress.flags = latched.flags
+        self._sign_with(latched.epoch)
+        self._done("flags off, latched and read back")
+        self._waiting_for("rollback, traffic to its anchor")
+
+    async def _latched(self, order: RollbackOrder, options: ActivityConfig) -> Latched:
         progress = self._progress
         request = LatchFlags(
             environment=progress.environment,
@@ -109,39 +121,42 @@ class RollbackPath:
             reason=order.reason,
             at_least_epoch=self._fence,
         )
-        latched = await self._until_done(
-            "flags off",
-            lambda: workflow.execute_activity_method(
-                FeatureFlagActivities.latch_off,
-                request,
-                **summarised(activity_options.LATCH_FLAGS, "flags off, latched, read back"),
-            ),
+        return await workflow.execute_activity_method(
+            FeatureFlagActivities.latch_off, request, **summarised(options, "flags off, latched, read back")
         )
-        progress.flags = latched.flags
-        progress.fence = max(progress.fence, latched.epoch)
-        # People who pulled the kill switch have taken fences of their own, and may have signed the traffic with them.
-        self._fence = max(self._fence, latched.epoch)
-        self._done("flags off, latched and read back")
-        self._waiting_for("rollback, traffic to its anchor")
+
+    def _sign_with(self, epoch: int) -> None:
+        """Whoever pulled the kill switch has taken a fence, and may have signed the traffic with it."""
+        self._progress.fence = max(self._progress.fence, epoch)
+        self._fence = max(self._fence, epoch)
 
     def _waiting_for(self, step: str) -> None:
         """Whoever is paged wants to know how long the rollback has not been verified, whichever step it stands at."""
         began = self._rollback.began_at if workflow.patched("rollback-paged-from-its-beginning") else workflow.now()
         self._context.waiting_for(step, since=began)
 
-    async def _restore(self, anchor: ServiceAnchor) -> None:
+    async def _restore(self, order: RollbackOrder, anchor: ServiceAnchor) -> None:
         progress, key = self._progress, anchor.service.key
-        progress.traffic[key] = await self._until_done(
-            f"traffic of {key}",
-            lambda: workflow.execute_activity_method(
-                CloudRunActivities.restore_traffic,
-                RestoreTraffic(anchor=anchor, candidate=progress.candidates.get(key), fence=self._fence),
-                **summarised(
-                    activity_options.RESTORE_TRAFFIC, f"{key}: traffic back to {anchor.split.in_words()}, read back"
-                ),
-            ),
-        )
+
+        async def restored() -> TrafficSplit:
+            request = RestoreTraffic(anchor=anchor, candidate=progress.candidates.get(key), fence=self._fence)
+            words = f"{key}: traffic back to {anchor.split.in_words()}, read back"
+            try:
+                return await workflow.execute_activity_method(
+                    CloudRunActivities.restore_traffic, request, **summarised(activity_options.RESTORE_TRAFFIC, words)
+                )
+            except ActivityError as failure:
+                if not is_cancelled_exception(failure) and workflow.patched(REFUSALS):
+                    await self._learn_fence(order)
+                raise
+
+        progress.traffic[key] = await self._until_done(f"traffic of {key}", restored)
         self._done(f"{key}: traffic at its anchor and read back")
+
+    async def _learn_fence(self, order: RollbackOrder) -> None:
+        """Somebody may have pulled the kill switch after us and signed the traffic; a store that is down is silent."""
+        with suppress(ActivityError):
+            self._sign_with((await self._latched(order, activity_options.LATCH_BRIEFLY)).epoch)
 
     async def _until_done(self, what: str, call: Callable[[], Awaitable[T]]) -> T:
         """A rollback is not given up: even a refusal that no retry can change is told to a person and tried again.
@@ -158,7 +173,7 @@ class RollbackPath:
                 if is_cancelled_exception(failure):
                     raise
                 refused = reason_of(failure)
-                if refused != told or not workflow.patched("refusal-told-once"):
+                if refused != told or not workflow.patched(REFUSALS):
                     self._context.note("failure", f"rollback, {what}: {refused}")
                     self._context.tell("page", f"Rollback: {what} was refused", refused)
                 told = refused

@@ -12,6 +12,7 @@ from rollout.flags import OFF
 from rollout.measurement import Counts, Group, Sample
 from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RollbackCause, RolloutProgress, RolloutStatus
+from sandbox.faults import Fault
 from starter.plan_file import load_plan
 from tests.flagstore.ground import LADDER, begin
 from tests.workflows.world import PLANS, Handle, World, laid_out, laid_out_in_real_time
@@ -228,6 +229,28 @@ class TestPeople:
 
         assert fence > progress.fence + 1
         await taken_back(world, handle, "emergency")
+
+    async def test_a_kill_switch_pulled_by_a_second_person_while_the_traffic_goes_back_does_not_keep_it_from_ending(
+        self, world: World
+    ) -> None:
+        handle = await in_stage(world, "internal")
+        progress = await world.progress(handle)
+        world.sandbox.faults.put(Fault(method="UpdateService", code="PERMISSION_DENIED"))
+        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
+        await world.until_under_way(handle, "restore_traffic", len(progress.anchors))
+        first = (await world.flags()).epoch
+        assert (await world.store.emergency(by="on-call", reason="from a terminal")).accepted
+        world.sandbox.faults.clear()
+        fence = (await world.flags()).epoch
+        for anchor in progress.anchors.values():
+            await world.cloud_run.restore_traffic(RestoreTraffic(anchor=anchor, candidate=None, fence=fence))
+
+        await world.until(handle, RolloutStatus.ROLLED_BACK, step=timedelta(seconds=30))
+
+        assert fence > first
+        result = await taken_back(world, handle, "emergency")
+        assert any("was refused" in notice.title for notice in world.channel.notices)
+        assert result.fence == fence
 
 
 class TestTrouble:
