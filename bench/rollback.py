@@ -2,6 +2,7 @@
 
     python -m bench.rollback           beside 1,000 rollouts that are checked every minute
     python -m bench.rollback --quick   beside 20, and fewer rollbacks
+    python -m bench.rollback --beside 200
 
 Each rollback is of a rollout of its own. Both ends are read here, from Redis and from the observed traffic, not taken
 from the rollout. Ends with 1 where a budget is missed.
@@ -14,15 +15,17 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import getloadavg
 from pathlib import Path
 from statistics import quantiles
 
+from redis.asyncio import Redis
 from rich.console import Console
 from rich.table import Table
 
 from activities.cloud_run import CloudRunActivities
 from bench.machine import machine
-from bench.rollback_fleet import all_soaking, until_latched_off, write_plans
+from bench.rollback_fleet import all_soaking, until_latched_off, write_plans, write_world
 from config.settings import Settings
 from config.temporal import connect
 from flagstore.connection import connect as connect_store
@@ -53,8 +56,12 @@ class Taken:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.rollback", description="How fast an emergency rollback is.")
     parser.add_argument("--quick", action="store_true", help="fewer rollouts and fewer rollbacks")
-    quick = parser.parse_args().quick
-    beside, times = (20, 5) if quick else (1000, 30)
+    parser.add_argument("--beside", type=int, help="how many rollouts soak beside (1000, quick 20)")
+    given = parser.parse_args()
+    if given.beside is not None and given.beside < 1:
+        parser.error(f"--beside: at least 1, got {given.beside}")
+    beside, times = (20, 5) if given.quick else (1000, 30)
+    beside = given.beside or beside
     console = Console(width=110)
     console.print(f"Machine: {machine()}")
     return asyncio.run(_measure(console, beside, times))
@@ -63,21 +70,25 @@ def main() -> int:
 async def _measure(console: Console, beside: int, times: int) -> int:
     with tempfile.TemporaryDirectory(prefix="rollback-bench-") as name:
         directory = Path(name)
-        idle = write_plans(directory, [f"idle-{n}" for n in range(times)], check_interval="60s")
-        busy = write_plans(directory, [f"busy-{n}" for n in range(times)], check_interval="60s")
-        others = write_plans(directory, [f"beside-{n}" for n in range(beside)], check_interval="60s")
+        names = [[f"idle-{n}" for n in range(times)], [f"busy-{n}" for n in range(times)]]
+        names.append([f"beside-{n}" for n in range(beside)])
+        idle, busy, others = (write_plans(directory, some, check_interval="60s") for some in names)
+        world = write_world(directory, [name for some in names for name in some])
         timing = SandboxTiming(reconcile_seconds=RECONCILE_SECONDS, requests_per_second=1.0)
-        stack = LocalStack(directory / "stack", fresh=True, plans=[*idle, *busy, *others], timing=timing)
+        stack = LocalStack(directory / "stack", fresh=True, plans=[world], timing=timing)
         await asyncio.to_thread(stack.__enter__)
         try:
             rollouts = Rollouts(await connect(stack.environment))
             settings = Settings.from_environment(stack.environment)
-            alone = await _one_by_one(rollouts, settings, idle)
-            await all_soaking(rollouts, others)
-            among = await _one_by_one(rollouts, settings, busy)
+            async with connect_store(settings.needed_redis_url) as redis:
+                alone = await _one_by_one(rollouts, settings, redis, idle)
+                began = time.monotonic()
+                await all_soaking(rollouts, redis, others, lambda many: console.print(_so_many(many, beside, began)))
+                among = await _one_by_one(rollouts, settings, redis, busy)
         finally:
             await asyncio.to_thread(stack.__exit__, None, None, None)
     table = Table("beside", "rollbacks", "what", "p50", "p99", "budget (p99)", "", title="seconds from the signal")
+    console.print(f"Load of the machine at the end: {getloadavg()[0]:.1f}")
     kept = [
         *_rows(table, "no other rollout", alone, IDLE_FLAGS_P99_SECONDS),
         *_rows(table, f"{beside} that soak", among, BUSY_FLAGS_P99_SECONDS),
@@ -86,17 +97,17 @@ async def _measure(console: Console, beside: int, times: int) -> int:
     return 0 if all(kept) else 1
 
 
-async def _one_by_one(rollouts: Rollouts, settings: Settings, paths: Sequence[Path]) -> list[Taken]:
+def _so_many(many: int, of: int, began: float) -> str:
+    return f"{many} of {of} soak after {time.monotonic() - began:.0f} s; load {getloadavg()[0]:.1f}"
+
+
+async def _one_by_one(rollouts: Rollouts, settings: Settings, redis: Redis, paths: Sequence[Path]) -> list[Taken]:
     """Each rollout is started, soaks, and is taken back before the next one, so that only `beside` ones are there."""
-    client = connect_store(settings.needed_redis_url)
     taken = []
-    try:
-        async with cloud_run(settings) as services:
-            for path in paths:
-                (plan,) = await all_soaking(rollouts, [path])
-                taken.append(await _take_back(rollouts, FlagStore(client, plan.environment, plan.name), services, plan))
-    finally:
-        await client.aclose()
+    async with cloud_run(settings) as services:
+        for path in paths:
+            (plan,) = await all_soaking(rollouts, redis, [path])
+            taken.append(await _take_back(rollouts, FlagStore(redis, plan.environment, plan.name), services, plan))
     return taken
 
 

@@ -1,21 +1,24 @@
 """Rollouts to measure: plans of their own, each with its own service and flag, all soaking at a tenth of the users."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+
+from redis.asyncio import Redis
 
 from flagstore.store import FlagStore
 from rollout.messages import RolloutRequest
 from rollout.plan import RolloutPlan
-from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
 from starter.rollouts import Rollouts
 from starter.starting import start
 
 IMAGE = "example/bench:2"
 STARTED_AT_ONCE = 20
-BETWEEN_LOOKS = timedelta(milliseconds=500)
+TOLD_EVERY = 100
+BETWEEN_LOOKS = timedelta(milliseconds=200)
+LOOKS_PER_QUESTION = 50
 
 _PLAN = """\
 name: {name}
@@ -53,30 +56,82 @@ def write_plans(directory: Path, names: Sequence[str], *, check_interval: str) -
     return paths
 
 
-async def all_soaking(rollouts: Rollouts, paths: Sequence[Path]) -> list[RolloutPlan]:
-    """Start a rollout of each plan and wait until its users have the flag and its candidate the traffic.
+_WORLD = """\
+name: world
+description: Every service of the fleet. Nobody follows their flags, which nobody reads here
+environment: bench
+services:
+{services}
+flags: []
+check_interval: 60s
+baseline: {{window: 60s}}
+guard: 1s
+notifications: {{channels: [log]}}
+metrics: {{}}
+gates:
+  health: {{kind: probe, title: Health, service: "{first}", path: /, action: hold, page_after: 1h}}
+stages:
+  - {{name: dark, deploy: true, traffic: [0%, 100%], traffic_hold: 1s, exposure: off, soak: 24h, gates: [health]}}
+"""
+
+
+def write_world(directory: Path, names: Sequence[str]) -> Path:
+    """One plan file with all services, for the sandbox: following a thousand groups of flags would keep it busy."""
+    path = directory / "world.yaml"
+    services = (f"  {name}: {{project: example-shop, region: europe-west1, service: {name}}}" for name in names)
+    path.write_text(_WORLD.format(services="\n".join(services), first=names[0]))
+    return path
+
+
+def keep_quiet(_many: int) -> None:
+    """For a few that start at once."""
+
+
+async def all_soaking(
+    rollouts: Rollouts, redis: Redis, paths: Sequence[Path], tell: Callable[[int], None] = keep_quiet
+) -> list[RolloutPlan]:
+    """Start a rollout of each plan and wait until its candidate has the traffic and its users the flag.
+
+    `tell` hears how many soak, every hundred. The store is asked and not the rollouts: each of those would answer by
+    work for its worker, and that many questions keep it from the work that is waited for.
 
     Raises:
         RuntimeError: a rollout ended, or the server did not take it.
     """
     plans = [load_plan(path) for path in paths]
     at_once = asyncio.Semaphore(STARTED_AT_ONCE)
+    there = 0
 
     async def soaking(plan: RolloutPlan) -> None:
+        nonlocal there
         async with at_once:
             await start(rollouts, RolloutRequest(plan=plan, images={"backend": IMAGE}, by="bench"))
-            while True:
-                progress = (await rollouts.observe(plan.workflow_id)).progress
-                if progress is not None and progress.status is RolloutStatus.SOAKING:
-                    return
-                if progress is not None and progress.status.is_final:
-                    raise RuntimeError(f"{plan.name} ended as {progress.status}: {progress.why}")
+            store, looks = FlagStore(redis, plan.environment, plan.name), 0
+            while not await _shown(store):
+                looks += 1
+                if looks % LOOKS_PER_QUESTION == 0:
+                    await _must_go_on(rollouts, plan)
                 await asyncio.sleep(BETWEEN_LOOKS.total_seconds())
+        there += 1
+        if there % TOLD_EVERY == 0:
+            tell(there)
 
     async with asyncio.TaskGroup() as starting:
         for plan in plans:
             starting.create_task(soaking(plan))
     return plans
+
+
+async def _shown(store: FlagStore) -> bool:
+    """Flags go on last in a stage: then it soaks."""
+    snapshot = await store.read()
+    return snapshot is not None and any(flag.exposure != "off" for flag in snapshot.flags.values())
+
+
+async def _must_go_on(rollouts: Rollouts, plan: RolloutPlan) -> None:
+    progress = (await rollouts.observe(plan.workflow_id)).progress
+    if progress is not None and progress.status.is_final:
+        raise RuntimeError(f"{plan.name} ended as {progress.status}: {progress.why}")
 
 
 async def until_latched_off(store: FlagStore) -> None:
