@@ -19,6 +19,7 @@ from activities.metric_reader import INTERVALS_PER_LOOK, MetricReader, pause_aft
 from activities.surroundings import Prober, Surroundings, TrafficReader
 from rollout.flags import FlagSnapshot
 from rollout.look import Standing, take_in
+from rollout.look_ahead import Visibility
 from rollout.measurement import MeasurementSource
 from rollout.soak import due
 from rollout.soak_evidence import of_soak
