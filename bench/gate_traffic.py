@@ -118,9 +118,9 @@ def _bad(random: np.random.Generator, total: Counts, rate: Rates, burst: float) 
         return random.binomial(total, rate)
     begun = random.poisson(total * rate / burst)
     errors = begun + np.where(begun > 0, random.negative_binomial(np.maximum(begun, 1), 1 / burst), 0)
-    spread = np.zeros_like(total)
-    for index in np.flatnonzero(errors).tolist():
-        parts = random.multinomial(errors[index], BURST_SPREAD)
-        until = min(len(total), index + len(parts))
-        spread[index:until] += parts[: until - index]
+    spread, left, rest = np.zeros_like(total), errors, 1.0
+    for later, part in enumerate(BURST_SPREAD):
+        now = random.binomial(left, min(1.0, part / rest)) if later < len(BURST_SPREAD) - 1 else left
+        spread[later:] += now[: len(total) - later]
+        left, rest = left - now, rest - part
     return np.minimum(spread, total)

@@ -1,7 +1,8 @@
 """The judge beside its peers on the same simulated minutes: false rollbacks of healthy rollouts, and delays.
 
-    python -m bench.gates --quick   less than a minute
-    python -m bench.gates           more than an hour on two cores
+    python -m bench.gates --quick     less than a minute
+    python -m bench.gates --healthy   whole rollouts, this judge alone: some minutes
+    python -m bench.gates             with every peer: more than an hour on two cores
 
 A rollout is 48 hours at 10 % and 48 hours at 50 %, judged every minute by the error gate of the shipped plan (+1 point
 against control). Every number is seeded. Ends with 1 where a goal is missed.
@@ -20,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import beta  # type: ignore[import-untyped]
 
+from bench.gate_fleet import FleetCounts, judge_fleet
 from bench.gate_peers import METHODS
 from bench.gate_traffic import DAY, FAMILIES, Family, Minutes, minutes
 from bench.machine import machine
@@ -30,6 +32,8 @@ OURS = "this judge"
 START = datetime(2026, 1, 1, tzinfo=UTC)
 GATE = SequentialGate.model_validate({"kind": "versus_control", "max_difference": "1%", "title": "Errors"})
 RATES = (1.0, 20.0, 500.0)
+COMPARED = 2
+"""Rollouts of each kind that the judge itself is asked about too: those that it would roll back first."""
 AFTER_AN_ONSET = 600
 """Minutes for which a regression is looked for; what takes longer is missed."""
 FALSE_ROLLBACKS_AT_MOST = 0.01
@@ -52,11 +56,14 @@ class Trial:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gates", description="The judge beside its peers.")
     parser.add_argument("--quick", action="store_true", help="a few half-days instead of hundreds of whole rollouts")
+    parser.add_argument("--healthy", action="store_true", help="false rollbacks of this judge alone")
     parser.add_argument("--trials", type=int, default=300, help="rollouts per kind of traffic in a full run (300)")
     arguments = parser.parse_args()
     quick: bool = arguments.quick
     console = Console(width=120)
     console.print(f"Machine: {machine()}")
+    if arguments.healthy:
+        return 0 if _false_rollbacks_of_ours(console, arguments.trials) else 1
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
         kept = [
             _delays(console, pool, quick=quick),
@@ -88,6 +95,36 @@ def _false_rollbacks(console: Console, pool: ProcessPoolExecutor, *, quick: bool
         f"largest {upper:.2%}: {_word(kept)}{enough}\n"
     )
     return kept or quick
+
+
+def _false_rollbacks_of_ours(console: Console, trials: int) -> bool:
+    """Whole rollouts by the fleet's arithmetic, some of them by the judge itself as well."""
+    table = Table(
+        "healthy traffic", "rolled back", "upper 95 % limit", "held at some time", title=f"of {trials} whole rollouts"
+    )
+    kept = True
+    for family in FAMILIES:
+        for rate in RATES:
+            trial = Trial(family, rate, 4 * DAY, second_half=0.5)
+            drawn = [_drawn(trial, seed) for seed in range(trials)]
+            outcomes = judge_fleet(_together(drawn), max_difference=GATE.max_difference or 0.0)
+            for seed in [*np.flatnonzero(outcomes.rolled_back)[:2], 0][:COMPARED]:
+                own = _ours(drawn[seed]) or 0
+                if own != outcomes.rolled_back[seed]:
+                    raise AssertionError(f"{family.name} {rate:g}/s, {seed}: {own}, fleet {outcomes.rolled_back[seed]}")
+            count = int((outcomes.rolled_back > 0).sum())
+            upper = _upper_limit(count, trials)
+            kept &= upper <= FALSE_ROLLBACKS_AT_MOST
+            held = int((outcomes.held > 0).sum())
+            table.add_row(f"{family.name}, {rate:g}/s", str(count), f"{upper:.2%}", str(held))
+    console.print(table)
+    console.print(f"goal: upper 95 % limit at most {FALSE_ROLLBACKS_AT_MOST:.0%} in each: {_word(kept)}")
+    return kept
+
+
+def _together(drawn: Sequence[Minutes]) -> FleetCounts:
+    rows = ((one.treated, one.treated_bad, one.control, one.control_bad) for one in drawn)
+    return FleetCounts(*(np.array(each, dtype=np.float64) for each in zip(*rows, strict=True)))
 
 
 def _delays(console: Console, pool: ProcessPoolExecutor, *, quick: bool) -> bool:
@@ -127,13 +164,17 @@ def _run(pool: ProcessPoolExecutor, trial: Trial, count: int) -> list[Mapping[st
 
 def _decisions(trial: Trial, seed: int) -> Mapping[str, int | None]:
     """By method: the minute at which it rolls back."""
+    data = _drawn(trial, seed)
+    return {OURS: _ours(data), **{method: decide(data) for method, decide in METHODS.items()}}
+
+
+def _drawn(trial: Trial, seed: int) -> Minutes:
     at = np.arange(trial.length)
     shares = np.where(at < trial.length / 2, 0.1, trial.second_half)
     excess = np.where((at >= trial.onset) & (trial.excess > 0), trial.excess, 0.0)
     name = [ord(letter) for letter in trial.family.name]
     random = np.random.default_rng([seed, *name, int(trial.per_second * 10), int(trial.excess * 1e4), trial.onset])
-    data = minutes(random, trial.family, per_second=trial.per_second, shares=shares, excess=excess)
-    return {OURS: _ours(data), **{method: decide(data) for method, decide in METHODS.items()}}
+    return minutes(random, trial.family, per_second=trial.per_second, shares=shares, excess=excess)
 
 
 def _ours(data: Minutes) -> int | None:

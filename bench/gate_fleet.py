@@ -1,0 +1,154 @@
+"""The error gate of many simulated rollouts at once: the judge's own arithmetic, on arrays.
+
+The judge itself takes some seconds for one rollout of four days, and a false alarm in three hundred is found among
+hundreds of rollouts only. `python -m bench.gates` asks both about the same rollouts and compares the minute they name.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rollout.sequential_evidence import BEYOND_SHARE, HARM_SHARE
+from rollout.sequential_gate import FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
+from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HARM_NEEDED
+from rollout.statistics import (
+    BEYOND_ONSET_MINUTES,
+    BLOCKS,
+    CAUTIOUS_GAIN,
+    ERROR_RATIOS,
+    HALF_LIFE_MINUTES,
+    HARM_ONSET_MINUTES,
+    HEAVIEST_BLOCK,
+    INFORMATIVE_EVENTS,
+    KNOWN_EVENTS,
+    LARGEST_GAIN,
+    LARGEST_TERM,
+    LARGEST_WEALTH,
+    PRIOR_PHI,
+    PRIOR_WEIGHTS,
+    REGIME_MINUTES,
+)
+
+Array = npt.NDArray[np.float64]
+RATIOS: Array = np.array(ERROR_RATIOS)
+
+
+@dataclass(frozen=True)
+class FleetCounts:
+    """Counts of each minute: one row per rollout, one column per minute; control always has requests."""
+
+    treated: Array
+    treated_bad: Array
+    control: Array
+    control_bad: Array
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Per rollout the minute, from 1, at which it is rolled back, or first held; 0 where that never happens."""
+
+    rolled_back: npt.NDArray[np.int64]
+    held: npt.NDArray[np.int64]
+
+
+def judge_fleet(counts: FleetCounts, *, max_difference: float) -> Outcomes:
+    """What the error gate decides in every rollout of the fleet, judged each minute."""
+    rollouts, length = counts.treated.shape
+    harm, beyond = _Bets(rollouts, HARM_ONSET_MINUTES), _Bets(rollouts, BEYOND_ONSET_MINUTES)
+    dispersion = [_Block(rollouts, length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
+    events, gross = np.zeros(rollouts), np.zeros(rollouts)
+    rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
+    for minute in range(length):
+        treated, bad = counts.treated[:, minute], counts.treated_bad[:, minute]
+        control, control_bad = counts.control[:, minute], counts.control_bad[:, minute]
+        phi = np.maximum(1.0, np.max([block.phi for block in dispersion], axis=0))
+        burst, share = ((phi + 1) / 2)[:, None], (treated / control)[:, None]
+        stake = (RATIOS - 1) / (1 + burst * share * RATIOS)
+        won = bad[:, None] * (np.log1p(burst * stake) - np.log1p((burst - 1) * stake)) + control_bad[:, None] * (
+            np.log1p(-burst * share * stake) - np.log1p(-(burst - 1) * share * stake)
+        )
+        largest = np.where(events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, None]
+        for bets, part in ((harm, HARM_SHARE), (beyond, BEYOND_SHARE)):
+            bets.take(np.minimum(won - part * max_difference * stake * treated[:, None], largest), treated > 0)
+        for block in dispersion:
+            block.take(treated, bad, control, control_bad)
+        events += bad + control_bad
+        enough = (treated >= FUSE_SAMPLE) & (control >= FUSE_SAMPLE)
+        worse = bad >= treated * (control_bad / control + FUSE_POINTS)
+        gross = np.where(enough & worse, gross + 1, 0)
+        guilty = (harm.wealth >= CONVICTION_NEEDED) & (beyond.wealth >= BEYOND_NEEDED) | (gross >= FUSE_INTERVALS)
+        rolled_back = np.where((rolled_back == 0) & guilty, minute + 1, rolled_back)
+        held = np.where((held == 0) & (harm.wealth >= HARM_NEEDED), minute + 1, held)
+    return Outcomes(rolled_back, held)
+
+
+class _Bets:
+    """`rollout.statistics.Mixture` of every rollout."""
+
+    def __init__(self, rollouts: int, onset_minutes: float) -> None:
+        self._onset, self._ending = 1 / onset_minutes, 1 / REGIME_MINUTES
+        self._cash: Array = np.full(rollouts, 0.5)
+        self._arms: Array = np.full((rollouts, len(RATIOS)), 0.5 / len(RATIOS))
+
+    @property
+    def wealth(self) -> Array:
+        wealth: Array = self._cash + self._arms.sum(axis=1)
+        return wealth
+
+    def take(self, log_factors: Array, somebody: npt.NDArray[np.bool_]) -> None:
+        """A minute without anybody treated changes nothing."""
+        before = self._arms.sum(axis=1)
+        fresh = (self._cash * self._onset / len(RATIOS))[:, None]
+        arms = np.minimum(LARGEST_WEALTH, (self._arms * (1 - self._ending) + fresh) * np.exp(log_factors))
+        self._arms = np.where(somebody[:, None], arms, self._arms)
+        self._cash = np.where(somebody, self._cash * (1 - self._onset) + self._ending * before, self._cash)
+
+
+class _Block:
+    """One block length of `rollout.statistics.Dispersion`, of every rollout."""
+
+    def __init__(self, rollouts: int, length: int, prior_weight: float) -> None:
+        self._length, self._prior = length, prior_weight
+        self._weighted: Array = np.full(rollouts, PRIOR_PHI * prior_weight)
+        self._weight: Array = np.full(rollouts, prior_weight)
+        self._filling: Array = np.zeros((4, rollouts))
+        self._minutes = 0
+        self._finished: list[Array] = []
+
+    @property
+    def phi(self) -> Array:
+        return self._weighted / self._weight
+
+    def take(self, treated: Array, bad: Array, control: Array, control_bad: Array) -> None:
+        events, share = bad + control_bad, treated / (treated + control)
+        self._filling = self._filling + np.stack(
+            [bad - events * share, events * share * (1 - share), control_bad, control]
+        )
+        self._minutes += 1
+        if self._minutes < self._length:
+            return
+        kept = 0.5 ** (self._length / HALF_LIFE_MINUTES)
+        prior = self._prior * (1 - kept)
+        self._weighted, self._weight = self._weighted * kept + PRIOR_PHI * prior, self._weight * kept + prior
+        if len(self._finished) == 2:  # noqa: PLR2004  (the block before the last is there)
+            for term, counted in _terms(self._finished[0], self._filling):
+                self._weighted = self._weighted + counted * np.minimum(term, LARGEST_TERM)
+                self._weight = self._weight + counted
+        self._finished = [*self._finished, self._filling][-2:]
+        self._filling, self._minutes = np.zeros_like(self._filling), 0
+
+
+def _terms(before: Array, now: Array) -> list[tuple[Array, Array]]:
+    """How far the treated residual fell, and how far control's rate moved; each with its weight."""
+    (residual, variance, bad, total), (old_residual, old_variance, old_bad, old_total) = now, before
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = residual / variance - old_residual / old_variance
+        harmonic = variance * old_variance / (variance + old_variance)
+        fell = (variance > 0) & (old_variance > 0) & (change < 0)
+        treated = np.where(fell, harmonic * change**2, 0.0), np.where(fell, np.minimum(harmonic, HEAVIEST_BLOCK), 0.0)
+        pooled = (bad + old_bad) / (total + old_total)
+        moved = (bad / total - old_bad / old_total) ** 2 / (pooled * (1 / total + 1 / old_total))
+        some = bad + old_bad > 0
+        weight = np.where(some, np.minimum((bad + old_bad) / INFORMATIVE_EVENTS, 1.0), 0.0)
+        return [treated, (np.where(some, moved, 0.0), weight)]
