@@ -36,7 +36,7 @@ RATIOS: Array = np.array(ERROR_RATIOS)
 
 @dataclass(frozen=True)
 class FleetCounts:
-    """Counts of each minute: one row per rollout, one column per minute; control always has requests."""
+    """Counts of each minute: one row per rollout, one column per minute."""
 
     treated: Array
     treated_bad: Array
@@ -61,7 +61,9 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float) -> Outcomes:
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
     for minute in range(length):
         treated, bad = counts.treated[:, minute], counts.treated_bad[:, minute]
-        control, control_bad = counts.control[:, minute], counts.control_bad[:, minute]
+        # A minute without control teaches nothing; the judge leaves it out of its blocks altogether, which is rare.
+        somebody = (treated > 0) & (counts.control[:, minute] > 0)
+        control, control_bad = np.maximum(counts.control[:, minute], 1), counts.control_bad[:, minute]
         phi = np.maximum(1.0, np.max([block.phi for block in dispersion], axis=0))
         burst, share = ((phi + 1) / 2)[:, None], (treated / control)[:, None]
         stake = (RATIOS - 1) / (1 + burst * share * RATIOS)
@@ -70,7 +72,7 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float) -> Outcomes:
         )
         largest = np.where(events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, None]
         for bets, part in ((harm, HARM_SHARE), (beyond, BEYOND_SHARE)):
-            bets.take(np.minimum(won - part * max_difference * stake * treated[:, None], largest), treated > 0)
+            bets.take(np.minimum(won - part * max_difference * stake * treated[:, None], largest), somebody)
         for block in dispersion:
             block.take(treated, bad, control, control_bad)
         events += bad + control_bad
