@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -9,16 +10,30 @@ from typing import Self
 
 from local.simulated_users import SimulatedUsers, Tally
 
-USERS_PER_SERVICE = 10
-REQUESTS_PER_SECOND_AND_SERVICE = 10.0
+USERS_PER_SERVICE = 100
+REQUESTS_PER_SECOND_AND_SERVICE = 150.0
+"""Enough for the rehearsal's gates, whose windows are seconds. Two services of it take a third of a core, all told."""
+LISTENING = 30
+INTERNAL = 2
 
 
 class BackgroundUsers:
-    """A context manager: the users of all `urls` are active in it. Their `tallies`, one per service, grow meanwhile."""
+    """A context manager: the users of all `urls` are active in it. Their `tallies`, one per service, grow meanwhile.
+
+    `since` is when they began, on the monotonic clock.
+    """
+
+    since: float
 
     def __init__(self, urls: Sequence[str]) -> None:
         self._groups = [
-            SimulatedUsers(url, count=USERS_PER_SERVICE, requests_per_second=REQUESTS_PER_SECOND_AND_SERVICE)
+            SimulatedUsers(
+                url,
+                count=USERS_PER_SERVICE,
+                requests_per_second=REQUESTS_PER_SECOND_AND_SERVICE,
+                internal=INTERNAL,
+                listening=LISTENING,
+            )
             for url in urls
         ]
         self._leave = threading.Event()
@@ -29,6 +44,7 @@ class BackgroundUsers:
         return [group.tally for group in self._groups]
 
     def __enter__(self) -> Self:
+        self.since = time.monotonic()
         self._thread.start()
         return self
 
@@ -45,11 +61,14 @@ class BackgroundUsers:
             await asyncio.to_thread(self._leave.wait)
 
 
-def in_words(tallies: Sequence[Tally]) -> str:
+def total(tallies: Sequence[Tally]) -> Tally:
+    """What the users of all services met together, as of now."""
+    return sum(tallies, start=Tally())
+
+
+def in_words(tally: Tally) -> str:
     """One sentence: what was served, what failed in the application, what was lost on the way."""
-    served, failed, lost = (sum(getattr(each, name) for each in tallies) for name in ("served", "failed", "lost"))
-    events, missing = sum(each.events for each in tallies), sum(each.events_lost for each in tallies)
     return (
-        f"{served} requests were served ({failed} of them answered with an error of the application), {lost} were "
-        f"lost; {events} events arrived, {missing} were lost."
+        f"{tally.served:,} requests were served ({tally.failed:,} of them answered with an error of the application), "
+        f"{tally.lost:,} were lost; {tally.events:,} WebSocket events arrived, {tally.events_lost:,} were lost."
     )

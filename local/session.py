@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from local.background_users import BackgroundUsers, in_words
+from local.background_users import REQUESTS_PER_SECOND_AND_SERVICE, BackgroundUsers, in_words, total
 from local.sandbox_server import SAMPLE_APP
 from local.stack import PLANS, LocalStack
 from starter.plan_file import load_plan
@@ -15,11 +15,12 @@ LOOK_AFTER_PARTS_SECONDS = 1.0
 
 
 def run_until_told_to_stop(
-    directory: Path, *, worker: bool, plans: Sequence[Path] | None, fresh: bool, real_traffic: bool
+    directory: Path, *, worker: bool, plans: Sequence[Path] | None, fresh: bool, synthetic: bool
 ) -> None:
     """Start everything, say what can be done with it, and stay until SIGINT or SIGTERM.
 
-    With `real_traffic` revisions are processes of the sample application, and simulated users ask them all the time.
+    Revisions are processes of the sample application, and simulated users ask them all the time; with `synthetic` there
+    are no processes and no requests, and the sandbox makes measurements of users up.
 
     Raises:
         DirectoryInUse: another local stack has this directory.
@@ -30,17 +31,17 @@ def run_until_told_to_stop(
     for told in (signal.SIGINT, signal.SIGTERM):
         signal.signal(told, lambda *_: stop.set())
     chosen = plans or PLANS
-    application = SAMPLE_APP if real_traffic else None
+    application = None if synthetic else SAMPLE_APP
     with LocalStack(
         directory, worker=worker, plans=chosen, fresh=fresh, app_command=application, started=_say
     ) as stack:
-        with BackgroundUsers(stack.sandbox.service_urls() if real_traffic else []) as users:
-            _say(_what_now(stack, chosen[0]))
+        with BackgroundUsers([] if synthetic else stack.sandbox.service_urls()) as users:
+            _say(_what_now(stack, chosen[0], synthetic=synthetic))
             told_of: set[int] = set()
             while not stop.wait(LOOK_AFTER_PARTS_SECONDS):
                 _tell_of_ended(stack, told_of)
-        if real_traffic:
-            _say(in_words(users.tallies))
+        if not synthetic:
+            _say(in_words(total(users.tallies)))
         _say("Stopping everything …")
     _say("Nothing is left running.")
 
@@ -53,10 +54,17 @@ def _tell_of_ended(stack: LocalStack, told_of: set[int]) -> None:
             _say(f"The {name} (process {part.pid}) ended with code {part.exit_code}.{again}")
 
 
-def _what_now(stack: LocalStack, plan: Path) -> str:
+def _what_now(stack: LocalStack, plan: Path, *, synthetic: bool) -> str:
     images = " ".join(f"--image {key}=example/{key}:2" for key in load_plan(plan).services)
     shown = plan.relative_to(Path.cwd()) if plan.is_relative_to(Path.cwd()) else plan
+    users = (
+        "Measurements of users are made up, no request is sent."
+        if synthetic
+        else f"Users send each service {REQUESTS_PER_SECOND_AND_SERVICE:.0f} requests a second, and follow its events."
+    )
     lines = [
+        "",
+        users,
         "",
         "Everything answers. In another terminal:",
         "",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import reduce
+from itertools import accumulate, pairwise
 from math import isfinite
 
 from rollout.measurement import Counts, Histogram, Level, Sample, SourceFailure
@@ -52,7 +53,9 @@ def times(sample: Sample, factor: float) -> Sample:
         case Counts(total=total, bad=bad):
             return Counts(total=round(total * factor), bad=round(bad * factor))
         case Histogram():
-            counts = tuple(round(count * factor) for count in sample.counts)
+            # Rounded as they add up: a few observations in as many buckets would each round to none.
+            reached = [round(upto * factor) for upto in accumulate(sample.counts, initial=0)]
+            counts = tuple(upto - before for before, upto in pairwise(reached))
             return Histogram(bounds=sample.bounds, counts=counts, sum=sample.sum * factor)
         case Level():
             return Level(value=sample.value, samples=max(1, round(sample.samples * factor)))

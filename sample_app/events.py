@@ -40,7 +40,7 @@ class EventStream:
 
     async def _deliver(self, number: int, user: str, email: str | None, send: Send) -> None:
         treated = self._flags.is_on(WEBSOCKET_ISOLATION, user, email)
-        faults = self._paths.faults if self._paths.faults.reach(treated=treated) else NO_FAULTS
+        faults = self._paths.faults if self._paths.faults.reach(treated=treated, email=email) else NO_FAULTS
         self._measurements.websocket.note(good=not faults.websocket_silence)
         if faults.websocket_silence:
             return

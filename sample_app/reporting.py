@@ -1,8 +1,13 @@
-"""The application's own metrics, written to Cloud Monitoring with Google's client every `report_seconds`."""
+"""The application's own metrics, written to Cloud Monitoring with Google's client every `report_seconds`.
+
+Reports are due at whole multiples of that on the wall clock, and their points end there: a report that goes out a
+little late leaves no interval without a point.
+"""
 
 import asyncio
 import logging
 from datetime import UTC, datetime
+from time import time
 from typing import Any
 
 import grpc
@@ -34,16 +39,17 @@ class Reporter:
             client = monitoring_v3.MetricServiceAsyncClient(
                 transport=MetricServiceGrpcAsyncIOTransport(channel=channel)
             )
+            every, interval = self._configuration.report_seconds, 0
             while True:
-                await asyncio.sleep(self._configuration.report_seconds)
-                await self._report(client)
+                interval = max(interval, int(time() / every)) + 1
+                await asyncio.sleep(max(0.0, interval * every - time()))
+                await self._report(client, datetime.fromtimestamp(interval * every, UTC))
 
-    async def _report(self, client: monitoring_v3.MetricServiceAsyncClient) -> None:
-        now = datetime.now(UTC)
+    async def _report(self, client: monitoring_v3.MetricServiceAsyncClient, end: datetime) -> None:
         activity = {group: _activity(figures) for group, figures in self._measurements.groups.items()}
         active = [group for group, total in activity.items() if total != self._reported[group]]
         series = [
-            self._series(group, metric, labels, value, now)
+            self._series(group, metric, labels, value, end)
             for group in active
             for metric, labels, value in _figures(self._measurements.groups[group])
             if isinstance(value, int) or value.count
@@ -57,7 +63,7 @@ class Reporter:
             return
         self._reported = activity
 
-    def _series(self, group: Group, metric: str, labels: dict[str, str], value: _Value, now: datetime) -> Any:
+    def _series(self, group: Group, metric: str, labels: dict[str, str], value: _Value, end: datetime) -> Any:
         place = self._configuration
         environment = (place.flag_group or "production").partition(":")[0]
         return monitoring_v3.TimeSeries(
@@ -77,7 +83,7 @@ class Reporter:
             },
             metric_kind=_CUMULATIVE,
             unit="ms" if isinstance(value, Latencies) else "1",
-            points=[{"interval": {"start_time": self._began, "end_time": now}, "value": _typed(value)}],
+            points=[{"interval": {"start_time": self._began, "end_time": end}, "value": _typed(value)}],
         )
 
 

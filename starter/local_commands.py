@@ -30,23 +30,26 @@ def local(
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin with empty data instead of what is kept.")] = False,
-    real_traffic: Annotated[
+    synthetic: Annotated[
         bool,
         typer.Option(
-            "--real-traffic",
-            help="Run a sample application for every revision, with some twenty real requests a second; otherwise "
-            "the users are made up, and many more.",
+            "--synthetic",
+            help="Make the measurements of users up, without any process or request: for plans whose services the "
+            "sample application cannot stand in for, and for small machines.",
         ),
     ] = False,
 ) -> None:
     """Run everything a rollout needs on this machine: Temporal with its Web UI, Redis, the sandbox and a worker.
+
+    Every revision is a process of the sample application, and simulated users ask it all the time; at the end it says
+    what they met. `rollout sandbox fault` makes an image fail.
 
     All of it listens on 127.0.0.1 on free ports, which are written to local.env for other terminals to source. Stays
     until Ctrl-C and leaves nothing running.
     """
     from local.session import run_until_told_to_stop
 
-    run_until_told_to_stop(directory, worker=with_worker, plans=plan or None, fresh=fresh, real_traffic=real_traffic)
+    run_until_told_to_stop(directory, worker=with_worker, plans=plan or None, fresh=fresh, synthetic=synthetic)
 
 
 def sandbox(context: typer.Context) -> None:

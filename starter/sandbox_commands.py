@@ -24,7 +24,8 @@ USAGE = (
     "rollout sandbox fault IMAGE NAME=VALUE …      the applications of an image have these faults, and no others\n"
     "rollout sandbox fault --clear                 take all of them back\n"
     "The sample application has error_rate, isolation_breach_rate, cascade_rate (0 to 1), latency_ms, "
-    "leak_kib_per_request, websocket_silence=true, and to=treated (what holds unless said) or to=all."
+    "leak_kib_per_request, websocket_silence=true; to=treated (what holds unless said) or to=all; and "
+    "spared_domain=example.com for those who do not meet it."
 )
 _ANSWER_WITHIN_SECONDS = 10.0
 _OF_A_METHOD = ("code", "count", "after_commit", "delay_seconds")

@@ -7,12 +7,12 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from math import sqrt
 from pathlib import Path
 
 import httpx
 import pytest
 
+from activities.google_clients import google_clients
 from config.settings import inherited_environment
 from local.sandbox_server import CHECKOUT, SAMPLE_APP, SandboxTiming
 from local.simulated_users import SimulatedUsers
@@ -20,13 +20,34 @@ from local.stack import LocalStack
 from rollout.progress import RolloutProgress, RolloutStatus
 from starter.plan_file import load_plan
 from tests.e2e.observer import Observer, observing
+from tests.local.shares import (
+    BY_THE_APPLICATION,
+    BY_THE_ROUTER,
+    Standing,
+    Standings,
+    counted_within,
+    counts,
+    likely,
+)
 
 PLAN_FILE = Path(__file__).with_name("real_traffic_plan.yaml")
 PLAN = load_plan(PLAN_FILE)
 TIMING = SandboxTiming(sample_seconds=0.5, ingest_delay_seconds=0.2, reconcile_seconds=0.1)
-ASKED = 300
-DEVIATIONS = 4.4
-"""Beyond so many standard deviations chance takes a binomial count once in a hundred thousand runs."""
+USERS = 2000
+"""So many that each asks once while the flags stand still: a share of requests is a share of users."""
+INTERNAL = USERS // 20
+EXPECTED = {
+    Standing(0, "off"): 0.0,
+    Standing(10, "off"): 0.0,
+    Standing(50, "off"): 0.0,
+    Standing(100, "off"): 0.0,
+    Standing(100, "internal"): 0.05,
+    Standing(100, "10%"): 0.05 + 0.95 * 0.10,
+    Standing(100, "50%"): 0.05 + 0.95 * 0.50,
+    Standing(100, "full"): 1.0,
+}
+"""The share of treated users while the plan stands there; internal users stay in at every stage above off."""
+ENOUGH = 50
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -85,30 +106,38 @@ def nothing_was_lost(users: SimulatedUsers) -> bool:
     return tally.served > 0 and tally.events > 0
 
 
-async def treated_share(url: str) -> float:
-    """How many of many users, each asking once, are served as treated."""
-    async with httpx.AsyncClient() as client:
-        answers = [
-            (await client.get(f"{url}/work", headers={"X-User": f"passer-by-{number}"})).json()
-            for number in range(ASKED)
-        ]
-    return [answer["group"] for answer in answers].count("treated") / ASKED
-
-
-async def test_a_rollout_to_everybody_loses_nothing_and_treats_the_share_of_users_it_says(
-    stack: LocalStack, observer: Observer, users: SimulatedUsers, url: str
+async def test_a_rollout_to_everybody_loses_nothing_and_at_every_stage_the_shares_are_what_it_says(
+    stack: LocalStack, observer: Observer, url: str
 ) -> None:
-    starting = asyncio.create_task(start(stack, "example/backend:good", "--watch"))
-    await observer.once(soaking_in("half"))
-    share = await treated_share(url)
-    assert await observer.shown() == {"50%"}, "the stage was over before everybody had asked"
-    ran = await starting
+    everybody = SimulatedUsers(url, count=USERS, requests_per_second=100.0, internal=INTERNAL, listening=12)
+    stood = Standings()
+    async with everybody.active():
+        watching = asyncio.create_task(stood.watch(observer, "backend"))
+        ran = await start(stack, "example/backend:good", "--watch")
+        watching.cancel()
+    progress = await observer.once_closed()
 
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert abs(share - 0.5) <= DEVIATIONS * sqrt(0.25 / ASKED)
-    assert await treated_share(url) == 1.0
-    assert nothing_was_lost(users)
-    assert len(users.tally.by_revision) == 2
+    assert nothing_was_lost(everybody)
+    assert len(everybody.tally.by_revision) == 2
+    await shares_are_as_said(stack, stood, progress.candidates["backend"].revision)
+
+
+async def shares_are_as_said(stack: LocalStack, stood: Standings, candidate: str) -> None:
+    google = google_clients(stack.sandbox.google_endpoint)
+    project = PLAN.services["backend"].project
+    try:
+        for standing, treated in EXPECTED.items():
+            start, end = counted_within(stood.of[standing], TIMING.sample_seconds)
+            by_revision = await counts(google, BY_THE_ROUTER, project, start, end)
+            by_group = await counts(google, BY_THE_APPLICATION, project, start, end)
+            requests, users = sum(by_revision.values()), sum(by_group.values())
+            assert requests > ENOUGH, (standing, by_revision)
+            assert users > ENOUGH, (standing, by_group)
+            assert likely(by_revision.get(candidate, 0), requests, standing.percent / 100), (standing, by_revision)
+            assert likely(by_group.get("treated", 0), users, treated), (standing, by_group)
+    finally:
+        await google.close()
 
 
 async def test_a_rollback_by_a_gate_that_saw_a_real_fault_loses_nothing(
