@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: setup demo chaos test check format lock clean
+.PHONY: setup demo chaos test test-all check format lock clean
 
 setup: $(INSTALLED)
 
@@ -26,6 +26,10 @@ chaos: setup
 # Files side by side: most of the time servers are waited for.
 test: setup
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+
+# The long forms too, which prove the same promises in full: about an hour, before a release.
+test-all: test chaos
+	$(BIN)/python -m pytest tests/workflows/whole_matrix.py tests/local/zero_downtime_enforced.py
 
 check: setup
 	$(BIN)/ruff check .

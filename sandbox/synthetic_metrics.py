@@ -114,6 +114,11 @@ def _legacy(population: Population) -> int:
     return 0 if population.group == TREATED else population.requests
 
 
+def _affected(population: Population) -> int:
+    """Made-up users ask once each."""
+    return min(population.requests, population.errors + population.violations)
+
+
 _OWN = "custom.googleapis.com/rollout"
 _RUN = "run.googleapis.com"
 METRICS = {
@@ -178,6 +183,16 @@ METRICS = {
             ("group",),
             "group",
             _count(of=_legacy),
+        ),
+        SyntheticMetric(
+            f"{_OWN}/users_affected",
+            CUMULATIVE,
+            INT64,
+            "1",
+            "Users who met a failure or a breach of isolation",
+            ("group",),
+            "group",
+            _count(of=_affected),
         ),
         SyntheticMetric(
             f"{_RUN}/request_count",

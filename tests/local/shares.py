@@ -9,19 +9,22 @@ import math
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import time
+from typing import Any
 
 from google.cloud import monitoring_v3
-from scipy.stats import binom
+from scipy.stats import binom  # type: ignore[import-untyped]
 
 from activities.google_clients import GoogleClients
 from tests.e2e.observer import Observer
-from tests.sandbox.google import question
+from tests.sandbox.google import Aligner, Reducer, question
 
 BETWEEN_LOOKS_SECONDS = 0.1
 BY_CHANCE = 1e-4
 """How often chance alone takes a count out of its interval."""
-BY_THE_ROUTER = ("run.googleapis.com/request_count", "resource.labels.revision_name")
-BY_THE_APPLICATION = ("custom.googleapis.com/rollout/request_count", "metric.labels.group")
+OWN, RUN = "custom.googleapis.com/rollout", "run.googleapis.com"
+GROUP, REVISION = "metric.labels.group", "resource.labels.revision_name"
+BY_THE_ROUTER = (f"{RUN}/request_count", REVISION)
+BY_THE_APPLICATION = (f"{OWN}/request_count", GROUP)
 PUSHED_WITHIN_SECONDS = 0.5
 """Until every process has heard of a change of flags, and requests that had begun are counted."""
 
@@ -52,12 +55,10 @@ class Standings:
         """Read until cancelled."""
         while True:
             began = time()
-            split = (await observer.splits())[service]
             progress = await observer.progress()
-            candidate = progress.candidates.get(service) if progress is not None else None
-            if candidate is not None:
-                (shown,) = await observer.shown()
-                standing = Standing(split.share_of(candidate.revision), shown)
+            if progress is not None and progress.current.step_entered is not None:
+                split, (shown,) = (await observer.splits())[service], await observer.shown()
+                standing = Standing(split.share_of(progress.candidates[service].revision), shown)
                 self.of.setdefault(standing, Stretch(began, began)).last = began
             await asyncio.sleep(BETWEEN_LOOKS_SECONDS)
 
@@ -74,13 +75,42 @@ async def counts(
     google: GoogleClients, counter: tuple[str, str], project: str, start: datetime, end: datetime
 ) -> dict[str, int]:
     """A counter's total between two moments, by its label."""
-    metric, label = counter
-    asked = question(metric, end, window=max(end - start, timedelta(seconds=1)), by=[label], project=project)
-    kind, _, name = label.partition(".labels.")
-    found = {}
+    found = await _by_label(google, counter, question(counter[0], end, **_asked(counter[1], project, start, end)))
+    return {label: sum(point.value.int64_value for point in series.points) for label, series in found.items()}
+
+
+async def observations(
+    google: GoogleClients, distribution: tuple[str, str], project: str, start: datetime, end: datetime
+) -> dict[str, int]:
+    """How many observations a distribution took between two moments, by its label."""
+    metric, label = distribution
+    found = await _by_label(google, distribution, question(metric, end, **_asked(label, project, start, end)))
+    return {
+        label: sum(point.value.distribution_value.count for point in series.points) for label, series in found.items()
+    }
+
+
+async def instances(google: GoogleClients, project: str, start: datetime, end: datetime) -> int:
+    """The most instances that one revision ever had."""
+    asked = {**_asked(REVISION, project, start, end), "aligner": Aligner.ALIGN_MAX, "reducer": Reducer.REDUCE_MAX}
+    metric = f"{RUN}/container/instance_count"
+    found = await _by_label(google, (metric, REVISION), question(metric, end, **asked))
+    most: int = max(point.value.int64_value for series in found.values() for point in series.points)
+    return most
+
+
+def _asked(label: str, project: str, start: datetime, end: datetime) -> dict[str, Any]:
+    return {"window": max(end - start, timedelta(seconds=1)), "by": [label], "project": project}
+
+
+async def _by_label(
+    google: GoogleClients, metric: tuple[str, str], asked: monitoring_v3.ListTimeSeriesRequest
+) -> dict[str, Any]:
+    kind, _, name = metric[1].partition(".labels.")
+    found: dict[str, Any] = {}
     async for each in await google.metrics.list_time_series(request=asked):
         series = monitoring_v3.TimeSeries.pb(each)
-        found[getattr(series, kind).labels[name]] = sum(point.value.int64_value for point in series.points)
+        found[getattr(series, kind).labels[name]] = series
     return found
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rollout.interval_series import DROPPED_AT_ONCE, IntervalSeries
 from rollout.measurement import Counts, Group, Histogram, IntervalMeasurement, Level, Sample, SourceFailure
-from rollout.sample_sums import merge
+from rollout.sample_sums import merge, times
 from tests.rollout.samples import MINUTE, NOON, counts, latencies
 
 
@@ -96,3 +96,13 @@ def test_extending_with_what_is_known_changes_nothing() -> None:
     assert [window(series, *pair) for pair in pairwise(range(4))] == [counts(1), counts(2), counts(4)]
     assert len(series) == len(known)
     assert series.at(NOON + timedelta(hours=1)) is None
+
+
+def test_a_part_of_few_observations_in_many_buckets_is_still_there() -> None:
+    spread = Histogram(bounds=(1.0, 2.0, 4.0), counts=(3, 3, 3, 1), sum=25.0)
+
+    tenth = times(spread, 0.1)
+
+    assert isinstance(tenth, Histogram)
+    assert (sum(tenth.counts), tenth.sum) == (1, 2.5)
+    assert times(spread, 1.0) == spread

@@ -1,5 +1,6 @@
 """The sample application as a process of its own, asked over HTTP and a WebSocket."""
 
+import asyncio
 import json
 import os
 import signal
@@ -64,6 +65,11 @@ async def switch(app: httpx.AsyncClient, **faults: object) -> None:
     assert answer.status_code == 200, answer.text
 
 
+def memory_mib(process: ChildProcess) -> float:
+    """What a process holds in memory."""
+    return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 def events(app: httpx.AsyncClient, headers: dict[str, str], after: str = "") -> "connect":
     return connect(f"ws://{app.base_url.netloc.decode()}/events{after}", additional_headers=headers, proxy=None)
 
@@ -88,6 +94,43 @@ async def test_a_fault_for_treated_users_leaves_the_others_alone(app: httpx.Asyn
 
     assert (await app.get("/work", headers=TREATED)).status_code == 500
     assert (await app.get("/work", headers=CONTROL)).status_code == 200
+
+
+async def test_a_fault_that_spares_a_domain_is_met_by_everybody_else(app: httpx.AsyncClient) -> None:
+    await switch(app, error_rate=1.0, to="all", spared_domain="netrasystems.ai")
+
+    assert (await app.get("/work", headers=TREATED)).status_code == 200
+    assert (await app.get("/work", headers=CONTROL)).status_code == 500
+
+
+async def test_latency_is_added_to_the_answers_of_the_treated_only(app: httpx.AsyncClient) -> None:
+    await switch(app, latency_ms=2000)
+    answered: list[str] = []
+
+    async def ask(headers: dict[str, str]) -> float:
+        answer = await app.get("/work", headers=headers)
+        answered.append(answer.json()["group"])
+        return answer.elapsed.total_seconds()
+
+    slow, _ = await asyncio.gather(ask(TREATED), ask(CONTROL))
+
+    assert slow >= 2.0
+    assert answered == ["control", "treated"]
+
+
+async def test_a_leak_grows_the_process_with_the_requests_of_the_treated(tmp_path: Path) -> None:
+    with application(tmp_path) as (address, process):
+        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+            await switch(client, leak_kib_per_request=1024)
+            before = memory_mib(process)
+            await asyncio.gather(*(client.get("/work", headers=CONTROL) for _ in range(40)))
+            spared = memory_mib(process)
+            await switch(client, leak_kib_per_request=1024, to="all")
+            await asyncio.gather(*(client.get("/work", headers=CONTROL) for _ in range(40)))
+            leaked = memory_mib(process)
+
+    assert spared - before < 20
+    assert leaked - spared > 20
 
 
 async def test_a_fault_for_all_reaches_users_on_the_legacy_path_too(app: httpx.AsyncClient) -> None:

@@ -309,6 +309,16 @@ async def test_cascade_failures_are_zero_and_present_until_there_are_some(google
     assert failing["control"] == 0
 
 
+async def test_users_are_affected_as_often_as_their_requests_fail(google: Google, clock: MovingClock) -> None:
+    await google.deploy(50)
+    end = await hour_of(google, clock)
+    affected = await counts(google, f"{OWN}/users_affected", end, GROUP_LABEL)
+    outcomes = await counts(google, f"{OWN}/request_count", end, "metric.labels.outcome")
+
+    assert affected.keys() == {"treated", "control"}
+    assert sum(affected.values()) == outcomes["error"] > 0
+
+
 async def test_only_control_users_take_the_legacy_path(google: Google, clock: MovingClock) -> None:
     await google.deploy(50)
     end = await hour_of(google, clock)
