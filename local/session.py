@@ -58,13 +58,16 @@ def _what_now(stack: LocalStack, plan: Path, *, synthetic: bool) -> str:
     images = " ".join(f"--image {key}=example/{key}:2" for key in load_plan(plan).services)
     shown = plan.relative_to(Path.cwd()) if plan.is_relative_to(Path.cwd()) else plan
     users = (
-        "Measurements of users are made up, no request is sent."
+        ["Measurements of users are made up, no request is sent."]
         if synthetic
-        else f"Users send each service {REQUESTS_PER_SECOND_AND_SERVICE:.0f} requests a second, and follow its events."
+        else [
+            f"Users send each service {REQUESTS_PER_SECOND_AND_SERVICE:.0f} requests a second and follow its events.",
+            "A rollout compares with what was before it: give them a quarter of a minute first.",
+        ]
     )
     lines = [
         "",
-        users,
+        *users,
         "",
         "Everything answers. In another terminal:",
         "",
