@@ -5,8 +5,8 @@
 
 Two keys: the first says that the new code does harm at all, the second that the harm is beyond what is tolerated, a
 part of what the gate allows. The first alone holds; both together fail, the first then at longer odds. Apart from both
-there is a fuse: two intervals in a row that are worse by twenty points fail at once. Passing early needs a bound on the
-average harm below the limit.
+there is a fuse: three intervals in a row that are worse by twenty points fail at once. Passing early needs a bound on
+the average harm below the limit.
 """
 
 from datetime import datetime
@@ -30,8 +30,11 @@ from rollout.verdict import Verdict
 MISSING_BEFORE_A_HOLD = 5
 GAPS_KEPT = 16
 """Beyond that the oldest gap is given up: its data will not be used when they arrive."""
-FUSE_POINTS, FUSE_INTERVALS, FUSE_SAMPLE = 0.20, 2, 50
-"""Gross failure that waits for no evidence: so much worse, in so many intervals in a row, of so many requests each."""
+FUSE_POINTS, FUSE_INTERVALS, FUSE_SAMPLE = 0.20, 3, 50
+"""Gross failure that waits for no evidence: so much worse, in so many intervals in a row, of so many requests each.
+
+Two in a row happen by chance where a tenth of the users sit on two instances, each of which may fail for a minute.
+"""
 SHOWN_Z = 2.5758
 """For people: the 99 % interval around what was measured so far."""
 
