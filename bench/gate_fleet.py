@@ -13,18 +13,18 @@ from rollout.sequential_evidence import BEYOND_SHARE, HARM_SHARE
 from rollout.sequential_gate import FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
 from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HARM_NEEDED
 from rollout.statistics import (
-    BEYOND_ONSET_MINUTES,
     BLOCKS,
     CAUTIOUS_GAIN,
     ERROR_RATIOS,
     HALF_LIFE_MINUTES,
-    HARM_ONSET_MINUTES,
     HEAVIEST_BLOCK,
     INFORMATIVE_EVENTS,
     KNOWN_EVENTS,
     LARGEST_GAIN,
     LARGEST_TERM,
     LARGEST_WEALTH,
+    LONGEST_OF_CONTROL,
+    ONSET_EVERY_MINUTES,
     PRIOR_PHI,
     PRIOR_WEIGHTS,
     REGIME_MINUTES,
@@ -55,7 +55,7 @@ class Outcomes:
 def judge_fleet(counts: FleetCounts, *, max_difference: float) -> Outcomes:
     """What the error gate decides in every rollout of the fleet, judged each minute."""
     rollouts, length = counts.treated.shape
-    harm, beyond = _Bets(rollouts, HARM_ONSET_MINUTES), _Bets(rollouts, BEYOND_ONSET_MINUTES)
+    harm, beyond = _Bets(rollouts), _Bets(rollouts)
     dispersion = [_Block(rollouts, length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
     events, gross = np.zeros(rollouts), np.zeros(rollouts)
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
@@ -88,8 +88,8 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float) -> Outcomes:
 class _Bets:
     """`rollout.statistics.Mixture` of every rollout."""
 
-    def __init__(self, rollouts: int, onset_minutes: float) -> None:
-        self._onset, self._ending = 1 / onset_minutes, 1 / REGIME_MINUTES
+    def __init__(self, rollouts: int) -> None:
+        self._onset, self._ending = 1 / ONSET_EVERY_MINUTES, 1 / REGIME_MINUTES
         self._cash: Array = np.full(rollouts, 0.5)
         self._arms: Array = np.full((rollouts, len(RATIOS)), 0.5 / len(RATIOS))
 
@@ -134,7 +134,8 @@ class _Block:
         prior = self._prior * (1 - kept)
         self._weighted, self._weight = self._weighted * kept + PRIOR_PHI * prior, self._weight * kept + prior
         if len(self._finished) == 2:  # noqa: PLR2004  (the block before the last is there)
-            for term, counted in _terms(self._finished[0], self._filling):
+            terms = _terms(self._finished[0], self._filling)
+            for term, counted in terms if self._length <= LONGEST_OF_CONTROL else terms[:1]:
                 self._weighted = self._weighted + counted * np.minimum(term, LARGEST_TERM)
                 self._weight = self._weight + counted
         self._finished = [*self._finished, self._filling][-2:]

@@ -12,7 +12,6 @@ from statistics import NormalDist
 from rollout.sequential_evidence import UNKNOWN_BURST
 from rollout.sequential_model import BEYOND_NEEDED, HARM_NEEDED
 from rollout.statistics import (
-    BEYOND_ONSET_MINUTES,
     BLOCKS,
     CAUTIOUS_GAIN,
     HALF_LIFE_MINUTES,
@@ -21,6 +20,7 @@ from rollout.statistics import (
     KNOWN_EVENTS,
     LARGEST_GAIN,
     LARGEST_TERM,
+    LONGEST_OF_CONTROL,
     PRIOR_PHI,
     PRIOR_WEIGHTS,
     Mixture,
@@ -87,10 +87,9 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
         minutes = together * flow.minutes
         largest = _largest_gain(flow, regression, elapsed)
         won = [_won(flow, regression, key, burst, largest) for key in (regression.harm, regression.beyond)]
-        several = {"largest_gain": together * largest}
-        harm = harm.after([together * one for one in won[0]], minutes, **several)
-        beyond = beyond.after(
-            [together * one for one in won[1]], minutes, onset_minutes=BEYOND_ONSET_MINUTES, **several
+        harm, beyond = (
+            bets.after([together * one for one in wins], minutes, largest_gain=together * largest)
+            for bets, wins in zip((harm, beyond), won, strict=True)
         )
         if harm.wealth >= regression.needed and beyond.wealth >= BEYOND_NEEDED:
             return (elapsed + learning) * flow.minutes
@@ -146,7 +145,8 @@ def _burst(flow: Flow, regression: Regression, elapsed: int) -> float:
     for length, prior, phi in zip(BLOCKS, PRIOR_WEIGHTS, flow.phis, strict=True):
         blocks = min(max(0, elapsed // length - 2), HALF_LIFE_MINUTES / log(2) / (length * flow.minutes))
         harmonic = length * (bad + other_bad) * part * (1 - part) / 2
-        told = min(2 * length * other_bad / INFORMATIVE_EVENTS, 1.0) + min(harmonic, HEAVIEST_BLOCK) / 2
+        of_control = min(2 * length * other_bad / INFORMATIVE_EVENTS, 1.0) if length <= LONGEST_OF_CONTROL else 0.0
+        told = of_control + min(harmonic, HEAVIEST_BLOCK) / 2
         weight = blocks * told
         learnt.append((PRIOR_PHI * prior + min(phi, LARGEST_TERM) * weight) / (prior + weight))
     return (max(learnt) + 1) / 2

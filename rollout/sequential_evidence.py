@@ -14,9 +14,7 @@ from rollout.sequential_model import (
     SequentialState,
 )
 from rollout.statistics import (
-    BEYOND_ONSET_MINUTES,
     ERROR_RATIOS,
-    HARM_ONSET_MINUTES,
     LARGEST_GAIN,
     LATENCY_RATIOS,
     log_won,
@@ -200,12 +198,11 @@ def _grown(
     wealth = []
     bets: list[tuple[float, float]] = []
     known: float | None = None
-    mixtures = ((keys.harm, HARM_ONSET_MINUTES), (keys.beyond, BEYOND_ONSET_MINUTES))
-    for (mixture, onset), (margin, ratio) in zip(mixtures, allowed, strict=True):
+    for mixture, (margin, ratio) in zip((keys.harm, keys.beyond), allowed, strict=True):
         if ratio != known:
             bets, known = _bets(treated, control, ratio, burst, risk_ratios), ratio
         factors = [won - margin * stake * treated.total for stake, won in bets]
-        wealth.append(mixture.after(factors, minutes, largest_gain=largest, onset_minutes=onset))
+        wealth.append(mixture.after(factors, minutes, largest_gain=largest))
     counts = (treated.bad, treated.total, control.bad, control.total)
     return keys.model_copy(
         update={

@@ -25,12 +25,13 @@ CAUTIOUS_GAIN, KNOWN_EVENTS = 2.0, 300
 not convict before bursts are known."""
 LARGEST_WEALTH = 1e100
 """Of one arm. What is proven needs no more, and a hold that lasts for days must not grow out of what JSON can say."""
-HARM_ONSET_MINUTES, BEYOND_ONSET_MINUTES = 1440.0, 360.0
-"""How often a bettor expects a regression to begin. The second key is only asked where the first has turned."""
+ONSET_EVERY_MINUTES = 1440.0
 REGIME_MINUTES = 240.0
 
 BLOCKS = (1, 5, 15, 45)
 """Lengths in intervals over which bursts are looked for; the longest sees groups that wander apart for an hour."""
+LONGEST_OF_CONTROL = 15
+"""Control's own rate is compared over blocks up to this length; over longer ones it rises and falls with the day."""
 PRIOR_PHI = 1.5
 PRIOR_WEIGHTS = (3.0, 3.0, 3.0, 12.0)
 """Of what is believed before anything is seen, in pairs of blocks. The longest blocks are few, and so vary most."""
@@ -105,16 +106,9 @@ class Mixture:
         """The e-value: 1/wealth bounds the error of rejecting the null now, or whenever it was at its highest."""
         return self.cash + sum(self.arms)
 
-    def after(
-        self,
-        log_factors: Sequence[float],
-        minutes: float,
-        *,
-        largest_gain: float = LARGEST_GAIN,
-        onset_minutes: float = HARM_ONSET_MINUTES,
-    ) -> "Mixture":
+    def after(self, log_factors: Sequence[float], minutes: float, *, largest_gain: float = LARGEST_GAIN) -> "Mixture":
         """The wealth after one interval of `minutes`, given each arm's log factor, of which `largest_gain` counts."""
-        onset, ending = min(0.5, minutes / onset_minutes), min(0.5, minutes / REGIME_MINUTES)
+        onset, ending = min(0.5, minutes / ONSET_EVERY_MINUTES), min(0.5, minutes / REGIME_MINUTES)
         before, staying = sum(self.arms), 1 - ending
         fresh = self.cash * onset / len(self.arms)
         arms = [
@@ -167,16 +161,16 @@ class _Block:
     def after(self, sums: _Sums, length: int, minutes: float, prior_weight: float) -> "_Block":
         intervals, filling = self.intervals + 1, self.filling.plus(sums)
         if intervals >= length:
-            return self._closed(filling, length * minutes, prior_weight)
+            return self._closed(filling, length, minutes, prior_weight)
         return _Block(intervals, filling, self.finished, weighted=self.weighted, weight=self.weight)
 
-    def _closed(self, full: _Sums, minutes: float, prior_weight: float) -> "_Block":
+    def _closed(self, full: _Sums, length: int, minutes: float, prior_weight: float) -> "_Block":
         """A full block is compared with the one before the last: neighbours may share the edge of an incident."""
-        kept = 0.5 ** (minutes / HALF_LIFE_MINUTES)
+        kept = 0.5 ** (length * minutes / HALF_LIFE_MINUTES)
         prior = prior_weight * (1 - kept)
         weighted, weight = self.weighted * kept + PRIOR_PHI * prior, self.weight * kept + prior
         if len(self.finished) == 2:  # noqa: PLR2004  (the block before the last is there)
-            for measure in (_treated_term, _control_term):
+            for measure in (_treated_term, _control_term)[: 2 if length <= LONGEST_OF_CONTROL else 1]:
                 term, counted = measure(self.finished[0], full)
                 weighted, weight = weighted + counted * min(term, LARGEST_TERM), weight + counted
         return _Block(
