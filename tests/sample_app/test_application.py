@@ -37,23 +37,27 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Red
         yield leaving.enter_context(application(directory, **variables))[0], redis
 
 
+async def with_features_for_internal_users(store: FlagStore) -> None:
+    begun = await store.begin(
+        owner="rollout/shop/1",
+        by="kim",
+        flags=FLAGS,
+        audience=Audience(domains=("netrasystems.ai",), users=()),
+        cohort=None,
+        ladder=(OFF, INTERNAL),
+        candidates={},
+    )
+    await store.set_exposures(dict.fromkeys(FLAGS, INTERNAL), fence=begun.epoch, by="kim", reason="a stage")
+
+
 @pytest.fixture
 async def app(running: tuple[str, RedisServer]) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, in which internal users have the new features and no fault is switched on."""
     address, redis = running
     async with connect_to_store(redis.url) as connection, httpx.AsyncClient(base_url=f"http://{address}") as client:
-        await connection.flushall()
         store = FlagStore(connection, ENVIRONMENT, GROUP)
-        begun = await store.begin(
-            owner="rollout/shop/1",
-            by="kim",
-            flags=FLAGS,
-            audience=Audience(domains=("netrasystems.ai",), users=()),
-            cohort=None,
-            ladder=(OFF, INTERNAL),
-            candidates={},
-        )
-        await store.set_exposures(dict.fromkeys(FLAGS, INTERNAL), fence=begun.epoch, by="kim", reason="a stage")
+        if await store.read() is None:
+            await with_features_for_internal_users(store)
         await client.delete("/faults", headers={"X-Faults-Token": TOKEN})
         while (await client.get("/work", headers=TREATED)).json()["group"] != "treated":
             continue

@@ -137,7 +137,7 @@ async def test_the_refusals_are_told_in_googles_own_words(google: Google) -> Non
     seen = {point.name: " ".join(point.seen) for point in report.points}
     assert "Traffic targets sum to 99, want 100." in seen[PointName.TEXT_SUM]
     assert "Multiple definitions for tag 'twice'." in seen[PointName.TEXT_DUPLICATE_TAG]
-    assert "together exceed 46 characters." in seen[PointName.TEXT_LONG_TAG]
+    assert "cannot exceed 46 characters." in seen[PointName.TEXT_LONG_TAG]
     assert "'scratch-probe-missing' does not exist or is deleted" in seen[PointName.TEXT_UNKNOWN_REVISION]
     assert found(report, PointName.TEXT_UNKNOWN_REVISION) == "accepted, and failed while it was carried out"
     assert "exponential, scale 1" in found(report, PointName.BUCKETS)
