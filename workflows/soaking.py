@@ -230,11 +230,12 @@ class Soaking:
         return f"{following.name} (features for {exposures.in_words(following.exposure)})"
 
 
-def leave(watch: workflow.ActivityHandle[Any]) -> None:
-    if not watch.done():
+def leave(running: workflow.ActivityHandle[Any]) -> None:
+    """Cancel an activity that goes on while something else is waited for, unless it has ended."""
+    if not running.done():
         # It ends as cancelled, which nobody waits to hear.
-        watch.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-        watch.cancel()
+        running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        running.cancel()
 
 
 def latched(why: str) -> RollbackOrder:

@@ -10,6 +10,7 @@ from workflows.activity_options import summarised
 from workflows.context import RolloutContext
 from workflows.exposure import Exposing
 from workflows.promotion_window import PromotionWindow
+from workflows.soaking import leave
 from workflows.traffic_shift import shift
 from workflows.waiting import Waiting
 
@@ -157,10 +158,7 @@ class StageEntry:
         try:
             await self._waiting.until(running.done, broken=lambda: running.done() and failed(running))
         finally:
-            if not running.done():
-                # It ends as cancelled, which nobody waits to hear.
-                running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
-                running.cancel()
+            leave(running)
         if not running.done():
             self._context.note("stage", f"{stage.name}: load test of {target} ended before its time")
             return
