@@ -16,6 +16,8 @@ from rollout.verdict import Judgement, Verdict, worst
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 NOTHING = "–"
+# No-break spaces: Markdown takes others away at the end of a cell.
+_GAP = "\u00a0" * 3
 
 _STATUS = {
     RolloutStatus.STARTING: "starting",
@@ -222,5 +224,11 @@ def _inline(text: str) -> str:
 
 
 def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join(f"| {' | '.join(_inline(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    """The Temporal UI gives columns no room between them: every cell but a row's last brings its own."""
+    lines = [_row(heading), f"|{'|'.join([':--'] * len(heading))}|", *map(_row, rows)]
+    return "\n".join(lines)
+
+
+def _row(cells: Sequence[str]) -> str:
+    *before, last = (_inline(cell).replace("|", r"\|") for cell in cells)
+    return f"| {''.join(f'{cell}{_GAP} | ' for cell in before)}{last} |"

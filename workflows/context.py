@@ -10,6 +10,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.presentation import Presentation
+from workflows.timers import sleep_for
 
 with workflow.unsafe.imports_passed_through():
     from activities.notifications import NotificationActivities
@@ -101,7 +102,7 @@ class RolloutContext:
                 self.note("failure", f"{what}: waited for {minutes} minutes, and goes on")
                 self.tell("page", f"Waiting long: {what}", f"{minutes} minutes so far; it goes on being tried.")
             due = since + activity_options.PAGE_AFTER * (periods + 1)
-            await asyncio.sleep((due - workflow.now()).total_seconds())
+            await sleep_for(due - workflow.now(), "page if something takes long")
         self._attentive = False
 
     def paused_why(self) -> str:

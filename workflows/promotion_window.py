@@ -8,6 +8,7 @@ from temporalio import workflow
 from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext
+from workflows.timers import sleep_for
 from workflows.waiting import Waiting
 
 with workflow.unsafe.imports_passed_through():
@@ -47,5 +48,5 @@ class PromotionWindow:
 
     async def _until(self, opens_at: datetime, state: StageProgress) -> None:
         # Never cancelled: a timer that nobody waits for any more only wakes the workflow once.
-        opening = asyncio.create_task(asyncio.sleep((opens_at - workflow.now()).total_seconds()))
+        opening = asyncio.create_task(sleep_for(opens_at - workflow.now(), "the window opens"))
         await self._waiting.until(lambda: opening.done() or state.window_waived or self._context.progress.paused)

@@ -17,6 +17,7 @@ from temporalio.workflow import ActivityConfig
 from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext, reason_of
+from workflows.timers import sleep_for
 
 with workflow.unsafe.imports_passed_through():
     from activities.cloud_run import CloudRunActivities, RestoreTraffic
@@ -88,7 +89,7 @@ class RollbackPath:
         context.tell("page", "Rolled back", f"Verified in {seconds}: {steps_in_words(rollback)}.")
         await self._refuse_candidates(order)
         await self._guard()
-        following = f"`rollout rearm {context.plan.name} --reason …` allows a new start; this candidate needs --again"
+        following = f"`rollout rearm {context.plan.name} --reason …` allows a new start; this candidate needs `--again`"
         context.stand(RolloutStatus.ROLLED_BACK, progress.why, following)
 
     @property
@@ -101,7 +102,9 @@ class RollbackPath:
         self._waiting_for("rollback, flags off")
         flags = asyncio.create_task(self._flags_off(order))
         # Flags first, because they act in a second. A flag store that is down must not keep the traffic where it is.
-        patience = asyncio.create_task(asyncio.sleep(activity_options.FLAGS_BEFORE_TRAFFIC.total_seconds()))
+        patience = asyncio.create_task(
+            sleep_for(activity_options.FLAGS_BEFORE_TRAFFIC, "traffic does not wait for flags")
+        )
         await workflow.wait([flags, patience], return_when=asyncio.FIRST_COMPLETED)
         await asyncio.gather(flags, *(self._restore(order, anchor) for anchor in self._progress.anchors.values()))
 
@@ -177,7 +180,7 @@ class RollbackPath:
                     self._context.note("failure", f"rollback, {what}: {refused}")
                     self._context.tell("page", f"Rollback: {what} was refused", refused)
                 told = refused
-                await asyncio.sleep(pause.total_seconds())
+                await sleep_for(pause, f"{what}: try again")
                 pause = min(pause * 2, activity_options.LONGEST_AFTER_A_REFUSAL)
 
     def _done(self, step: str) -> None:

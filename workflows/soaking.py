@@ -12,6 +12,7 @@ from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext
 from workflows.rollback import GoBack, RollbackOrder
+from workflows.timers import sleep_for
 
 with workflow.unsafe.imports_passed_through():
     from activities.gate_watch import GateWatchActivities
@@ -118,7 +119,7 @@ class Soaking:
         if not self._saw_what_is_being_written(request.expected, report):
             return report
         # The next look sees it whole; should the write take long, gates go on being judged meanwhile.
-        pause = asyncio.create_task(asyncio.sleep(self._plan.check_interval.total_seconds()))
+        pause = asyncio.create_task(sleep_for(self._plan.check_interval, "what a command is writing"))
         await workflow.wait_condition(lambda: pause.done() or not self._context.writing_flags.locked() or over())
         return None
 

@@ -23,6 +23,7 @@ from workflows.rollback import GoBack, RollbackOrder
 from workflows.soaking import NEVER, SoakEnd, Soaking
 from workflows.stage_entry import StageEntry
 from workflows.step_back import StepBack
+from workflows.timers import sleep_for
 from workflows.waiting import Waiting
 
 with workflow.unsafe.imports_passed_through():
@@ -139,7 +140,7 @@ class WayForward:
             context.note("stage", f"all {len(progress.stages)} stages passed; watched for {duration_in_words(lasts)}")
             context.tell("info", "All stages passed", f"{stage.name} stays watched for {duration_in_words(lasts)}.")
         # Never cancelled: a timer that nobody waits for any more only wakes the workflow once.
-        ending = asyncio.create_task(asyncio.sleep((progress.watched_until - workflow.now()).total_seconds()))
+        ending = asyncio.create_task(sleep_for(progress.watched_until - workflow.now(), "the end of the watch"))
 
         def over() -> bool:
             held = state.soak_state is not None and state.soak_state.standing == "holding"
