@@ -1,9 +1,13 @@
 """How values travel through Temporal: as pydantic models, and failures with what a person can use of them."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import zip_longest
+from typing import Any
 
+from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
 from temporalio.converter import DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
@@ -20,4 +24,30 @@ class _FailureConverter(DefaultFailureConverter):
         super().to_failure(exception, payload_converter, failure)
 
 
-DATA_CONVERTER = replace(pydantic_data_converter, failure_converter_class=_FailureConverter)
+class _PayloadConverter(PydanticPayloadConverter):
+    """What is to be of no type in particular may be anything, and what cannot be decoded is then its bytes.
+
+    A person's Update comes as whatever was typed; it is refused in words by who reads it, not here in the SDK's.
+    """
+
+    def from_payloads(self, payloads: Sequence[Payload], type_hints: list[type] | None = None) -> list[Any]:
+        return [
+            self._anything(payload)
+            if hint is None
+            else super(_PayloadConverter, self).from_payloads([payload], [hint])[0]
+            for payload, hint in zip_longest(payloads, type_hints or [])
+        ]
+
+    def _anything(self, payload: Payload) -> Any:
+        try:
+            return super().from_payloads([payload])[0]
+        except (KeyError, RuntimeError, ValueError):
+            # An encoding that nobody knows, or data that are not what their encoding says.
+            return payload.data
+
+
+DATA_CONVERTER = replace(
+    pydantic_data_converter,
+    payload_converter_class=_PayloadConverter,
+    failure_converter_class=_FailureConverter,
+)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import Payload
+from temporalio.common import RawValue
 
 from activities.cloud_run import RestoreTraffic
 from rollout.flags import OFF
@@ -185,7 +187,10 @@ class TestPeople:
             (SIGNAL_EMERGENCY, ["checkout is down"]),
             (SIGNAL_EMERGENCY, [{}]),
             (SIGNAL_EMERGENCY, [{"unknown": [1, 2]}, "and more", None]),
-            ("emergency-rollback", [b"\xff\xfe\x00"]),
+            (
+                "emergency-rollback",
+                [RawValue(Payload(metadata={"encoding": b"binary/encrypted"}, data=b"\xff\xfe\x00"))],
+            ),
             ("Emergency Rollback", [3.5]),
         ],
         ids=["no input", "a text", "an empty object", "several inputs", "bytes and a hyphen", "a number and spaces"],

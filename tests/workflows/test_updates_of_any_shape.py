@@ -6,12 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowUpdateFailedError
+from temporalio.common import RawValue
 
-from rollout.messages import SIGNAL_EMERGENCY, UPDATE_EXTEND, UPDATE_PAUSE, UPDATE_PROMOTE, UPDATE_RESOLVE_HOLD, Answer
+from rollout.messages import (
+    SIGNAL_EMERGENCY,
+    UPDATE_EXTEND,
+    UPDATE_PAUSE,
+    UPDATE_PROMOTE,
+    UPDATE_RESOLVE_HOLD,
+    UPDATE_RESUME,
+    Answer,
+)
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
 from tests.workflows.world import PLANS, REAL_SECONDS, Handle, World, laid_out_in_real_time
+
+
+def raw(encoding: str, data: bytes) -> RawValue:
+    """As Temporal's command line sends it with `--input-meta encoding=…`: nobody has looked at what it is."""
+    return RawValue(Payload(metadata={"encoding": encoding.encode()}, data=data))
+
 
 EXAMPLE = 'for example {"by": "kim", "reason": "checkout is slow"}'
 KIM = {"by": "kim", "reason": "lunch"}
@@ -22,6 +38,16 @@ WRONG: dict[str, tuple[str, list[Any], str]] = {
     "nothing": (UPDATE_PAUSE, [None], f"cannot pause: the input is null; one object is expected, {EXAMPLE}"),
     "a list": (UPDATE_PAUSE, [[KIM]], 'the input is [{"by": "kim", "reason": "lunch"}]; one object is exp'),
     "bytes": (UPDATE_PAUSE, [b"\xff\xfe"], "the input is bytes that are not JSON (b'\\xff\\xfe'); one object"),
+    "text that calls itself JSON": (
+        UPDATE_PAUSE,
+        [raw("json/plain", b"{oh no")],
+        f"cannot pause: the input is bytes that are not JSON (b'{{oh no'); one object is expected, {EXAMPLE}",
+    ),
+    "an encoding that nobody knows": (
+        UPDATE_RESOLVE_HOLD,
+        [raw("binary/encrypted", b"\x00\xff")],
+        "cannot resolve hold: the input is bytes that are not JSON (b'\\x00\\xff'); one object is expected",
+    ),
     "two inputs": (UPDATE_PAUSE, [KIM, KIM], "cannot pause: it came with 2 inputs; one object is expected"),
     "an unknown field": (
         UPDATE_PAUSE,
@@ -87,9 +113,11 @@ async def test_plain_json_of_the_right_shape_is_done_and_a_duration_is_read_as_i
     paused = await handle.execute_update(UPDATE_PAUSE, b'{"by": " kim ", "reason": "lunch"}', result_type=Answer)
 
     assert "extended by 12 h" in extended.happened
-    assert paused.happened == "paused"
+    unread = raw("binary/of-somebody-else", b'{"by": "kim", "reason": "back"}')
+    resumed = await handle.execute_update(UPDATE_RESUME, unread, result_type=Answer)
+    assert (paused.happened, resumed.happened) == ("paused", "resumed")
     progress = await world.progress(handle)
-    assert progress.timeline[-1].text == "paused by kim: lunch"
+    assert [event.text for event in progress.timeline][-2:] == ["paused by kim: lunch", "resumed by kim: back"]
 
 
 @pytest.mark.parametrize(
@@ -97,9 +125,9 @@ async def test_plain_json_of_the_right_shape_is_done_and_a_duration_is_read_as_i
     [
         (SIGNAL_EMERGENCY, [], "emergency rollback"),
         ("emergency-rollback", ["checkout is down"], "checkout is down"),
-        ("Rollback", [{"by": "kim", "reason": "bad"}, 7], "bad; 7"),
+        ("Rollback", [raw("json/plain", b"{oh no"), raw("binary/encrypted", b"\xff")], "{oh no; \ufffd"),
     ],
-    ids=["no input", "a hyphen and a text", "another word and two inputs"],
+    ids=["no input", "a hyphen and a text", "another word and two inputs that cannot be read"],
 )
 async def test_an_emergency_that_is_sent_as_an_update_is_believed(
     world: World, name: str, values: list[Any], reason: str
