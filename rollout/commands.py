@@ -6,7 +6,7 @@ The emergency is not here: it is a signal, and never refused.
 from collections.abc import Mapping
 from enum import StrEnum
 
-from rollout.progress import RolloutStatus
+from rollout.progress import RolloutProgress, RolloutStatus
 
 
 class CommandName(StrEnum):
@@ -79,6 +79,17 @@ def refusal(command: CommandName, status: RolloutStatus) -> str | None:
     if why is None and status in _ENDING and not (command is CommandName.FINISH and status is _S.ROLLED_BACK):
         why = f"the rollout is {in_words(status)}"
     return None if why is None else f"cannot {in_words(command)}: {why}"
+
+
+def decisive(command: CommandName, status: RolloutStatus, progress: RolloutProgress) -> RolloutStatus:
+    """Which of several things that a rollout stands at decides about a command.
+
+    Paused, it may be stepping back meanwhile; watched after its last stage, it may be holding.
+    """
+    if command in (CommandName.PAUSE, CommandName.RESUME) and progress.paused and status not in _ENDING:
+        return _S.PAUSED
+    watched = status is _S.HOLDING and progress.watched_until is not None
+    return _S.WATCHING if watched and command is not CommandName.RESOLVE_HOLD else status
 
 
 def in_words(name: CommandName | RolloutStatus) -> str:

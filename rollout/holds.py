@@ -3,19 +3,33 @@
 from typing import Literal
 
 from rollout.drift import DRIFT
-from rollout.progress import RolloutProgress
+from rollout.progress import RolloutProgress, StageProgress
 from rollout.soak import SoakState
+from rollout.verdict import Verdict
 
 
 def why_not_resolved(progress: RolloutProgress, how: Literal["continue", "adopt", "rollback"]) -> str | None:
     """Why this hold does not end that way; None where it does."""
-    soak = None if progress.entered_last is None else progress.stages[progress.entered_last].soak_state
-    causes = soak.causes if soak is not None else ()
+    stage = None if progress.entered_last is None else progress.stages[progress.entered_last]
+    causes = stage.soak_state.causes if stage is not None and stage.soak_state is not None else ()
+    unread = [j.reason for j in stage.judgements if (j.gate, j.verdict) == (DRIFT, Verdict.ERROR)] if stage else []
+    if how != "rollback" and DRIFT in causes and unread:
+        return (
+            f"flags or traffic could not be read ({'; '.join(unread)}); it goes on by itself once they can be and are "
+            "what the rollout set; `rollback` takes everything back"
+        )
     if how == "continue" and DRIFT in causes:
         return "flags or traffic are not what the rollout set; `adopt` accepts them, `rollback` takes everything back"
     if how == "adopt" and DRIFT not in causes:
         return f"nobody else changed flags or traffic; {', '.join(causes)} holds"
     return None
+
+
+def why_held(stage: StageProgress) -> str | None:
+    """Why a stage is held, by its judgements; None where it is not."""
+    if stage.soak_state is None or stage.soak_state.standing != "holding":
+        return None
+    return "; ".join(judgement.reason for judgement in stage.judgements if judgement.gate in stage.soak_state.causes)
 
 
 def released(soak: SoakState) -> SoakState:

@@ -6,9 +6,9 @@ result of a finished rollout.
 
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from rollout.flags import Exposure
 from rollout.measurement import Sample
@@ -107,6 +107,13 @@ class Rollback(_Record):
         return (self.verified_at - self.began_at).total_seconds() if self.verified_at else None
 
 
+def _as_it_was_recorded(value: object) -> object:
+    """Records of runs that began before every such stage was kept hold one name, or none."""
+    if value is None or isinstance(value, str):
+        return (value,) if value else ()
+    return value
+
+
 class RolloutProgress(_Record):
     plan: str
     workflow_id: str
@@ -134,8 +141,8 @@ class RolloutProgress(_Record):
     return_to: int | None = Field(
         default=None, description="index of the stage that follows the first one, after the candidate was replaced"
     )
-    stepped_back_from: str | None = Field(
-        default=None, description="the stage that was stepped back from; entering it again needs an approval"
+    stepped_back_from: Annotated[tuple[str, ...], BeforeValidator(_as_it_was_recorded)] = Field(
+        default=(), description="stages that were stepped back from; entering any of them again needs an approval"
     )
     approved: list[str] = Field(default_factory=list, description="stages that a person has approved")
     exposed_stage: str | None = Field(default=None, description="the stage whose exposure was written last")
@@ -143,6 +150,7 @@ class RolloutProgress(_Record):
         default_factory=dict, description="flags that a person holds at an earlier stage, or at off"
     )
     watched_until: datetime | None = Field(default=None, description="set once the last stage has passed")
+    finish_asked: bool = Field(default=False, description="a person ended the watch or the guard of now")
     rollback: Rollback | None = None
     finished_at: datetime | None = None
     timeline: list[Event] = Field(default_factory=list)

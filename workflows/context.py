@@ -19,6 +19,8 @@ with workflow.unsafe.imports_passed_through():
     from rollout.progress import EventKind, RolloutProgress, RolloutStatus
 
 Severity = Literal["info", "warning", "page"]
+Standing = tuple[RolloutStatus, str, str]
+"""What it does, why, and what comes next."""
 
 
 class RolloutContext:
@@ -33,7 +35,8 @@ class RolloutContext:
         self._presentation = Presentation(search_attributes=request.search_attributes)
         self._waiting_for: tuple[str, datetime] = ("", workflow.now())
         self._attentive = False
-        self.finish_asked = False
+        self.but_for_a_pause: Standing = (progress.status, progress.why, progress.next)
+        """What it stands at, or would if nobody had paused it."""
         # A dict, because a set of tasks has no order that a replay could repeat.
         self._notices: dict[asyncio.Task[None], None] = {}
 
@@ -45,7 +48,14 @@ class RolloutContext:
     def stand(self, status: RolloutStatus, why: str, following: str) -> None:
         """Where the rollout stands, why, and what comes next. Everything people look at is renewed."""
         self.progress.status, self.progress.why, self.progress.next = status, why, following
+        if status is not RolloutStatus.PAUSED:
+            self.but_for_a_pause = (status, why, following)
         self._presentation.show(self.progress)
+
+    def stand_as_without_the_pause(self) -> None:
+        """What it did beside being paused, it does or waits for still; what follows from the resuming stands next."""
+        if self.progress.status is RolloutStatus.PAUSED:
+            self.stand(*self.but_for_a_pause)
 
     def note(self, kind: EventKind, text: str, by: str | None = None) -> None:
         self.progress.note(workflow.now(), kind, text, by)
@@ -74,6 +84,10 @@ class RolloutContext:
         except ActivityError as failure:
             # A channel that stays silent for a day must not stop a rollout; the record keeps what was not heard.
             self.note("failure", f"notice “{notice.title}” was not delivered: {reason_of(failure)}")
+
+    @property
+    def is_telling(self) -> bool:
+        return bool(self._notices)
 
     async def settle_notices(self) -> None:
         if self._notices:

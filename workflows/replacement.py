@@ -52,7 +52,7 @@ class Replacement:
             await asyncio.gather(*(self._anchor_anew(key) for key in self._plan.services))
         progress.images = progress.replacing
         progress.candidates.clear()
-        progress.evidence, progress.stepped_back_from, progress.exposed_stage = None, None, None
+        progress.evidence, progress.stepped_back_from, progress.exposed_stage = None, (), None
         progress.approved.clear()
         self._begin_anew()
         progress.replacing, progress.stepping_back = None, False

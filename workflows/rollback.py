@@ -62,7 +62,7 @@ class RollbackPath:
         """Take everything back. Returns when flags and traffic were read back as safe and the guard time is over."""
         context, progress = self._context, self._progress
         # Whoever ended the watch after the last stage has not ended the guard of this rollback.
-        context.finish_asked = False
+        progress.finish_asked = False
         progress.rollback = rollback = Rollback(
             cause=order.cause,
             reason=order.reason,
@@ -231,7 +231,7 @@ class RollbackPath:
                 ),
             )
         )
-        await workflow.wait_condition(lambda: guarding.done() or self._context.finish_asked)
+        await workflow.wait_condition(lambda: guarding.done() or progress.finish_asked)
         if not guarding.done():
             # It ends as cancelled, which nobody waits to hear.
             guarding.add_done_callback(lambda ended: ended.cancelled() or ended.exception())

@@ -19,6 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from rollout import exposure as exposures
     from rollout.binding import bind_gates
     from rollout.drift import DRIFT, TAKEN_BACK
+    from rollout.holds import why_held
     from rollout.plan_parts import Stage
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.verdict import Verdict
@@ -82,8 +83,7 @@ class Soaking:
         """
 
         def over() -> bool:
-            held = state.soak_state is not None and state.soak_state.standing == "holding"
-            return interrupted() or (released() and not held)
+            return interrupted() or (released() and why_held(state) is None)
 
         while not over():
             report = await self._watch(stage, state, NEVER, over)
@@ -201,8 +201,7 @@ class Soaking:
         if self._progress.paused:
             following = f"`rollout resume {plan.name}`; gates go on being judged, the credit clock stands"
             context.stand(RolloutStatus.PAUSED, context.paused_why(), following)
-        elif state.soak_state is not None and state.soak_state.standing == "holding":
-            why = "; ".join(j.reason for j in state.judgements if j.gate in state.soak_state.causes)
+        elif (why := why_held(state)) is not None:
             following = (
                 "the credit clock stands and runs again when every gate passes; "
                 f"to take it back: `rollout emergency-rollback {plan.name} --reason …`"

@@ -166,7 +166,7 @@ class StageEntry:
         self._context.note("stage", f"{stage.name}: load test of {target} passed: {met}")
 
     def _needs_approval(self, stage: Stage) -> bool:
-        needed = stage.needs_approval or stage.name == self._progress.stepped_back_from
+        needed = stage.needs_approval or stage.name in self._progress.stepped_back_from
         return needed and stage.name not in self._progress.approved
 
     async def _approval(self, stage: Stage) -> None:
@@ -176,7 +176,10 @@ class StageEntry:
         context.tell("warning", f"Approval needed for {stage.name}", following)
         while stage.name not in progress.approved and not self._waiting.interrupted():
             context.stand(RolloutStatus.AWAITING_APPROVAL, f"{stage.name} needs a person's approval", following)
-            await self._waiting.until(lambda: stage.name in progress.approved or progress.paused)
+            await self._waiting.until(
+                lambda: stage.name in progress.approved or progress.paused,
+                then=f"{stage.name} is approved and entered",
+            )
             await self._waiting.not_paused()
         context.stand(RolloutStatus.ENTERING, f"{stage.name} was approved", what_entering_does(stage))
 

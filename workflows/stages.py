@@ -27,7 +27,7 @@ from workflows.timers import sleep_for
 from workflows.waiting import Waiting
 
 with workflow.unsafe.imports_passed_through():
-    from rollout.holds import released
+    from rollout.holds import released, why_held
     from rollout.plan_parts import Stage
     from rollout.progress import StageProgress
     from rollout.soak import begin
@@ -65,6 +65,11 @@ class WayForward:
     async def must_not_be_refused(self, images: dict[str, str]) -> None:
         """Raises ActivityError where this candidate was taken back before."""
         await self._replacement.must_not_be_refused(images)
+
+    def why_held(self) -> str | None:
+        """Why the stage that people are shown is held, if it is."""
+        last = self._context.progress.entered_last
+        return None if last is None else why_held(self._context.progress.stages[last])
 
     async def resolve_hold(self, *, adopt: bool) -> str:
         """End the hold by a person's decision; says what follows from it."""
@@ -143,14 +148,13 @@ class WayForward:
         ending = asyncio.create_task(sleep_for(progress.watched_until - workflow.now(), "the end of the watch"))
 
         def over() -> bool:
-            held = state.soak_state is not None and state.soak_state.standing == "holding"
-            return progress.turning_back or context.finish_asked or (ending.done() and not held)
+            return progress.turning_back or progress.finish_asked or (ending.done() and why_held(state) is None)
 
         while not over():
             if await self._soaking.soak(stage, state, NEVER, over) is SoakEnd.LONG_HISTORY:
                 return False
         # What was asked of the watch must not end the guard of a rollback.
-        context.finish_asked = False
+        progress.finish_asked = False
         return True
 
     async def _turn_back(self) -> None:

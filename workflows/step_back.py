@@ -32,7 +32,7 @@ class StepBack:
         progress.stage = left - 1
         earlier = {stage.name for stage in self._plan.stages[:left]}
         progress.approved = [approved for approved in progress.approved if approved in earlier]
-        progress.stepped_back_from = name
+        progress.stepped_back_from = (*self._left_before(), name)
         await self._exposing.expose(stage)
         percent = self._percent_of(left - 1)
         moved = [
@@ -48,6 +48,11 @@ class StepBack:
         progress.stepping_back = False
         context.note("stage", f"stepped back from {name} to {stage.name}")
         context.tell("warning", f"Stepped back to {stage.name}", f"{name} needs an approval to be entered again.")
+
+    def _left_before(self) -> tuple[str, ...]:
+        """The stages above that a person has not approved since they were stepped back from."""
+        before = self._progress.stepped_back_from
+        return before if before and workflow.patched("all-stages-stepped-back-from-are-approved") else ()
 
     def _percent_of(self, index: int) -> int:
         """The candidate's share of the traffic at the end of a stage; a stage without traffic steps leaves it."""

@@ -1,5 +1,6 @@
 """Waiting for a person, without losing sight of what people are exposed to meanwhile."""
 
+import asyncio
 from collections.abc import Callable
 
 from temporalio import workflow
@@ -12,6 +13,7 @@ from workflows.soaking import Soaking, latched, leave
 
 with workflow.unsafe.imports_passed_through():
     from activities.gate_watch import GateWatchActivities
+    from rollout.holds import why_held
     from rollout.plan_parts import Stage
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.watch import StoreWatchRequest
@@ -24,11 +26,17 @@ class Waiting:
         self.interrupted: Callable[[], bool] = lambda: False
         """Whether a person asked for something that no waiting may delay."""
 
-    async def until(self, released: Callable[[], bool], *, broken: Callable[[], bool] = lambda: False) -> None:
+    async def until(
+        self,
+        released: Callable[[], bool],
+        *,
+        broken: Callable[[], bool] = lambda: False,
+        then: str = "the rollout goes on",
+    ) -> None:
         """Return when `released`, or interrupted. The gates of the stage that was entered last go on being judged.
 
-        While they hold, what was waited for is not enough; what is `broken` ends the waiting all the same.
-        Before the first stage the kill switch alone is looked at.
+        While they hold, what was waited for is not enough, and people are told what will happen `then`; what is
+        `broken` ends the waiting all the same. Before the first stage the kill switch alone is looked at.
 
         Raises:
             GoBack: one of them failed, or the kill switch was pulled.
@@ -36,11 +44,38 @@ class Waiting:
         self._context.waiting_for(None)
         entered = self._entered_last()
         if entered is not None:
-            await self._soaking.keep_watch(*entered, released, lambda: self.interrupted() or broken())
+            stage, state = entered
+            before = self._context.but_for_a_pause
+            showing = asyncio.create_task(self._show_what_holds(state, released, then))
+            try:
+                await self._soaking.keep_watch(stage, state, released, lambda: self.interrupted() or broken())
+            finally:
+                showing.cancel()
+            if self._context.progress.status is RolloutStatus.HOLDING and before[0] is not RolloutStatus.HOLDING:
+                self._context.stand(*before)
         elif workflow.patched("store-watched-from-the-start"):
             await self._watch_store(lambda: released() or self.interrupted() or broken())
         else:
             await workflow.wait_condition(lambda: released() or self.interrupted() or broken())
+
+    async def _show_what_holds(self, state: StageProgress, released: Callable[[], bool], then: str) -> None:
+        """Once nothing else is waited for, it is a hold that people see, and that they can resolve."""
+        context, progress = self._context, self._context.progress
+
+        def holding_only() -> str | None:
+            return why_held(state) if released() and not progress.paused else None
+
+        while True:
+            await workflow.wait_condition(lambda: holding_only() is not None)
+            why = holding_only() or ""
+            if not workflow.patched("held-while-it-waited"):
+                return
+            context.stand(
+                RolloutStatus.HOLDING,
+                why,
+                f"{then} when every gate passes again, or at once by `rollout resolve-hold continue --reason …`",
+            )
+            await workflow.wait_condition(lambda: holding_only() != why)  # noqa: B023  (waited for before it changes)
 
     async def _watch_store(self, over: Callable[[], bool]) -> None:
         """Before the first stage no gate is judged; the kill switch may be pulled all the same."""

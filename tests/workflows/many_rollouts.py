@@ -177,11 +177,15 @@ class Land:
 
 
 @asynccontextmanager
-async def land_for(names: Collection[str], directory: Path) -> AsyncIterator[Land]:
-    """A land with one service for each name, which serves its stable image."""
+async def land_for(names: Collection[str], directory: Path, *server_options: str) -> AsyncIterator[Land]:
+    """A land with one service for each name, which serves its stable image; options are Temporal's."""
     async with AsyncExitStack() as stack:
         environment = await stack.enter_async_context(
-            await WorkflowEnvironment.start_local(dev_server_existing_path=str(TEMPORAL), data_converter=DATA_CONVERTER)
+            await WorkflowEnvironment.start_local(
+                dev_server_existing_path=str(TEMPORAL),
+                dev_server_extra_args=list(server_options),
+                data_converter=DATA_CONVERTER,
+            )
         )
         server = RedisServer.start(directory / "redis")
         stack.callback(server.stop)

@@ -119,6 +119,21 @@ class TestStepBack:
         await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=timedelta(seconds=30))
         assert await shown(world) == {"50%"}
 
+    async def test_every_stage_that_was_stepped_back_from_needs_an_approval_to_be_entered_again(
+        self, world: World
+    ) -> None:
+        handle = await in_stage(world, "staged")
+        for stage in ("canary", "internal"):
+            await ask(handle, UPDATE_STEP_BACK)
+            await world.until(handle, RolloutStatus.SOAKING, stage=stage, step=timedelta(seconds=30))
+
+        for stage, exposed in (("canary", "10%"), ("staged", "50%")):
+            waiting = await world.until(handle, RolloutStatus.AWAITING_APPROVAL, RolloutStatus.HOLDING)
+            assert (waiting.status, waiting.current.name) == (RolloutStatus.AWAITING_APPROVAL, stage)
+            await ask(handle, UPDATE_APPROVE)
+            await world.until(handle, RolloutStatus.SOAKING, stage=stage, step=timedelta(seconds=30))
+            assert await shown(world) == {exposed}
+
     async def test_step_by_step_down_to_nobody_and_no_further(self, world: World) -> None:
         handle = await in_stage(world, "canary")
         for stage, exposed in (("internal", "internal"), ("deploy-off", "off")):

@@ -1,14 +1,19 @@
 """A history that grows long is continued as new, and nothing of the rollout is lost on the way."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+from rollout.messages import UPDATE_FINISH, UPDATE_RETRY, Answer, Command
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
-from tests.workflows.world import PLANS, laid_out_in_real_time
+from tests.workflows.many_rollouts import A_MOMENT, Shape, land_for, plan_of
+from tests.workflows.world import PLANS, REAL_SECONDS, laid_out_in_real_time
 
 EVENTS_BEFORE_CONTINUING = 40
+SHORTLY = ("--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={EVENTS_BEFORE_CONTINUING}")
 SHORT = timedelta(seconds=3)
+KIM = Command(by="kim", reason="I know why")
 
 
 async def test_a_rollout_continued_as_new_keeps_credit_anchors_and_story(tmp_path: Path) -> None:
@@ -16,8 +21,7 @@ async def test_a_rollout_continued_as_new_keeps_credit_anchors_and_story(tmp_pat
     first, *others = whole.stages
     short = [stage.model_copy(update={"soak": SHORT}) for stage in others]
     plan = whole.model_copy(update={"stages": (first, *short)})
-    limit = f"limit.historyCount.suggestContinueAsNew={EVENTS_BEFORE_CONTINUING}"
-    async with laid_out_in_real_time(plan, tmp_path, "--dynamic-config-value", limit) as world:
+    async with laid_out_in_real_time(plan, tmp_path, *SHORTLY) as world:
         handle = await world.start()
 
         result = await handle.result()
@@ -28,3 +32,30 @@ async def test_a_rollout_continued_as_new_keeps_credit_anchors_and_story(tmp_pat
         assert [event.text for event in result.timeline].count("entered stage 3 of 5, canary") == 1
         assert await world.candidate_shares(result) == {"backend": 100, "auth": 100}
         assert (await world.store.read_safety()).owner is None
+
+
+async def test_what_is_asked_for_and_told_while_a_rollout_is_being_continued_as_new_is_not_lost(tmp_path: Path) -> None:
+    name = "handed-over"
+    async with land_for([name], tmp_path, *SHORTLY) as land:
+        world = land.world(plan_of(name, Shape(canary_soak=A_MOMENT, staged_soak=A_MOMENT, watched=True), tmp_path))
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.WATCHING, step=timedelta(milliseconds=200))
+        # A notice that is not delivered yet keeps the run from being continued, long as its history has grown.
+        land.channel.answering.clear()
+        await handle.signal("hello")
+        await world.until_under_way(handle, "notify", 1)
+        while "watch_gates" in await world.under_way(handle):
+            await handle.execute_update(UPDATE_RETRY, KIM, result_type=Answer)
+        watched_in = (await world.progress(handle)).run_id
+
+        await handle.signal("hello again")
+        answer: Answer = await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
+        land.channel.answering.set()
+
+        # Far less than the hour for which it was to be watched.
+        result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
+        assert answer.happened == "the watch ended"
+        assert result.status is RolloutStatus.COMPLETED, result.why
+        assert result.run_id != watched_in
+        heard = [notice.text for notice in world.channel.notices if notice.title == "Unknown signal"]
+        assert [text.split("'")[1] for text in heard] == ["hello", "hello again"]

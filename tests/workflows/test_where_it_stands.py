@@ -1,0 +1,122 @@
+"""Paused, held and waiting at once: what is shown is what would move it, and what is asked for there is understood."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from rollout.messages import (
+    UPDATE_APPROVE,
+    UPDATE_PAUSE,
+    UPDATE_PROMOTE,
+    UPDATE_RESOLVE_HOLD,
+    UPDATE_RESUME,
+    UPDATE_STEP_BACK,
+    Promote,
+    ResolveHold,
+)
+from rollout.progress import RolloutStatus
+from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Land, Shape, land_for, plan_of
+from tests.workflows.test_commands import ask, refusal
+from tests.workflows.world import REAL_SECONDS, Handle, World
+
+SOON = timedelta(milliseconds=200)
+WAITING, ENTERING, STEPPING = "waits-held", "enters-paused", "steps-back-paused"
+
+
+@pytest.fixture
+async def land(tmp_path: Path) -> AsyncIterator[Land]:
+    async with land_for([WAITING, ENTERING, STEPPING], tmp_path) as laid:
+        yield laid
+
+
+async def until_held(world: World, handle: Handle) -> None:
+    """Whatever it is said to stand at: the gates of the stage that people are shown do not pass."""
+    async with asyncio.timeout(REAL_SECONDS):
+        while True:
+            progress = await world.progress(handle)
+            assert progress.entered_last is not None
+            soak = progress.stages[progress.entered_last].soak_state
+            if soak is not None and soak.standing == "holding":
+                return
+            await world.environment.sleep(SOON)
+
+
+async def test_what_waits_is_paused_and_held_is_shown_as_what_would_move_it(land: Land, tmp_path: Path) -> None:
+    await asyncio.gather(
+        a_stage_that_waits_while_the_one_before_holds(land, tmp_path),
+        a_pause_while_a_stage_is_entered(land, tmp_path),
+    )
+    # It needs a flag store that is silent for everybody.
+    await a_pause_of_what_is_paused_already(land, tmp_path)
+
+
+async def a_stage_that_waits_while_the_one_before_holds(land: Land, directory: Path) -> None:
+    world = land.world(plan_of(WAITING, Shape(canary_soak=A_MOMENT, approval=True), directory))
+    handle = await world.start()
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+    land.source.busy_plans.add(WAITING)
+    await until_held(world, handle)
+
+    # Paused and resumed it waits again for what it waited for, and says so.
+    await ask(handle, UPDATE_PAUSE)
+    await ask(handle, UPDATE_RESUME)
+    waiting = await world.progress(handle)
+    assert (waiting.status, waiting.why) == (RolloutStatus.AWAITING_APPROVAL, "staged needs a person's approval")
+
+    # Approved it no longer waits for a person, but for its gates.
+    answer = await ask(handle, UPDATE_APPROVE)
+    held = await world.progress(handle)
+    assert "CPU" in held.why
+    assert answer.next == f"entering staged as soon as nothing holds the stage before it: {held.why}"
+    assert (answer.status, held.status) == ("holding", RolloutStatus.HOLDING)
+    assert held.next.startswith("staged is approved and entered when every gate passes again")
+    assert await refusal(handle, UPDATE_APPROVE) == "cannot approve: nothing waits for an approval"
+    forced = Promote(by="kim", reason="I know why", force=True)
+    assert "staged has not been entered; `resolve-hold` lets it be" in await refusal(handle, UPDATE_PROMOTE, forced)
+
+    # The same after a pause.
+    await ask(handle, UPDATE_PAUSE)
+    assert (await ask(handle, UPDATE_RESUME)).status == "holding"
+    assert (await world.progress(handle)).why == held.why
+
+    await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
+    await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
+
+
+async def a_pause_while_a_stage_is_entered(land: Land, directory: Path) -> None:
+    land.source.silent_metrics.add(f"custom.googleapis.com/{ENTERING}/smoke")
+    world = land.world(plan_of(ENTERING, Shape(canary_soak=A_MOMENT, smoke_test=True), directory))
+    handle = await world.start()
+    before = await world.until(handle, RolloutStatus.ENTERING, stage="staged", step=SOON)
+
+    await ask(handle, UPDATE_PAUSE)
+    paused = await world.progress(handle)
+    await ask(handle, UPDATE_RESUME)
+
+    after = await world.progress(handle)
+    assert (paused.status, after.status) == (RolloutStatus.PAUSED, RolloutStatus.ENTERING)
+    assert (after.why, after.next) == (before.why, before.next)
+
+
+async def a_pause_of_what_is_paused_already(land: Land, directory: Path) -> None:
+    """While a paused rollout steps back it is shown as entering; it is paused all the same."""
+    world = land.world(plan_of(STEPPING, Shape(canary_soak=AN_HOUR), directory))
+    handle = await world.start()
+    await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
+    await ask(handle, UPDATE_PAUSE)
+    land.wire.silence()
+    await ask(handle, UPDATE_STEP_BACK)
+    await world.until(handle, RolloutStatus.ENTERING, step=SOON)
+
+    assert await refusal(handle, UPDATE_PAUSE) == "cannot pause: it is paused already"
+    await ask(handle, UPDATE_RESUME)
+    assert "it is not paused" in await refusal(handle, UPDATE_RESUME)
+
+    land.wire.speak()
+    land.wire.cut()
+    back = await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+    assert back.current.name == "canary"
+    assert [suspension.until is None for suspension in back.suspensions] == [False]

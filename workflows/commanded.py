@@ -1,0 +1,49 @@
+"""What all handlers of one rollout share: its record, whether it goes back already, and when a command is refused."""
+
+from temporalio import workflow
+from temporalio.exceptions import ApplicationError
+
+from workflows.context import RolloutContext
+from workflows.rollback import RollbackOrder
+from workflows.stages import WayForward
+
+with workflow.unsafe.imports_passed_through():
+    from rollout.commands import CommandName, decisive, refusal
+    from rollout.messages import Answer, Command
+    from rollout.progress import RolloutProgress, RolloutStatus
+
+
+class Commanded:
+    """The part of the workflow that its handlers are built on."""
+
+    def __init__(self, context: RolloutContext) -> None:
+        self._context = context
+        self._progress: RolloutProgress = context.progress
+        self._forward = WayForward(context)
+        self._order: RollbackOrder | None = None
+
+    def _order_rollback(self, order: RollbackOrder) -> None:
+        """The first order decides; what comes later is kept in the record."""
+        nothing_to_undo = self._progress.status is RolloutStatus.REFUSED
+        if self._order is None and not nothing_to_undo:
+            self._order = order
+        else:
+            self._context.note("command", f"asked to roll back again: {order.reason}", order.by)
+
+    @property
+    def _status(self) -> RolloutStatus:
+        """As it stands from now on: what was ordered counts, though nothing of it may have been done yet."""
+        ordered = self._order is not None and not self._progress.status.is_final
+        return RolloutStatus.ROLLING_BACK if ordered else self._progress.status
+
+    def _must_allow(self, command: CommandName) -> None:
+        refused = refusal(command, decisive(command, self._status, self._progress))
+        if refused is not None:
+            raise ApplicationError(refused)
+
+    def _commanded(self, happened: str, command: Command) -> None:
+        reason = f": {command.reason}" if command.reason else ""
+        self._context.note("command", f"{happened} by {command.by}{reason}", command.by)
+
+    def _answer(self, happened: str, following: str) -> Answer:
+        return Answer(happened=happened, next=following, status=self._progress.status)
