@@ -79,7 +79,7 @@ async def outside_world(settings: Settings) -> AsyncIterator[OutsideWorld]:
 
 def workers(client: Client, world: OutsideWorld) -> tuple[Worker, Worker]:
     """The worker of the normal queue, with the workflow, and the worker of the emergency queue."""
-    normal, emergency = _activities(client, world)
+    normal, emergency = activities_of(client, world)
     return (
         Worker(
             client,
@@ -99,7 +99,7 @@ def workers(client: Client, world: OutsideWorld) -> tuple[Worker, Worker]:
     )
 
 
-def _activities(
+def activities_of(
     client: Client, world: OutsideWorld
 ) -> tuple[Sequence[Callable[..., Any]], Sequence[Callable[..., Any]]]:
     flags = FeatureFlagActivities(world.redis)

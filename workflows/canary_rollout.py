@@ -91,6 +91,8 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
             # A cancelled workflow is a request to undo, not permission to leave things as they are.
             self._order_rollback(_CANCELLED)
         if self._order is not None:
+            if workflow.patched("nothing-goes-on-beside-a-rollback"):
+                self._context.leave_the_way_forward()
             way.cancel()
             return None
         return way.result()
@@ -117,6 +119,7 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
     async def _complete(self) -> None:
         context, progress = self._context, self._progress
         await self._settle("completed")
+        context.must_go_on()
         took = duration_in_words((progress.current.passed_at or workflow.now()) - progress.started_at)
         context.note("finished", f"all {len(progress.stages)} stages passed in {took}")
         context.tell(
@@ -130,6 +133,7 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
         context = self._context
         if self._progress.fence:
             await self._settle("refused")
+            context.must_go_on()
         context.note("finished", f"refused before anything was changed: {why}")
         context.tell("warning", "Rollout refused", why)
         context.stand(RolloutStatus.REFUSED, why, "nothing was changed")

@@ -35,10 +35,25 @@ class RolloutContext:
         self._presentation = Presentation(search_attributes=request.search_attributes)
         self._waiting_for: tuple[str, datetime] = ("", workflow.now())
         self._attentive = False
+        self._going_back = False
         self.but_for_a_pause: Standing = (progress.status, progress.why, progress.next)
         """What it stands at, or would if nobody had paused it."""
         # A dict, because a set of tasks has no order that a replay could repeat.
         self._notices: dict[asyncio.Task[None], None] = {}
+
+    def leave_the_way_forward(self) -> None:
+        self._going_back = True
+
+    def must_go_on(self) -> None:
+        """Called on the way forward after a call whose answer may have come in the very task that cancelled it.
+
+        The SDK hands such an answer on and forgets the cancellation.
+
+        Raises:
+            asyncio.CancelledError: everything is being taken back.
+        """
+        if self._going_back:
+            raise asyncio.CancelledError
 
     @property
     def owner(self) -> str:

@@ -38,7 +38,9 @@ class Exposing:
                 if on_the_way:
                     summary = f"features for {rung.in_words()}, on their way up"
                     await self._set(on_the_way, progress.started_by, f"stage {stage.name}", summary)
+                    self._context.must_go_on()
             await self._set(wanted, progress.started_by, f"stage {stage.name}", f"features for {shown}, read back")
+            self._context.must_go_on()
             self._context.note("flags", f"features are on for {shown}")
             return True
 

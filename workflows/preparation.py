@@ -32,9 +32,13 @@ async def prepare(context: RolloutContext) -> None:
     anchors = dict(zip(context.plan.services, read, strict=True))
     if workflow.patched("trial-of-gates"):
         await _try_gates(context)
+        context.must_go_on()
     await _take_ownership(context, above=max(anchor.fence for anchor in read))
+    context.must_go_on()
     await _measure_baseline(context)
+    context.must_go_on()
     await _record_anchors(context, anchors)
+    context.must_go_on()
 
 
 async def _try_gates(context: RolloutContext) -> None:

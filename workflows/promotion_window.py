@@ -31,6 +31,7 @@ class PromotionWindow:
                 AskWindow(windows=windows, at=workflow.now()),
                 **summarised(activity_options.ASK_WINDOW, f"{what}: is promotion allowed now?"),
             )
+            self._context.must_go_on()
             if answer.opens_at is None:
                 return
             why = f"{what} waits: {answer.why_closed}"

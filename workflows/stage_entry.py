@@ -106,6 +106,7 @@ class StageEntry:
                 case AttestCheck():
                     # Confirmed by the approval, which names every statement of the stage.
                     continue
+            self._context.must_go_on()
 
     async def _check_endpoint(self, stage: Stage, check: HttpCheck) -> None:
         title = f"{check.service} {check.path}"

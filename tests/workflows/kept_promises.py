@@ -1,10 +1,14 @@
 """What is promised of every rollout, held against everything that was written since the last look."""
 
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError
 
 from activities.cloud_run_service import FENCE_ANNOTATION
 from flagstore.audit import AuditEntry
+from rollout.commands import CommandName
 from rollout.flags import FlagSnapshot
+from rollout.messages import Answer, Command
 from rollout.progress import RolloutProgress
 from sandbox.resource_names import ServiceName
 from sandbox.run_services import ServiceRecord
@@ -80,6 +84,16 @@ class Promises:
     def _share_of_others(self, record: ServiceRecord) -> int:
         stable = STABLE_IMAGE.format("backend")
         return sum(share.percent for share in record.observed_traffic().shares if share.image != stable)
+
+
+async def asked(handle: Handle, name: CommandName, command: Command) -> None:
+    """Ask a rollout; again where the server gave the question up, because something else had come meanwhile."""
+    try:
+        await handle.execute_update(name.value, command, result_type=Answer)
+    except RPCError:
+        await no_task_failed(handle)
+        if (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
+            await handle.execute_update(name.value, command, result_type=Answer)
 
 
 async def no_task_failed(handle: Handle) -> None:

@@ -5,7 +5,7 @@ Services, flags and metrics carry the plan's name, so that no rollout is another
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import httpx
 from redis.asyncio import Redis
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
 
 from activities.cloud_run import CloudRunActivities
 from activities.google_clients import google_clients
@@ -177,7 +179,12 @@ class Land:
 
 
 @asynccontextmanager
-async def land_for(names: Collection[str], directory: Path, *server_options: str) -> AsyncIterator[Land]:
+async def land_for(
+    names: Collection[str],
+    directory: Path,
+    *server_options: str,
+    worked_by: Callable[[Client, OutsideWorld], Sequence[Worker]] = workers,
+) -> AsyncIterator[Land]:
     """A land with one service for each name, which serves its stable image; options are Temporal's."""
     async with AsyncExitStack() as stack:
         environment = await stack.enter_async_context(
@@ -212,6 +219,6 @@ async def land_for(names: Collection[str], directory: Path, *server_options: str
             channels={"log": channel},
             clock=environment.get_current_time,
         )
-        for worker in workers(environment.client, outside):
+        for worker in worked_by(environment.client, outside):
             await stack.enter_async_context(worker)
         yield Land(environment, server, wire, sandbox, source, channel, outside, reading)

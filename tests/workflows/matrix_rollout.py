@@ -17,6 +17,7 @@ from rollout.messages import SIGNAL_EMERGENCY, Answer
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.traffic import TrafficSplit
+from tests.workflows.kept_promises import asked
 from tests.workflows.many_rollouts import Land, plan_of
 from tests.workflows.matrix_cells import LEADS_TO, STATES, Standing, message
 from tests.workflows.world import Handle, World
@@ -174,7 +175,7 @@ class MatrixRollout:
         return seen
 
     async def _ask(self, command: CommandName) -> None:
-        await self._handle.execute_update(command.value, message(command, self._plan), result_type=Answer)
+        await asked(self._handle, command, message(command, self._plan))
 
     async def _emergency(self) -> None:
         await self._handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})

@@ -11,8 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Literal
 
-from temporalio.client import WorkflowExecutionStatus, WorkflowUpdateFailedError, WorkflowUpdateStage
-from temporalio.service import RPCError
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateStage
 
 from rollout.commands import CommandName, refusal
 from rollout.drift import DRIFT
@@ -20,7 +19,7 @@ from rollout.flags import Exposure, FlagSnapshot
 from rollout.messages import SIGNAL_EMERGENCY, Answer, Command, Promote, ReplaceCandidate
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress, RolloutStatus
-from tests.workflows.kept_promises import Promises, no_task_failed
+from tests.workflows.kept_promises import Promises, asked, no_task_failed
 from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Land, Shape, plan_of
 from tests.workflows.matrix_cells import WHY, Standing, message
 from tests.workflows.rollout_model import CANARY, DARK, STAGED, Place, Possible
@@ -137,7 +136,8 @@ class Story:
                 raise AssertionError(f"not safe: stands at {progress.status}: {progress.why}")
             await asyncio.sleep(BETWEEN_LOOKS)
         await self._afterwards()
-        await self._finish()
+        # What ends the guard may come in the task in which something else had come.
+        await asked(self._handle, CommandName.FINISH, Command(by="kim", reason=WHY))
         result = await self._handle.result()
         assert result.status is RolloutStatus.ROLLED_BACK, result.why
         await self._hear_answers(patience=PATIENCE)
@@ -245,17 +245,6 @@ class Story:
                 self.told.append(f"{command} was answered")
                 if not self.taken_back:
                     self._learn(command, None, forced=False, calm=False)
-
-    async def _finish(self) -> None:
-        """Asked again where the server gave the task up because something else had come meanwhile."""
-        finish = Command(by="kim", reason=WHY)
-        try:
-            await self._handle.execute_update(CommandName.FINISH.value, finish, result_type=Answer)
-        except RPCError as lost:
-            self.told.append(f"finish: {lost.message}")
-            await no_task_failed(self._handle)
-            if (await self._handle.describe()).status is WorkflowExecutionStatus.RUNNING:
-                await self._handle.execute_update(CommandName.FINISH.value, finish, result_type=Answer)
 
     # What must hold.
 

@@ -33,7 +33,7 @@ class Place:
     at: int | None = None
     ahead: int | None = None
     approved: frozenset[int] = frozenset()
-    stepped_back_from: int | None = None
+    stepped_back_from: frozenset[int] = frozenset()
     return_to: int | None = None
     promoted: Promoted = ""
     waived: bool = False
@@ -61,7 +61,7 @@ class Place:
     def status(self) -> RolloutStatus:
         if self.paused:
             return _S.PAUSED
-        if self.ahead is not None:
+        if self.ahead is not None and not (self.held and self.ahead in self.approved):
             return _S.AWAITING_APPROVAL
         if self.held:
             return _S.HOLDING
@@ -91,7 +91,7 @@ class Place:
             return replace(self, watched=True, promoted="")
         following = max(at + 1, self.return_to or DARK)
         passed = replace(self, return_to=None, promoted="")
-        if following == self.stepped_back_from and following not in self.approved:
+        if following in self.stepped_back_from and following not in self.approved:
             return replace(passed, ahead=following)
         return passed._enter(following)
 
@@ -100,14 +100,15 @@ class Place:
 
     def why_not(self, command: CommandName, *, forced: bool) -> str | None:
         """Words of the sentence with which a command is refused here; None where it is taken."""
-        table = refusal(command, self.status)
+        watched = self.watched and self.status is _S.HOLDING and command is not _C.RESOLVE_HOLD
+        table = refusal(command, _S.WATCHING if watched else self.status)
         if table is not None:
             return table
         if command is _C.STEP_BACK and not self.at:
             return "nobody sees the features yet"
         if command is _C.SET_STAGE and (self.limited or self.at is None):
             return "no flag yet" if self.at is None else "is at off already"
-        if command is _C.PROMOTE and self.status is _S.HOLDING and not forced:
+        if command is _C.PROMOTE and self.status is _S.HOLDING and (self.ahead is not None or not forced):
             return "cannot promote: "
         return None
 
@@ -129,10 +130,11 @@ class Place:
             case _C.STEP_BACK:
                 assert self.at
                 earlier = frozenset(stage for stage in self.approved if stage < self.at)
-                back = replace(self, at=self.at - 1, ahead=None, approved=earlier, stepped_back_from=self.at)
+                left = self.stepped_back_from | {self.at}
+                back = replace(self, at=self.at - 1, ahead=None, approved=earlier, stepped_back_from=left)
                 return replace(back, promoted="", waived=False, watched=False, blind=False)
             case _C.REPLACE_CANDIDATE:
-                anew = replace(self, at=None, ahead=None, approved=frozenset(), stepped_back_from=None)
+                anew = replace(self, at=None, ahead=None, approved=frozenset(), stepped_back_from=frozenset())
                 return replace(anew, return_to=self.current, promoted="", waived=False, watched=False, blind=False)
             case _:
                 return self

@@ -78,7 +78,8 @@ async def laid_out_cells(cells: Sequence[Cell], directory: Path) -> AsyncIterato
         beside = BesideEachOther([MatrixRollout(land, cell, directory) for cell in cells])
         await beside.each(MatrixRollout.bring_about, at_once=STARTED_AT_ONCE)
         yield land, beside
-        assert beside.problems == []
+        problems = "\n".join(beside.problems)
+        assert not problems, problems
 
 
 async def taken_back_under(wrong: OutsideFault, directory: Path, *, whole: bool = False) -> None:
