@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from temporalio.client import WorkflowHistory
+
 from rollout.messages import (
     SIGNAL_EMERGENCY,
     UPDATE_APPROVE,
@@ -33,15 +35,23 @@ from rollout.messages import (
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Deadman
 from rollout.progress import RolloutStatus
-from tests.workflows.many_rollouts import AN_HOUR, Shape, land_for, plan_of
+from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Shape, land_for, plan_of
+from tests.workflows.test_answers_beside_an_emergency import (
+    carrying_on,
+    emergency_as_a_step_back_is_answered,
+    without_the_workflow,
+)
 from tests.workflows.test_going_back import errors_of_treated_users
 from tests.workflows.test_promotion_windows import frozen_today
 from tests.workflows.test_step_back_by_a_gate import leading_one_stage_down
+from tests.workflows.test_where_it_stands import until_held
 from tests.workflows.traffic_source import no_fault
 from tests.workflows.world import Handle, World, laid_out
 
 HISTORIES = Path(__file__).parent / "histories"
 SET_WITHOUT_AN_ANSWER = "flag-set-without-an-answer"
+APPROVED_WHILE_HELD = "approved-while-held"
+ANSWERED_BESIDE_AN_EMERGENCY = "answered-beside-an-emergency"
 OWN_FLAGS_PATCH = b64encode(b'{"id":"own-flags-are-no-drift","deprecated":false}').decode()
 """How the marker of that story's patch appears in a history."""
 
@@ -76,6 +86,16 @@ async def stepped_back_from_staged(world: World, handle: Handle) -> None:
     await handle.execute_update(UPDATE_STEP_BACK, Command(by="kim", reason="slow"), result_type=Answer)
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=timedelta(seconds=2))
     await handle.execute_update(UPDATE_APPROVE, Command(by="kim", reason="understood"), result_type=Answer)
+
+
+async def stepped_back_twice(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=timedelta(seconds=2))
+    for stage in ("canary", "internal"):
+        await handle.execute_update(UPDATE_STEP_BACK, Command(by="kim", reason="slow"), result_type=Answer)
+        await world.until(handle, RolloutStatus.SOAKING, stage=stage, step=timedelta(seconds=2))
+    for stage in ("canary", "staged"):
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL, stage=stage, step=timedelta(seconds=2))
+        await handle.execute_update(UPDATE_APPROVE, Command(by="kim", reason="understood"), result_type=Answer)
 
 
 async def promoted_with_a_flag_held_back(world: World, handle: Handle) -> None:
@@ -148,6 +168,9 @@ STORIES: dict[str, Story] = {
     "approved-after-a-wait-and-a-pause": approved_after_a_wait_and_a_pause,
     "kill-switch-pulled-twice-while-internal-soaks": kill_switch_pulled_twice_while_internal_soaks,
     "completed-after-a-trial-of-its-gates": completed_in_five_stages,
+    "stepped-back-twice": stepped_back_twice,
+    "resumed-to-what-it-stood-at": approved_after_a_wait_and_a_pause,
+    "emergency-with-nothing-beside-it": emergency_while_internal_soaks,
 }
 
 
@@ -164,6 +187,7 @@ PLANS_OF_THEIR_OWN: dict[str, PlanAt] = {
     ),
     "kill-switch-pulled-before-the-first-approval": lambda plan, _: approved_first(plan),
     "approved-after-a-wait-and-a-pause": lambda plan, _: approved_first(plan),
+    "resumed-to-what-it-stood-at": lambda plan, _: approved_first(plan),
     "finished-while-watched": lambda plan, _: plan.model_copy(update={"watch": timedelta(days=1)}),
     "forced-through-a-freeze": lambda plan, now: plan.model_copy(update={"windows": frozen_today(now)}),
 }
@@ -197,21 +221,60 @@ async def record_a_flag_set_without_an_answer() -> None:
             await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="seen enough"), result_type=Answer)
             await handle.result()
             history = await handle.fetch_history()
-    recorded = history.to_json()
-    if OWN_FLAGS_PATCH not in recorded:
+    if OWN_FLAGS_PATCH not in history.to_json():
         raise SystemExit(f"{SET_WITHOUT_AN_ANSWER}: no look fell into the write; record it again")
+    keep(SET_WITHOUT_AN_ANSWER, history)
+
+
+async def record_an_approval_while_held() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        async with land_for([APPROVED_WHILE_HELD], Path(directory)) as land:
+            shape = Shape(canary_soak=A_MOMENT, approval=True, staged_soak=A_MOMENT)
+            world = land.world(plan_of(APPROVED_WHILE_HELD, shape, Path(directory)))
+            handle = await world.start()
+            await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=timedelta(milliseconds=200))
+            land.source.busy_plans.add(APPROVED_WHILE_HELD)
+            await until_held(world, handle)
+            await handle.execute_update(UPDATE_APPROVE, Command(by="kim", reason="checked"), result_type=Answer)
+            await world.until(handle, RolloutStatus.HOLDING, step=timedelta(milliseconds=200))
+            land.source.busy_plans.clear()
+            await handle.result()
+            keep(APPROVED_WHILE_HELD, await handle.fetch_history())
+
+
+async def record_an_answer_beside_an_emergency() -> None:
+    name = ANSWERED_BESIDE_AN_EMERGENCY
+    with tempfile.TemporaryDirectory() as directory:
+        async with land_for([name], Path(directory), worked_by=without_the_workflow) as land:
+            world = land.world(plan_of(name, Shape(canary_soak=AN_HOUR), Path(directory)))
+            handle = await emergency_as_a_step_back_is_answered(land, world)
+            async with carrying_on(world.client):
+                await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="seen enough"), result_type=Answer)
+                await handle.result()
+            keep(name, await handle.fetch_history())
+
+
+def keep(name: str, history: WorkflowHistory) -> None:
     # Where a failure came from names paths of this machine, and decides nothing.
-    recorded = re.sub(r'"stackTrace": "(?:[^"\\]|\\.)*"', '"stackTrace": ""', recorded)
-    (HISTORIES / f"{SET_WITHOUT_AN_ANSWER}.json").write_text(recorded + "\n", encoding="utf-8")
-    sys.stdout.write(f"{SET_WITHOUT_AN_ANSWER}: {len(history.events)} events\n")
+    recorded = re.sub(r'"stackTrace": "(?:[^"\\]|\\.)*"', '"stackTrace": ""', history.to_json())
+    (HISTORIES / f"{name}.json").write_text(recorded + "\n", encoding="utf-8")
+    sys.stdout.write(f"{name}: {len(history.events)} events\n")
+
+
+RECORDED_IN_REAL_TIME = {
+    SET_WITHOUT_AN_ANSWER: record_a_flag_set_without_an_answer,
+    APPROVED_WHILE_HELD: record_an_approval_while_held,
+    ANSWERED_BESIDE_AN_EMERGENCY: record_an_answer_beside_an_emergency,
+}
 
 
 async def main() -> None:
     for name, story in STORIES.items():
         if not (HISTORIES / f"{name}.json").exists():
             await record(name, story)
-    if not (HISTORIES / f"{SET_WITHOUT_AN_ANSWER}.json").exists():
-        await record_a_flag_set_without_an_answer()
+    for name, recording in RECORDED_IN_REAL_TIME.items():
+        if not (HISTORIES / f"{name}.json").exists():
+            await recording()
 
 
 if __name__ == "__main__":

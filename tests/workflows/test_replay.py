@@ -10,7 +10,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from config.data_converter import DATA_CONVERTER
 from rollout.messages import WORKFLOW, RolloutRequest
 from rollout.progress import RolloutProgress
-from tests.workflows.record_histories import HISTORIES, STORIES
+from tests.workflows.record_histories import HISTORIES, RECORDED_IN_REAL_TIME, STORIES
 from workflows.canary_rollout import CanaryRolloutWorkflow
 
 RECORDED = sorted(HISTORIES.glob("*.json"))
@@ -25,7 +25,7 @@ def history(path: Path) -> WorkflowHistory:
 
 
 def test_every_story_is_recorded() -> None:
-    assert set(STORIES) <= {path.stem for path in RECORDED}
+    assert {*STORIES, *RECORDED_IN_REAL_TIME} == {path.stem for path in RECORDED}
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=[path.stem for path in RECORDED])
