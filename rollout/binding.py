@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from rollout import exposure as exposures
 from rollout.flags import Audience, Exposure
-from rollout.gates import ProbeGate, VersusBaselineGate, metrics_of
+from rollout.gates import Gate, ProbeGate, VersusBaselineGate, VersusControlGate, metrics_of
 from rollout.measurement import GroupsByLabel, GroupsByRevision, Sample, TimeSeriesQuery
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Stage
-from rollout.traffic import Candidate, ServiceAnchor
+from rollout.traffic import WHOLE, Candidate, ServiceAnchor
 from rollout.watch import BoundGate
 
 
@@ -59,8 +59,25 @@ def bind_gates(
             queries={metric: query_for(plan, metric, anchors, candidates) for metric in metrics_of(gate)},
             baseline=baseline.get(gate.metric) if isinstance(gate, VersusBaselineGate) else None,
             base_url=candidates[gate.service].url if isinstance(gate, ProbeGate) else None,
+            planned_share=planned_share(plan, stage, gate),
         )
     return bound
+
+
+def planned_share(plan: RolloutPlan, stage: Stage, gate: Gate) -> float | None:
+    """The part of the requests that the stage wants treated; None where the plan does not say so.
+
+    It is known where users carry their group with them, every flag has the same share of users, and the candidate has
+    all of the traffic. What an audience makes is not known; beside a share of users it is taken for little.
+    """
+    if not isinstance(gate, VersusControlGate) or not isinstance(plan.metrics[gate.metric].groups, GroupsByLabel):
+        return None
+    reached = plan.stages[: plan.stages.index(stage) + 1]
+    moved = [percent for earlier in reached for percent in earlier.percents]
+    split = len(stage.steps) > 1 or (any(earlier.deploy for earlier in reached) and moved[-1:] != [WHOLE])
+    shares = {exposures.exposure_of(stage.exposure, flag) for flag in plan.flags}
+    share = shares.pop() if len(shares) == 1 else exposures.OFF
+    return share if not split and isinstance(share, float) and share < exposures.FULL else None
 
 
 def ladder_of(plan: RolloutPlan) -> tuple[Exposure, ...]:

@@ -14,7 +14,7 @@ from math import exp, log
 
 from rollout.gates import QUANTILES, Gate, MeasuredGate, ThresholdGate, VersusBaselineGate, VersusControlGate
 from rollout.measurement import Counts, Group, Histogram, Level, Sample
-from rollout.quantity import Limit
+from rollout.quantity import Limit, format_share
 from rollout.sequential_model import GroupCounts, GroupLatencies, GroupScore, Interval, SequentialGate
 from rollout.window_reading import fits, size_of
 
@@ -34,8 +34,13 @@ class Question:
 
 
 @lru_cache(maxsize=QUESTIONS_KEPT)
-def question_of(gate: Gate, baseline: Sample | None, interval: timedelta) -> Question | None:
-    """None where the gate is judged from its window alone, or has no baseline to be judged against."""
+def question_of(
+    gate: Gate, baseline: Sample | None, interval: timedelta, planned_share: float | None
+) -> Question | None:
+    """`planned_share` is the treated part of the requests, where the plan says so.
+
+    None where the gate is judged from its window alone, or has no baseline to be judged against.
+    """
     match gate:
         case ThresholdGate(statistic="bad_share" | "good_share"):
             return Question(_threshold(gate, interval, at_most=gate.at_most, below=gate.below, at_least=gate.at_least))
@@ -46,7 +51,7 @@ def question_of(gate: Gate, baseline: Sample | None, interval: timedelta) -> Que
             allowed = _share(1 - QUANTILES[gate.statistic])
             return Question(_threshold(gate, interval, at_most=allowed), edge=gate.limit.value)
         case VersusControlGate(statistic="bad_share" | "p95"):
-            return Question(_versus_control(gate, interval))
+            return Question(_versus_control(gate, interval, planned_share))
         case VersusBaselineGate() if size_of(baseline) >= gate.minimum_sample:
             return _versus_baseline(gate, baseline, interval)
     return None
@@ -121,7 +126,7 @@ def _threshold(
     )
 
 
-def _versus_control(gate: VersusControlGate, interval: timedelta) -> SequentialGate:
+def _versus_control(gate: VersusControlGate, interval: timedelta, planned_share: float | None) -> SequentialGate:
     # As a plan writes them: shares are read with their percent sign only.
     margins = gate.model_dump(include={"max_difference", "max_increase"}, exclude_none=True)
     return SequentialGate(
@@ -130,6 +135,7 @@ def _versus_control(gate: VersusControlGate, interval: timedelta) -> SequentialG
         title=gate.title,
         minimum_sample=gate.minimum_sample,
         interval=interval,
+        planned_share=None if planned_share is None else format_share(planned_share),
         **margins,
     )
 

@@ -48,7 +48,7 @@ def judge_interval(
         if (no_answer := _no_answer(name, bound, answers, end)) is not None:
             judgements[name] = no_answer
             continue
-        question = question_of(gate, bound.baseline, soak.interval)
+        question = question_of(gate, bound.baseline, soak.interval, bound.planned_share)
         if question is None:
             judged = _judge_window(name, bound, answers, end, soak, seen)
         else:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from math import exp, log, prod
 
+from rollout.sample_ratio import SampleRatio
 from rollout.sequential_model import (
     Group,
     GroupCounts,
@@ -86,6 +87,20 @@ def with_control_alone(gate: SequentialGate, state: SequentialState, interval: I
     keys, minutes = state.keys[0], gate.interval / timedelta(minutes=1)
     learnt = keys.dispersion.after(0, 0, control.bad, control.total, minutes)
     return state.model_copy(update={"keys": (keys.model_copy(update={"dispersion": learnt}),)})
+
+
+def with_sample_ratio(gate: SequentialGate, state: SequentialState, interval: Interval) -> SequentialState:
+    """What the sizes of the groups say about the planned share. Begins anew where that has changed."""
+    treated, control = interval.treated, interval.control
+    if gate.planned_share is None:
+        return state if state.sample is None else state.model_copy(update={"sample": None})
+    if treated is None or control is None:
+        return state
+    known = state.sample
+    if known is None or known.planned != gate.planned_share:
+        known = SampleRatio(planned=gate.planned_share)
+    minutes = gate.interval / timedelta(minutes=1)
+    return state.model_copy(update={"sample": known.after(treated.total, control.total, minutes)})
 
 
 def _with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control: GroupCounts, minutes: float) -> Keys:

@@ -6,13 +6,13 @@
 Two keys: the first says that the new code does harm at all, the second that the harm is beyond what is tolerated, a
 part of what the gate allows. The first alone holds; both together fail, the first then at longer odds. Apart from both
 there is a fuse: three intervals in a row that are worse by twenty points fail at once. Passing early needs a bound on
-the average harm below the limit.
+the average harm below the limit. Groups that are not of the planned sizes hold too, and never fail by that.
 """
 
 from datetime import datetime
 
 from rollout.interval_estimates import newcombe, wilson
-from rollout.sequential_evidence import SCORE_STAKES, usable, with_control_alone, with_interval
+from rollout.sequential_evidence import SCORE_STAKES, usable, with_control_alone, with_interval, with_sample_ratio
 from rollout.sequential_model import (
     HARM_NEEDED,
     Decision,
@@ -68,6 +68,7 @@ def step(
     gross = (placed.gross_in_a_row + 1 if _is_gross(gate, interval) else 0) if newest else placed.gross_in_a_row
     if (applied.missing_in_a_row, applied.gross_in_a_row) != (missing, gross):
         applied = applied.model_copy(update={"missing_in_a_row": missing, "gross_in_a_row": gross})
+    applied = with_sample_ratio(gate, applied, interval)
     if not applied.failed and (why := _failure(gate, applied, interval)):
         applied = applied.model_copy(update={"failed": why})
     nobody = usable(gate, interval) is None
@@ -159,8 +160,8 @@ def _judged(gate: SequentialGate, state: SequentialState, end: datetime, remark:
         return say(
             "hold", Verdict.UNKNOWN, f"no data for {state.missing_in_a_row} intervals, and silence is not health"
         )
-    if evidence.harm >= HARM_NEEDED:
-        return say("hold", Verdict.SUSPECT, f"{_measured(gate, state)}; worse, but not yet beyond what is tolerated")
+    if suspicion := _suspicion(gate, state, evidence):
+        return say("hold", Verdict.SUSPECT, suspicion)
     if remark:
         return say("continue", Verdict.IDLE, remark)
     if not state.keys[0].total:
@@ -169,6 +170,15 @@ def _judged(gate: SequentialGate, state: SequentialState, end: datetime, remark:
         return say("advance", Verdict.PASS, f"{_measured(gate, state)}; the average is below the limit beyond doubt")
     verdict = Verdict.PASS if state.keys[0].total >= gate.minimum_sample else Verdict.UNKNOWN
     return say("continue", verdict, _measured(gate, state))
+
+
+def _suspicion(gate: SequentialGate, state: SequentialState, evidence: Evidence) -> str:
+    """Why the rollout should go no further although the gate has not failed, or nothing."""
+    if state.sample is not None and state.sample.alarmed:
+        return state.sample.in_words()
+    if evidence.harm >= HARM_NEEDED:
+        return f"{_measured(gate, state)}; worse, but not yet beyond what is tolerated"
+    return ""
 
 
 def _measured(gate: SequentialGate, state: SequentialState) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rollout.quantity import Duration, Limit, Share
+from rollout.sample_ratio import SampleRatio
 from rollout.statistics import Average, Dispersion, Mixture
 from rollout.verdict import Action, Verdict
 
@@ -44,6 +45,12 @@ class SequentialGate(_Frozen):
     page_after: Duration | None = None
     minimum_sample: int = Field(default=PASS_REQUESTS, ge=1)
     interval: Duration = Field(default=timedelta(minutes=1), description="length of each interval")
+    planned_share: Share | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="the treated part of the requests; without it the sizes are not asked",
+    )
 
     @model_validator(mode="after")
     def _one_limit_that_fits(self) -> "SequentialGate":
@@ -58,6 +65,8 @@ class SequentialGate(_Frozen):
             raise ValueError(
                 f"{self.kind} of {self.statistic} has exactly one limit, {wanted}; got {', '.join(given) or 'none'}"
             )
+        if self.planned_share is not None and self.kind != "versus_control":
+            raise ValueError("planned_share: of a comparison with control only, here is none")
         if self.limit is not None and (self.limit.unit == "ms" or not 0 <= self.limit.value <= 1):
             raise ValueError(f"{given[0]}: a share from 0% to 100%, got {self.limit}")
         return self
@@ -170,6 +179,10 @@ class Keys(_Frozen):
     control_total: int = 0
 
 
+def _is_absent(value: object) -> bool:
+    return value is None
+
+
 class SequentialState(_Frozen):
     """Everything that the next interval needs; a few kilobytes of JSON whatever the length of the soak."""
 
@@ -182,3 +195,5 @@ class SequentialState(_Frozen):
     missing_in_a_row: int = 0
     gross_in_a_row: int = 0
     failed: str = ""
+    sample: SampleRatio | None = Field(default=None, exclude_if=_is_absent)
+    """Left out of what is written where no share is planned, so that states are read by whoever wrote them before."""

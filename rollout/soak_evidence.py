@@ -149,6 +149,8 @@ def _ruling(gate: MeasuredGate, question: Question, state: SequentialState, judg
     match judged.verdict:
         case Verdict.FAIL:
             return _Ruling(Verdict.FAIL, _proof(gate, state, judged.evidence))
+        case Verdict.SUSPECT if state.sample is not None and state.sample.alarmed:
+            return _Ruling(Verdict.SUSPECT, state.sample.in_words())
         case Verdict.SUSPECT:
             found = judged.evidence
             needed = f"{found.harm_needed:,.0f} and {found.beyond_needed:g} to 1 are needed"
@@ -179,7 +181,7 @@ def _odds(odds: float) -> str:
 
 
 def _carried(state: SequentialState, since: datetime) -> SequentialState | None:
-    """Evidence goes on into the next soak; sums, the early pass and gaps do not.
+    """Evidence goes on into the next soak; sums, the early pass, gaps, and what the groups' sizes say do not.
 
     Where it spoke against the rollout, a person has decided to go on all the same: it begins anew.
     """
@@ -188,7 +190,7 @@ def _carried(state: SequentialState, since: datetime) -> SequentialState | None:
         return None
     sums = {"average": Average(), "bad": 0, "total": 0, "control_bad": 0, "control_total": 0}
     keys = tuple(keys.model_copy(update=sums) for keys in state.keys)
-    return state.model_copy(update={"keys": keys, "newest": since, "gaps": (), "missing_in_a_row": 0})
+    return state.model_copy(update={"keys": keys, "newest": since, "gaps": (), "missing_in_a_row": 0, "sample": None})
 
 
 def _afresh(question: Question, state: SequentialState) -> SequentialState:

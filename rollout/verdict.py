@@ -25,7 +25,7 @@ class Verdict(StrEnum):
     ERROR = "ERROR"
     """The source failed."""
     SUSPECT = "SUSPECT"
-    """Harm is proven, but not yet beyond what the plan tolerates."""
+    """Harm is proven, but not yet beyond what the plan tolerates; or the groups are not those that the plan wants."""
     FAIL = "FAIL"
 
 

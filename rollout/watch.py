@@ -28,6 +28,9 @@ class BoundGate(_Frozen):
     queries: dict[str, TimeSeriesQuery] = Field(default_factory=dict)
     baseline: Sample | None = None
     base_url: str | None = None
+    planned_share: float | None = Field(
+        default=None, gt=0, lt=1, description="the treated part of the requests, where the plan says how large it is"
+    )
 
 
 class ExpectedTraffic(_Frozen):
