@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rollout.cohort_history import LARGEST_ERROR
 from rollout.sequential_evidence import BEYOND_SHARE, HARM_SHARE
 from rollout.sequential_gate import FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
 from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HARM_NEEDED
@@ -52,12 +53,15 @@ class Outcomes:
     held: npt.NDArray[np.int64]
 
 
-def judge_fleet(counts: FleetCounts, *, max_difference: float) -> Outcomes:
-    """What the error gate decides in every rollout of the fleet, judged each minute."""
+def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 0) -> Outcomes:
+    """What the error gate decides in every rollout of the fleet, judged each minute.
+
+    In the first `unexposed` minutes nobody has the features: they only tell how the cohort differs.
+    """
     rollouts, length = counts.treated.shape
     harm, beyond = _Bets(rollouts), _Bets(rollouts)
     dispersion = [_Block(rollouts, length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
-    events, gross = np.zeros(rollouts), np.zeros(rollouts)
+    events, gross, history = np.zeros(rollouts), np.zeros(rollouts), _History(rollouts)
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
     for minute in range(length):
         treated, bad = counts.treated[:, minute], counts.treated_bad[:, minute]
@@ -65,7 +69,13 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float) -> Outcomes:
         somebody = (treated > 0) & (counts.control[:, minute] > 0)
         control, control_bad = np.maximum(counts.control[:, minute], 1), counts.control_bad[:, minute]
         phi = np.maximum(1.0, np.max([block.phi for block in dispersion], axis=0))
-        burst, share = ((phi + 1) / 2)[:, None], (treated / control)[:, None]
+        if minute < unexposed:
+            history.take(treated, bad, control, control_bad, phi, somebody)
+            for block in dispersion:
+                block.take(treated, bad, control, control_bad)
+            events += bad + control_bad
+            continue
+        burst, share = ((phi + 1) / 2)[:, None], (history.allowed * treated / control)[:, None]
         stake = (RATIOS - 1) / (1 + burst * share * RATIOS)
         won = bad[:, None] * (np.log1p(burst * stake) - np.log1p((burst - 1) * stake)) + control_bad[:, None] * (
             np.log1p(-burst * share * stake) - np.log1p(-(burst - 1) * share * stake)
@@ -105,6 +115,33 @@ class _Bets:
         arms = np.minimum(LARGEST_WEALTH, (self._arms * (1 - self._ending) + fresh) * np.exp(log_factors))
         self._arms = np.where(somebody[:, None], arms, self._arms)
         self._cash = np.where(somebody, self._cash * (1 - self._onset) + self._ending * before, self._cash)
+
+
+class _History:
+    """`rollout.cohort_history.CohortHistory` of every rollout."""
+
+    def __init__(self, rollouts: int) -> None:
+        self.allowed: Array = np.ones(rollouts)
+        self._sums: Array = np.zeros((4, rollouts))
+
+    def take(
+        self,
+        treated: Array,
+        bad: Array,
+        control: Array,
+        control_bad: Array,
+        phi: Array,
+        somebody: npt.NDArray[np.bool_],
+    ) -> None:
+        whole = treated + control
+        seen = np.stack([bad, control_bad, bad * control / whole, control_bad * treated / whole])
+        self._sums = self._sums + np.where(somebody, seen, 0.0)
+        ours, theirs, weighted, control_weighted = self._sums
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = np.sqrt(phi * (1 / ours + 1 / theirs))
+            ratio = weighted / control_weighted * np.exp(error)
+            known = (ours > 0) & (theirs > 0) & (error <= LARGEST_ERROR)
+            self.allowed = np.where(known, np.maximum(1.0, ratio), 1.0)
 
 
 class _Block:

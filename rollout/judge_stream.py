@@ -18,7 +18,9 @@ def judge_stream(gate: Mapping[str, Any], intervals: Iterable[Mapping[str, Any]]
     "max_difference": "1%"}, or "p95" with "max_increase", or {"kind": "threshold", "statistic": "good_share",
     "at_least": "99.5%"}, or {"kind": "zero_tolerance"}.
     `intervals`: {"end": RFC 3339, "treated": …, "control": …}; a group is {"total", "bad"}, {"bounds_ms", "counts"} or
-    {"score", "total"}. A group that is missing, or None, had no data.
+    {"score", "total"}. A group that is missing, or None, had no data. "exposed": false marks an interval in which the
+    treated cohort did not have the features yet: it is not judged, but a difference that was there before is allowed
+    from then on, once it is known to 15 %. "planned_share": "10%" in the gate holds where the groups have other sizes.
 
     Raises:
         ValueError: the gate or an interval is malformed; the text names the field, the value and what is allowed.

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from math import exp, log, prod
 
+from rollout.cohort_history import CohortHistory
 from rollout.sample_ratio import SampleRatio
 from rollout.sequential_model import (
     Group,
@@ -89,6 +90,33 @@ def with_control_alone(gate: SequentialGate, state: SequentialState, interval: I
     return state.model_copy(update={"keys": (keys.model_copy(update={"dispersion": learnt}),)})
 
 
+def with_history(gate: SequentialGate, state: SequentialState, interval: Interval) -> SequentialState:
+    """What an interval without exposure tells of the cohort, and of how bad events come together. Nothing is judged."""
+    minutes = gate.interval / timedelta(minutes=1)
+    match usable(gate, interval):
+        case GroupCounts() as treated, GroupCounts() as control if gate.kind == "versus_control":
+            return state.model_copy(update={"keys": (_with_past(state.keys[0], treated, control, minutes),)})
+        case GroupLatencies() as treated, GroupLatencies() as control:
+            edges, learnt = _learnt(state, treated, control, minutes)
+            keys = tuple(
+                _with_past(key, _above(treated, edge), _above(control, edge), minutes)
+                for key, edge in zip(state.keys, edges, strict=bool(edges))
+            )
+            return learnt.model_copy(update={"keys": keys or state.keys})
+        case _:
+            return state
+
+
+def _with_past(keys: Keys, treated: GroupCounts, control: GroupCounts, minutes: float) -> Keys:
+    counts = (treated.bad, treated.total, control.bad, control.total)
+    history = (keys.history or CohortHistory()).after(*counts, keys.dispersion.phi)
+    return keys.model_copy(update={"history": history, "dispersion": keys.dispersion.after(*counts, minutes)})
+
+
+def _above(group: GroupLatencies, edge: int) -> GroupCounts:
+    return GroupCounts(total=group.total, bad=group.at_or_above(edge))
+
+
 def with_sample_ratio(gate: SequentialGate, state: SequentialState, interval: Interval) -> SequentialState:
     """What the sizes of the groups say about the planned share. Begins anew where that has changed."""
     treated, control = interval.treated, interval.control
@@ -114,7 +142,7 @@ def _with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control
         variance = keys.dispersion.phi * treated.total * share * (1 - share)
         return _averaged(grown, treated.bad / treated.total, treated.total, variance, treated.total)
     margin = gate.max_difference or 0.0
-    allowed = ((HARM_SHARE * margin, 1.0), (BEYOND_SHARE * margin, 1.0))
+    allowed = ((HARM_SHARE * margin, keys.allowed_ratio), (BEYOND_SHARE * margin, keys.allowed_ratio))
     grown = _grown(keys, treated, control, allowed, ERROR_RATIOS, minutes)
     return _compared(keys, grown, treated, control, margin, 1.0)
 
@@ -144,29 +172,42 @@ def _with_latencies(
     gate: SequentialGate, state: SequentialState, treated: GroupLatencies, control: GroupLatencies, minutes: float
 ) -> SequentialState:
     """Requests above two bucket edges around control's p95, as counts: exact whatever the width of the buckets."""
-    if treated.bounds_ms != control.bounds_ms:
-        raise ValueError("bounds_ms: treated and control need the same edges")
-    known = state.control_counts if state.bounds_ms == control.bounds_ms else (0.0,) * len(control.counts)
-    edges = state.edges if state.bounds_ms == control.bounds_ms else ()
-    edges = edges or _edges_around_p95(known)
+    edges, learnt = _learnt(state, treated, control, minutes)
+    known = _known(state, control)
     keys, increase = state.keys, gate.max_increase or 0.0
     if edges:
         grown = []
         for key, edge in zip(keys, edges, strict=True):
-            above = GroupCounts(total=treated.total, bad=treated.at_or_above(edge))
-            other = GroupCounts(total=control.total, bad=control.at_or_above(edge))
+            above, other = _above(treated, edge), _above(control, edge)
             ratios = [
                 _exceedance_ratio(known, control.bounds_ms, edge, part * increase)
                 for part in (LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE, 1.0)
             ]
-            bets = _grown(key, above, other, ((0.0, ratios[0]), (0.0, ratios[1])), LATENCY_RATIOS, minutes)
+            allowed = ((0.0, key.allowed_ratio * ratios[0]), (0.0, key.allowed_ratio * ratios[1]))
+            bets = _grown(key, above, other, allowed, LATENCY_RATIOS, minutes)
             grown.append(_compared(key, bets, above, other, 0.0, ratios[2]))
         keys = tuple(grown)
+    return learnt.model_copy(update={"keys": keys})
+
+
+def _learnt(
+    state: SequentialState, treated: GroupLatencies, control: GroupLatencies, minutes: float
+) -> tuple[tuple[int, ...], SequentialState]:
+    """The edges around control's p95, from before this interval; and the state with control's curve of it."""
+    if treated.bounds_ms != control.bounds_ms:
+        raise ValueError("bounds_ms: treated and control need the same edges")
+    known = _known(state, control)
+    edges = state.edges if state.bounds_ms == control.bounds_ms else ()
+    edges = edges or _edges_around_p95(known)
     kept = 0.5 ** (minutes / LEARNT_HALF_LIFE_MINUTES)
-    learnt = tuple(round(old * kept + new, 1) for old, new in zip(known, control.counts, strict=True))
-    return state.model_copy(
-        update={"keys": keys, "edges": edges, "bounds_ms": control.bounds_ms, "control_counts": learnt}
-    )
+    counts = tuple(round(old * kept + new, 1) for old, new in zip(known, control.counts, strict=True))
+    curve = {"edges": edges, "bounds_ms": control.bounds_ms, "control_counts": counts}
+    return edges, state.model_copy(update=curve)
+
+
+def _known(state: SequentialState, control: GroupLatencies) -> tuple[float, ...]:
+    """Control's curve so far; nothing where the buckets have changed."""
+    return state.control_counts if state.bounds_ms == control.bounds_ms else (0.0,) * len(control.counts)
 
 
 def _edges_around_p95(counts: tuple[float, ...]) -> tuple[int, ...]:

@@ -12,7 +12,14 @@ the average harm below the limit. Groups that are not of the planned sizes hold 
 from datetime import datetime
 
 from rollout.interval_estimates import newcombe, wilson
-from rollout.sequential_evidence import SCORE_STAKES, usable, with_control_alone, with_interval, with_sample_ratio
+from rollout.sequential_evidence import (
+    SCORE_STAKES,
+    usable,
+    with_control_alone,
+    with_history,
+    with_interval,
+    with_sample_ratio,
+)
 from rollout.sequential_model import (
     HARM_NEEDED,
     Decision,
@@ -58,6 +65,10 @@ def step(
     placed = _placed(gate, state, interval.end)
     if placed is None:
         return state, _judged(gate, state, interval.end, f"the interval that ended at {_at(interval.end)} was judged")
+    if not interval.exposed:
+        learnt = placed if state.failed else with_history(gate, placed, interval)
+        learnt = learnt.model_copy(update={"missing_in_a_row": 0}) if learnt.missing_in_a_row else learnt
+        return learnt, _judged(gate, learnt, interval.end, "nobody was exposed, so nothing is judged")
     newest = state.newest is None or interval.end > state.newest
     missing = 0
     applied = placed if state.failed else with_interval(gate, placed, interval)

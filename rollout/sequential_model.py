@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rollout.cohort_history import CohortHistory
 from rollout.quantity import Duration, Limit, Share
 from rollout.sample_ratio import SampleRatio
 from rollout.statistics import Average, Dispersion, Mixture
@@ -142,9 +143,13 @@ Group = GroupCounts | GroupLatencies | GroupScore
 
 
 class Interval(_Frozen):
-    """One closed interval. A group that is missing had no data; nothing is not zero."""
+    """One closed interval. A group that is missing had no data; nothing is not zero.
+
+    `exposed` false: the treated group did not have the features yet. Nothing is judged, the cohort is learnt.
+    """
 
     end: datetime
+    exposed: bool = True
     treated: Group | None = None
     control: Group | None = None
 
@@ -166,6 +171,10 @@ class SequentialJudgement(_Frozen):
     reason: str
 
 
+def _is_absent(value: object) -> bool:
+    return value is None
+
+
 class Keys(_Frozen):
     """One pair of e-values, and the sums that people are shown."""
 
@@ -177,10 +186,12 @@ class Keys(_Frozen):
     total: int = 0
     control_bad: int = 0
     control_total: int = 0
+    history: CohortHistory | None = Field(default=None, exclude_if=_is_absent)
 
-
-def _is_absent(value: object) -> bool:
-    return value is None
+    @property
+    def allowed_ratio(self) -> float:
+        """How many times control's rate the cohort may have, as it had before."""
+        return 1.0 if self.history is None else self.history.allowed
 
 
 class SequentialState(_Frozen):
@@ -196,4 +207,4 @@ class SequentialState(_Frozen):
     gross_in_a_row: int = 0
     failed: str = ""
     sample: SampleRatio | None = Field(default=None, exclude_if=_is_absent)
-    """Left out of what is written where no share is planned, so that states are read by whoever wrote them before."""
+    """As a history, left out of what is written where there is none."""

@@ -197,6 +197,7 @@ def _afresh(question: Question, state: SequentialState) -> SequentialState:
     """Where a failure that only held is over, evidence begins again; what was learnt about the metric stays."""
     fresh = begin(question.asks)
     keys = tuple(
-        new.model_copy(update={"dispersion": old.dispersion}) for new, old in zip(fresh.keys, state.keys, strict=True)
+        new.model_copy(update={"dispersion": old.dispersion, "history": old.history})
+        for new, old in zip(fresh.keys, state.keys, strict=True)
     )
     return state.model_copy(update={"keys": keys, "failed": ""})
