@@ -9,8 +9,10 @@ from sandbox.alignment import ALIGNERS, Aligner, Periods, align
 from sandbox.clock import SECOND
 from sandbox.combining import FIELD
 from sandbox.reduction import REDUCERS, Reducer, reduce
-from sandbox.rpc_errors import invalid
+from sandbox.rpc_errors import refused_value
 from sandbox.time_series import Series
+
+_MINUTE = 60 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +46,29 @@ def plan_of(aggregation: Any, start: int, end: int, shortest_period: int) -> Agg
     aligner, reducer = aggregation.per_series_aligner, aggregation.cross_series_reducer
     if aligner == Aligner.ALIGN_NONE:
         if reducer != Reducer.REDUCE_NONE:
-            raise invalid(f"{FIELD}.perSeriesAligner", "A cross-series reducer needs an aligner.")
+            raise refused_value(
+                f"{FIELD}.perSeriesAligner", Aligner(aligner).name, "A cross-series reducer needs an aligner."
+            )
         return AggregationPlan(aligner, reducer, (), None)
     if aligner not in ALIGNERS:
-        raise invalid(f"{FIELD}.perSeriesAligner", f"The sandbox does not know the aligner {aligner}.")
+        raise refused_value(f"{FIELD}.perSeriesAligner", _name(Aligner, aligner), "The sandbox has no such aligner.")
     if reducer != Reducer.REDUCE_NONE and reducer not in REDUCERS:
-        raise invalid(f"{FIELD}.crossSeriesReducer", f"The sandbox does not know the reducer {reducer}.")
+        raise refused_value(f"{FIELD}.crossSeriesReducer", _name(Reducer, reducer), "The sandbox has no such reducer.")
     length = aggregation.alignment_period.ToMicroseconds()
     if length < shortest_period:
-        raise invalid(
+        raise refused_value(
             f"{FIELD}.alignmentPeriod",
-            f"The alignment period must be at least {shortest_period / SECOND:g} seconds, got {length / SECOND:g}.",
+            f"{length / SECOND:g}s",
+            f"The alignment period must be greater than or equal to {_in_words(shortest_period)}.",
         )
     periods = Periods(end, length, max(1, ceil((end - start) / length)))
     return AggregationPlan(aligner, reducer, tuple(aggregation.group_by_fields), periods)
+
+
+def _name(enumeration: Any, number: int) -> str:
+    known = {each.value: each.name for each in enumeration}
+    return str(known.get(number, number))
+
+
+def _in_words(period: int) -> str:
+    return "1 minute" if period == _MINUTE else f"{period / SECOND:g} seconds"

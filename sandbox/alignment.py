@@ -10,7 +10,6 @@ from google.cloud.monitoring_v3 import Aggregation
 from sandbox.clock import SECOND
 from sandbox.combining import (
     DISTRIBUTIONS,
-    FIELD,
     NUMBERS,
     P05,
     P50,
@@ -59,7 +58,7 @@ class _Alignment:
 def align(series: Series, aligner: int, periods: Periods) -> Series:
     alignment = ALIGNERS[aligner]
     if series.kind not in alignment.kinds or series.value_type not in alignment.value_types:
-        raise does_not_fit(f"{FIELD}.perSeriesAligner", Aligner(aligner).name, series)
+        raise does_not_fit("perSeriesAligner", Aligner(aligner).name, "aligner", series)
     points = series.points if series.kind == GAUGE else deltas(series)
     values: dict[int, list[Any]] = {}
     for _, end, value in points:

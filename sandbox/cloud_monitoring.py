@@ -12,17 +12,18 @@ from sandbox.faults import FaultTable
 from sandbox.grpc_service import Method
 from sandbox.metric_descriptors import MetricDescriptors
 from sandbox.paging import offset_of, token_for
-from sandbox.rpc_errors import RpcError, invalid
+from sandbox.rpc_errors import RpcError, refused_value
 from sandbox.synthetic_load import LoadSettings
 from sandbox.time_series import Series, point_message
 from sandbox.time_series_filter import TimeSeriesFilter, parse_filter
 from sandbox.wire_messages import (
     CreateTimeSeriesRequest,
+    CreateTimeSeriesSummary,
     Empty,
     ListTimeSeriesRequest,
     ListTimeSeriesResponse,
 )
-from sandbox.written_series import WrittenSeries, too_many
+from sandbox.written_series import SERIES_PER_REQUEST, WrittenSeries, malformed, same_series, too_many
 
 SERVICE = "google.monitoring.v3.MetricService"
 _SHORTEST_PERIOD = 60 * SECOND
@@ -78,9 +79,9 @@ class CloudMonitoring:
         start, end = _interval(request.interval)
         plan = plan_of(request.aggregation, start, end, self._shortest_period)
         if request.secondary_aggregation.ByteSize():
-            raise invalid("ListTimeSeriesRequest.secondaryAggregation", "The sandbox aggregates once only.")
+            raise refused_value("secondaryAggregation", "", "The sandbox aggregates once only.")
         if request.order_by:
-            raise invalid("ListTimeSeriesRequest.orderBy", "Unsupported: this field must be left blank.")
+            raise refused_value("orderBy", request.order_by, "It is unsupported and must be left blank.")
         if self._faults.metrics_outage:
             return ListTimeSeriesResponse()
         first = plan.periods.start if plan.periods else start
@@ -92,39 +93,69 @@ class CloudMonitoring:
     async def _create(self, request: Any) -> Any:
         """Write what is right; name every series that is not, as one INVALID_ARGUMENT at the end."""
         project = _project(request.name)
-        if too_many(len(request.time_series)):
-            raise invalid("timeSeries", "At most 200 series can be written in one request.")
+        count = len(request.time_series)
+        if too_many(count):
+            raise refused_value("timeSeries", count, f"At most {SERIES_PER_REQUEST} series can be written at once.")
         now = await self._clock.now()
         problems: list[str] = []
+        written: set[tuple[Any, ...]] = set()
         for index, series in enumerate(request.time_series):
-            problem = self._written.write(project, series, now)
-            if problem is None:
-                self._descriptors.ensure(project, series)
-            else:
-                problems.append(f"timeSeries[{index}] ({series.metric.type}): {problem}")
+            place = f"timeSeries[{index}]"
+            problem = _repeated(series, place, written) or self._problem(project, series, place, now)
+            if problem is not None:
+                problems.append(problem)
         if problems:
-            raise RpcError(
-                grpc.StatusCode.INVALID_ARGUMENT,
-                f"One or more TimeSeries could not be written: {'; '.join(problems)}",
-            )
+            raise _not_written(count, problems)
         return Empty()
+
+    def _problem(self, project: str, series: Any, place: str, now: int) -> str | None:
+        """What kept a series from being written; None once it is."""
+        problem = malformed(series, place, now) or self._descriptors.problem(project, series, place)
+        if problem is not None:
+            return f"{problem}: {place}"
+        problem = self._written.write(project, series, place)
+        if problem is None:
+            self._descriptors.ensure(project, series)
+        return problem
+
+
+def _repeated(series: Any, place: str, written: set[tuple[Any, ...]]) -> str | None:
+    same = same_series(series)
+    if same in written:
+        problem = "Duplicate TimeSeries encountered. Only one point can be written per TimeSeries per request."
+        return f"Field {place} had an invalid value: {problem}: {place}"
+    written.add(same)
+    return None
+
+
+def _not_written(count: int, problems: Sequence[str]) -> RpcError:
+    """How many points were not written, and why; the others were."""
+    summary = CreateTimeSeriesSummary(total_point_count=count, success_point_count=count - len(problems))
+    refused = summary.errors.add(point_count=len(problems))
+    refused.status.code = grpc.StatusCode.INVALID_ARGUMENT.value[0]
+    return RpcError(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        f"One or more TimeSeries could not be written: {'; '.join(problems)}",
+        summary,
+    )
 
 
 def _project(name: str) -> str:
     kind, _, project = name.partition("/")
     if kind != "projects" or not project or "/" in project:
-        raise invalid("name", f"'{name}' is not of the form projects/*.")
+        raise refused_value("name", name, "It is not of the form projects/*.")
     return project
 
 
 def _interval(interval: Any) -> tuple[int, int]:
     """Start and end in microseconds; without a start the interval is the end alone."""
     if not interval.HasField("end_time"):
-        raise invalid("ListTimeSeriesRequest.interval.endTime", "The end of the interval is required.")
+        raise refused_value("interval.endTime", "", "The end of the interval is required.")
     end = micros_of(interval.end_time)
     start = micros_of(interval.start_time) if interval.HasField("start_time") else end
     if start > end:
-        raise invalid("ListTimeSeriesRequest.interval", "The start of the interval is after its end.")
+        began = interval.start_time.ToJsonString()
+        raise refused_value("interval.startTime", began, "The start of the interval is after its end.")
     return start, end
 
 
@@ -140,10 +171,11 @@ def _within(series: Iterable[Series], start: int | None) -> list[Series]:
 def _answer(request: Any, series: Sequence[Series]) -> Any:
     """One page: newest points first. A page holds so many points, or so many series where only headers are asked."""
     if request.page_size < 0:
-        raise invalid("ListTimeSeriesRequest.pageSize", "The page size must not be negative.")
-    skip = offset_of(request.page_token, field="ListTimeSeriesRequest.pageToken")
+        raise refused_value("pageSize", request.page_size, "The page size must not be negative.")
+    skip = offset_of(request.page_token, field="pageToken")
     room = min(request.page_size or _LARGEST_PAGE, _LARGEST_PAGE)
-    response = ListTimeSeriesResponse()
+    units = {each.unit for each in series}
+    response = ListTimeSeriesResponse(unit=units.pop() if len(units) == 1 else "{not_a_unit}" if units else "")
     if request.view == _HEADERS:
         response.time_series.extend(each.header() for each in series[skip : skip + room])
         response.next_page_token = token_for(skip + room) if skip + room < len(series) else ""

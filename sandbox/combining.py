@@ -4,20 +4,19 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
-from sandbox.distributions import Histogram, merge
-from sandbox.rpc_errors import RpcError, invalid
-from sandbox.time_series import CUMULATIVE, DELTA, DISTRIBUTION, DOUBLE, GAUGE, INT64, Series
+import grpc
 
-FIELD = "ListTimeSeriesRequest.aggregation"
+from sandbox.distributions import Histogram, merge
+from sandbox.rpc_errors import RpcError, refused_value
+from sandbox.time_series import DISTRIBUTION, DOUBLE, INT64, Series, kind_name, type_name
+
+FIELD = "aggregation"
 NUMBERS = frozenset({INT64, DOUBLE})
 DISTRIBUTIONS = frozenset({DISTRIBUTION})
 P99 = 0.99
 P95 = 0.95
 P50 = 0.50
 P05 = 0.05
-
-_KIND_NAMES = {GAUGE: "GAUGE", DELTA: "DELTA", CUMULATIVE: "CUMULATIVE"}
-_TYPE_NAMES = {INT64: "INT64", DOUBLE: "DOUBLE", DISTRIBUTION: "DISTRIBUTION"}
 
 
 def total(values: Sequence[Any]) -> Any:
@@ -46,12 +45,14 @@ def combined(combine: Callable[..., Any], *arguments: Any) -> Any:
     try:
         return combine(*arguments)
     except ValueError as error:
-        raise invalid(FIELD, str(error)) from error
+        raise RpcError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
 
 
-def does_not_fit(field: str, name: str, series: Series) -> RpcError:
-    return invalid(
-        field,
-        f"{name} cannot be applied to metrics with kind {_KIND_NAMES[series.kind]} and value type "
-        f"{_TYPE_NAMES.get(series.value_type, series.value_type)}.",
+def does_not_fit(field: str, name: str, what: str, series: Series) -> RpcError:
+    """The refusal of an aligner or reducer (`what`) of that `name`."""
+    return refused_value(
+        f"{FIELD}.{field}",
+        name,
+        f"The {what} cannot be applied to metrics with kind {kind_name(series.kind)} and value type "
+        f"{type_name(series.value_type)}.",
     )

@@ -9,9 +9,10 @@ import grpc
 from sandbox.clock import SECOND
 from sandbox.grpc_service import Method
 from sandbox.paging import page_of
-from sandbox.rpc_errors import RpcError, invalid
+from sandbox.rpc_errors import RpcError, invalid, invalid_value
 from sandbox.synthetic_load import LoadSettings
 from sandbox.synthetic_metrics import METRICS
+from sandbox.time_series import kind_name, type_name
 from sandbox.wire_messages import (
     CreateMetricDescriptorRequest,
     DeleteMetricDescriptorRequest,
@@ -61,16 +62,36 @@ class MetricDescriptors:
     def known(self, project: str, metric_type: str) -> bool:
         return metric_type in METRICS or (project, metric_type) in self._made
 
+    def problem(self, project: str, series: Any, place: str) -> str | None:
+        """What of a well-formed series, at `place` in its request, does not fit the descriptor its metric has."""
+        metric = series.metric.type
+        known = self._known(project, metric)
+        if known is None:
+            return None
+        kind = series.metric_kind or MetricDescriptor.GAUGE
+        if kind != known.metric_kind:
+            problem = f"The metric kind for metric {metric} must be {kind_name(known.metric_kind)}."
+            return invalid_value(f"{place}.metricKind", kind_name(kind), problem)
+        value_type = _type_of(series)
+        if value_type != known.value_type:
+            problem = (
+                f"Value type for metric {metric} must be {type_name(known.value_type)}, but is {type_name(value_type)}."
+            )
+            return invalid_value(f"{place}.points[0].value", type_name(value_type), problem)
+        labels = {label.key for label in known.labels}
+        for index, label in enumerate(sorted(series.metric.labels)):
+            if label not in labels:
+                return invalid_value(f"{place}.metric.labels[{index}]", label, "Unrecognized metric label.")
+        return None
+
     def ensure(self, project: str, series: Any) -> None:
         """A first point makes the descriptor of its metric, as the real service does."""
         if self.known(project, series.metric.type):
             return
-        kinds = MetricDescriptor
-        point = series.points[0].value.WhichOneof("value")
         descriptor = MetricDescriptor(
             type=series.metric.type,
-            metric_kind=series.metric_kind or kinds.GAUGE,
-            value_type=kinds.ValueType.Value(point.removesuffix("_value").upper()),
+            metric_kind=series.metric_kind or MetricDescriptor.GAUGE,
+            value_type=_type_of(series),
             unit=series.unit,
         )
         for label in series.metric.labels:
@@ -86,12 +107,10 @@ class MetricDescriptors:
 
     async def _get(self, request: Any) -> Any:
         project, metric_type = _parse(request.name)
-        made = self._made.get((project, metric_type))
-        if made is not None:
-            return made
-        if metric_type in METRICS:
-            return self._synthetic(project, metric_type)
-        raise _missing(metric_type)
+        known = self._known(project, metric_type)
+        if known is None:
+            raise _missing(metric_type)
+        return known
 
     async def _list(self, request: Any) -> Any:
         project = request.name.removeprefix("projects/")
@@ -128,6 +147,12 @@ class MetricDescriptors:
         self._written.forget(metric_type)
         return Empty()
 
+    def _known(self, project: str, metric_type: str) -> Any:
+        made = self._made.get((project, metric_type))
+        if made is None and metric_type in METRICS:
+            return self._synthetic(project, metric_type)
+        return made
+
     def _synthetic(self, project: str, metric_type: str) -> Any:
         metric = METRICS[metric_type]
         descriptor = MetricDescriptor(
@@ -151,6 +176,11 @@ def _parse(name: str) -> tuple[str, str]:
     if match is None:
         raise invalid("name", f"'{name}' is not of the form projects/*/metricDescriptors/*.")
     return match["project"], match["type"]
+
+
+def _type_of(series: Any) -> int:
+    point = series.points[0].value.WhichOneof("value")
+    return int(MetricDescriptor.ValueType.Value(point.removesuffix("_value").upper()))
 
 
 def _missing(metric_type: str) -> RpcError:

@@ -35,14 +35,18 @@ class _Reduction:
 
 
 def reduce(aligned: Sequence[Series], reducer: int, group_by: Sequence[str]) -> list[Series]:
+    """One series for each group; series of different kinds of resources are never in one group."""
     reduction = REDUCERS[reducer]
     readers = {name: label_reader(name, field=f"{FIELD}.groupByFields") for name in group_by}
     groups: dict[tuple[str | None, ...], list[Series]] = {}
     for series in aligned:
         if series.value_type not in reduction.value_types:
-            raise does_not_fit(f"{FIELD}.crossSeriesReducer", Reducer(reducer).name, series)
-        groups.setdefault(tuple(read(series.identity) for read in readers.values()), []).append(series)
-    return [_reduced(members, reduction, dict(zip(readers, values, strict=True))) for values, members in groups.items()]
+            raise does_not_fit("crossSeriesReducer", Reducer(reducer).name, "reducer", series)
+        of_group = tuple(read(series.identity) for read in readers.values())
+        groups.setdefault((series.identity.resource_type, *of_group), []).append(series)
+    return [
+        _reduced(members, reduction, dict(zip(readers, values[1:], strict=True))) for values, members in groups.items()
+    ]
 
 
 def _reduced(members: Sequence[Series], reduction: _Reduction, kept: dict[str, str | None]) -> Series:

@@ -50,6 +50,16 @@ def plainly_invalid(field: str, problem: str) -> RpcError:
     return _invalid_argument(problem, field, problem)
 
 
+def invalid_value(field: str, value: str, problem: str) -> str:
+    """How Cloud Monitoring names a field that is wrong."""
+    return f'Field {field} had an invalid value of "{value}": {problem}'
+
+
+def refused_value(field: str, value: object, problem: str) -> RpcError:
+    """INVALID_ARGUMENT as Cloud Monitoring words it; it carries no details."""
+    return RpcError(grpc.StatusCode.INVALID_ARGUMENT, invalid_value(field, str(value), problem))
+
+
 def _invalid_argument(message: str, field: str, description: str) -> RpcError:
     violated = BadRequest.FieldViolation(field=field, description=description)
     return RpcError(grpc.StatusCode.INVALID_ARGUMENT, message, BadRequest(field_violations=[violated]))

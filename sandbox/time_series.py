@@ -28,6 +28,14 @@ _VALUE_FIELDS = {BOOL: "bool_value", INT64: "int64_value", DOUBLE: "double_value
 _VALUE_TYPES = {name: value_type for value_type, name in _VALUE_FIELDS.items()} | {"distribution_value": DISTRIBUTION}
 
 
+def kind_name(kind: int) -> str:
+    return str(MetricDescriptor.MetricKind.Name(kind))
+
+
+def type_name(value_type: int) -> str:
+    return str(MetricDescriptor.ValueType.Name(value_type))
+
+
 @dataclass(slots=True)
 class Series:
     """Points of one identity, ascending by end time."""

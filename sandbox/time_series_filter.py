@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sandbox.rpc_errors import RpcError, invalid
+from sandbox.rpc_errors import RpcError, refused_value
 
-_FIELD = "ListTimeSeriesRequest.filter"
+_FIELD = "filter"
 _TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[A-Za-z_][\w.\-/]*)|(?P<sign>!=|[=(),:]))"""
 )
@@ -55,7 +55,7 @@ def parse_filter(text: str) -> TimeSeriesFilter:
     predicate = parser.expression()
     parser.expect_end()
     if len(parser.metric_types) != 1:
-        raise invalid(_FIELD, f'The filter must name exactly one metric type, as metric.type = "…": {text}')
+        raise refused_value(_FIELD, text, 'The filter must name exactly one metric type, as metric.type = "…".')
     return TimeSeriesFilter(parser.metric_types[0], predicate)
 
 
@@ -75,7 +75,7 @@ def label_reader(name: str, *, field: str) -> Callable[[SeriesIdentity], str | N
             if owner == "metric":
                 return lambda series: series.metric_labels.get(label)
             return lambda series: series.resource_labels.get(label)
-    raise invalid(field, f"'{name}' is neither metric.type, resource.type, metric.labels.* nor resource.labels.*.")
+    raise refused_value(field, name, "It is neither metric.type, resource.type, metric.labels.* nor resource.labels.*.")
 
 
 class _Parser:
@@ -172,7 +172,7 @@ class _Parser:
 
     def _confused(self) -> RpcError:
         near = " ".join(self._tokens[max(0, self._at - 1) : self._at + 2])
-        return invalid(_FIELD, f"The filter could not be parsed near '{near}': {self._text}")
+        return refused_value(_FIELD, self._text, f"The filter could not be parsed near '{near}'.")
 
 
 def _tokens(text: str) -> list[str]:
@@ -182,7 +182,7 @@ def _tokens(text: str) -> list[str]:
     while at < len(rest):
         match = _TOKEN.match(rest, at)
         if match is None:
-            raise invalid(_FIELD, f"The filter could not be parsed at character {at}: {text}")
+            raise refused_value(_FIELD, text, f"The filter could not be parsed at character {at}.")
         tokens.append(match.group().strip())
         at = match.end()
     return tokens

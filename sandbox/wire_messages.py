@@ -62,6 +62,7 @@ Point: Any = monitoring_v3.Point.meta.pb
 ListTimeSeriesRequest: Any = monitoring_v3.ListTimeSeriesRequest.meta.pb
 ListTimeSeriesResponse: Any = monitoring_v3.ListTimeSeriesResponse.meta.pb
 CreateTimeSeriesRequest: Any = monitoring_v3.CreateTimeSeriesRequest.meta.pb
+CreateTimeSeriesSummary: Any = monitoring_v3.CreateTimeSeriesSummary.meta.pb
 GetMetricDescriptorRequest: Any = monitoring_v3.GetMetricDescriptorRequest.meta.pb
 ListMetricDescriptorsRequest: Any = monitoring_v3.ListMetricDescriptorsRequest.meta.pb
 ListMetricDescriptorsResponse: Any = monitoring_v3.ListMetricDescriptorsResponse.meta.pb

@@ -1,16 +1,18 @@
 """Series that clients write with CreateTimeSeries, and the rules of Cloud Monitoring about them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sandbox.clock import SECOND, micros_of
-from sandbox.time_series import CUMULATIVE, DISTRIBUTION, GAUGE, Series, value_of
+from sandbox.distributions import layout_of
+from sandbox.rpc_errors import invalid_value
+from sandbox.time_series import CUMULATIVE, DISTRIBUTION, GAUGE, Series, kind_name, value_of
 from sandbox.time_series_filter import SeriesIdentity, TimeSeriesFilter
 
 USER_METRICS = ("custom.googleapis.com/", "external.googleapis.com/", "workload.googleapis.com/")
 
-_SERIES_PER_REQUEST = 200
-_LABELS = 30
+SERIES_PER_REQUEST = 200
+MOST_LABELS = 30
 _BUCKETS = 200
 _SHORTEST_GAP = 10 * SECOND
 _OLDEST = 25 * 3600 * SECOND
@@ -34,26 +36,27 @@ class WrittenSeries:
                 points = [point for point in series.points if point[1] <= end]
                 yield Series(identity, series.kind, series.value_type, series.unit, points)
 
-    def write(self, project: str, message: Any, now: int) -> str | None:
-        """Take one series with its one point; answers what is wrong with it, or None."""
-        problem = _shape_problem(message) or _time_problem(message, now)
-        if problem:
-            return problem
+    def write(self, project: str, message: Any, place: str) -> str | None:
+        """Take one series that is well formed, at `place` in its request; answers what is wrong with it, or None."""
         identity = SeriesIdentity(
-            message.metric.type, dict(message.metric.labels), message.resource.type, dict(message.resource.labels)
+            message.metric.type,
+            dict(message.metric.labels),
+            message.resource.type,
+            {"project_id": project, **message.resource.labels},
         )
-        place = _place(project, identity)
+        key = _place(project, identity)
         kind = message.metric_kind or GAUGE
         point = message.points[0]
         value_type, value = value_of(point.value) or (0, None)
-        known = self._series.get(place)
+        known = self._series.get(key)
         start, end = _start_of(point, kind), micros_of(point.interval.end_time)
         if known is not None and known.points:
-            problem = self._order_problem(known, kind, value_type, end)
+            problem = self._order_problem(known, end)
             if problem:
-                return problem
+                resource = f"{identity.resource_type}{_in_words(identity.resource_labels)}"
+                return f"{problem}: {resource} {place}: {identity.metric_type}{_in_words(identity.metric_labels)}"
         else:
-            known = self._series[place] = Series(identity, kind, value_type, message.unit)
+            known = self._series[key] = Series(identity, kind, value_type, message.unit)
         known.points.append((start, end, value))
         return None
 
@@ -62,12 +65,13 @@ class WrittenSeries:
             place: series for place, series in self._series.items() if series.identity.metric_type != metric_type
         }
 
-    def _order_problem(self, known: Series, kind: int, value_type: int, end: int) -> str | None:
-        if (known.kind, known.value_type) != (kind, value_type):
-            return "the metric kind or value type differs from that of the points before"
+    def _order_problem(self, known: Series, end: int) -> str | None:
         newest = known.points[-1][1]
         if end <= newest:
-            return "Points must be written in order. One or more of the points specified had an older end time."
+            return (
+                "Points must be written in order. One or more of the points specified had an older start time than the "
+                "most recent point."
+            )
         if end - newest < self._shortest_gap:
             return (
                 "One or more points were written more frequently than the maximum sampling period configured for the "
@@ -77,41 +81,86 @@ class WrittenSeries:
 
 
 def too_many(count: int) -> bool:
-    return count > _SERIES_PER_REQUEST
+    return count > SERIES_PER_REQUEST
 
 
-def _shape_problem(message: Any) -> str | None:
+def malformed(message: Any, place: str, now: int) -> str | None:
+    """What is wrong with a series, whatever was written before it; None where nothing is."""
+    return _shape_problem(message, place) or _time_problem(message, place, now)
+
+
+def same_series(message: Any) -> tuple[Any, ...]:
+    """What two messages about one series have in common."""
+    return (
+        message.metric.type,
+        tuple(sorted(message.metric.labels.items())),
+        message.resource.type,
+        tuple(sorted(message.resource.labels.items())),
+    )
+
+
+def _shape_problem(message: Any, place: str) -> str | None:
     if not message.metric.type.startswith(USER_METRICS):
-        return f"metric.type '{message.metric.type}' is not a user-defined metric"
-    if len(message.metric.labels) > _LABELS:
-        return f"a metric has at most {_LABELS} labels"
+        problem = "The metric is not a user-defined one."
+        return invalid_value(f"{place}.metric.type", message.metric.type, problem)
+    if len(message.metric.labels) > MOST_LABELS:
+        problem = f"The metric has more than {MOST_LABELS} labels."
+        return invalid_value(f"{place}.metric.labels", str(len(message.metric.labels)), problem)
     if not message.resource.type:
-        return "resource.type is missing"
-    if (message.metric_kind or GAUGE) not in (GAUGE, CUMULATIVE):
-        return "user-defined metrics are GAUGE or CUMULATIVE"
+        return invalid_value(f"{place}.resource.type", "", "The monitored resource type is required.")
+    kind = message.metric_kind or GAUGE
+    if kind not in (GAUGE, CUMULATIVE):
+        problem = "User-defined metrics are GAUGE or CUMULATIVE."
+        return invalid_value(f"{place}.metricKind", kind_name(kind), problem)
     if len(message.points) != 1:
-        return "a series must hold exactly one point"
+        problem = "A time series must contain exactly one point."
+        return invalid_value(f"{place}.points", str(len(message.points)), problem)
     typed = value_of(message.points[0].value)
     if typed is None:
-        return "the point has no value"
-    if typed[0] == DISTRIBUTION and len(typed[1].counts) > _BUCKETS:
-        return f"a distribution has at most {_BUCKETS} buckets"
+        return invalid_value(f"{place}.points[0].value", "", "The point has no value.")
+    if typed[0] == DISTRIBUTION:
+        return _distribution_problem(message.points[0].value.distribution_value, f"{place}.points[0].value")
     return None
 
 
-def _time_problem(message: Any, now: int) -> str | None:
-    interval = message.points[0].interval
-    end = micros_of(interval.end_time)
+def _distribution_problem(distribution: Any, field: str) -> str | None:
+    counts = distribution.bucket_counts
+    if len(counts) > _BUCKETS:
+        problem = f"A distribution has at most {_BUCKETS} buckets."
+        return invalid_value(f"{field}.distributionValue.bucketCounts", str(len(counts)), problem)
+    if distribution.HasField("bucket_options"):
+        room = len(layout_of(distribution.bucket_options.SerializeToString()).edges) + 1
+        if len(counts) > room:
+            problem = f"The bucket options describe {room} buckets."
+            return invalid_value(f"{field}.distributionValue.bucketCounts", str(len(counts)), problem)
+        if sum(counts) != distribution.count:
+            problem = f"The bucket counts sum to {sum(counts)}."
+            return invalid_value(f"{field}.distributionValue.count", str(distribution.count), problem)
+    return None
+
+
+def _time_problem(message: Any, place: str, now: int) -> str | None:
+    interval, field = message.points[0].interval, f"{place}.points[0].interval"
+    end, said = micros_of(interval.end_time), interval.end_time.ToJsonString()
     if end < now - _OLDEST:
-        return "the end time is more than 25 hours in the past"
+        return invalid_value(f"{field}.end_time", said, "Data points cannot be written more than 25h in the past.")
     if end > now + _FURTHEST_AHEAD:
-        return "the end time is more than 5 minutes in the future"
+        problem = "Data points cannot be written more than 5 minutes in the future."
+        return invalid_value(f"{field}.end_time", said, problem)
     start = micros_of(interval.start_time) if interval.HasField("start_time") else end
+    began = (interval.start_time if interval.HasField("start_time") else interval.end_time).ToJsonString()
+    metric = message.metric.type
     if message.metric_kind == CUMULATIVE and start >= end:
-        return "the start time of a cumulative point must be before its end time"
+        problem = f"The start time must be before the end time ({said}) for the non-gauge metric '{metric}'."
+        return invalid_value(f"{field}.start_time", began, problem)
     if message.metric_kind != CUMULATIVE and start != end:
-        return "the start time of a gauge point must be its end time, or be left out"
+        problem = f"The start time must be equal to the end time ({said}) for the gauge metric '{metric}'."
+        return invalid_value(f"{field}.start_time", began, problem)
     return None
+
+
+def _in_words(labels: Mapping[str, str]) -> str:
+    return f"{{{','.join(f'{name}:{value}' for name, value in sorted(labels.items()))}}}"
 
 
 def _start_of(point: Any, kind: int) -> int:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from google.api import distribution_pb2, metric_pb2  # type: ignore[import-untyped]
-from google.api_core import exceptions
 from google.cloud import monitoring_v3
 
 from tests.sandbox.google import PROJECT, Aligner, Google, Reducer
@@ -122,17 +121,6 @@ async def test_merged_distributions_keep_count_mean_and_deviation(google: Google
     assert merged.sum_of_squared_deviation == pytest.approx(whole.sum_of_squared_deviation)
 
 
-async def test_distributions_of_different_layouts_are_not_merged(google: Google, clock: MovingClock) -> None:
-    end = clock.skip(minutes=1)
-    await write(google, distribution([12.0]), end, start=START, instance="a")
-    other = distribution([12.0])
-    other["distribution_value"].bucket_options.explicit_buckets.bounds[-1] += 1
-    await write(google, other, end, start=START, instance="b")
-
-    with pytest.raises(exceptions.InvalidArgument, match="different bucket boundaries"):
-        await google.series(METRIC, end)
-
-
 @pytest.mark.parametrize(
     ("aligner", "expected"),
     [
@@ -155,38 +143,6 @@ async def test_gauges_are_aligned(
     assert value == monitoring_v3.TypedValue.pb(monitoring_v3.TypedValue(expected))
 
 
-@pytest.mark.parametrize(
-    ("reducer", "expected"),
-    [
-        (Reducer.REDUCE_SUM, {"int64_value": 60}),
-        (Reducer.REDUCE_MEAN, {"double_value": 20.0}),
-        (Reducer.REDUCE_MAX, {"int64_value": 30}),
-        (Reducer.REDUCE_MIN, {"int64_value": 10}),
-        (Reducer.REDUCE_COUNT, {"int64_value": 3}),
-        (Reducer.REDUCE_PERCENTILE_50, {"double_value": 20.0}),
-        (Reducer.REDUCE_PERCENTILE_95, {"double_value": 29.0}),
-    ],
-    ids=lambda value: value.name if isinstance(value, Reducer) else "",
-)
-async def test_series_are_reduced(
-    google: Google, clock: MovingClock, reducer: Reducer, expected: dict[str, float]
-) -> None:
-    end = clock.skip(minutes=1)
-    for name, value in (("a", 10), ("b", 20), ("c", 30)):
-        await write(google, {"int64_value": value}, end, instance=name)
-
-    value = await answer(google, end, aligner=Aligner.ALIGN_MAX, reducer=reducer)
-    assert value == monitoring_v3.TypedValue.pb(monitoring_v3.TypedValue(expected))
-
-
-async def test_the_mean_of_distributions_is_a_number(google: Google, clock: MovingClock) -> None:
-    end = clock.skip(minutes=1)
-    await write(google, distribution([10.0, 20.0]), end, start=START, instance="a")
-    await write(google, distribution([60.0]), end, start=START, instance="b")
-
-    assert (await answer(google, end, reducer=Reducer.REDUCE_MEAN)).double_value == pytest.approx(30.0)
-
-
 async def test_a_period_takes_what_ends_in_it_its_own_end_included_and_its_start_not(
     google: Google, clock: MovingClock
 ) -> None:
@@ -195,12 +151,3 @@ async def test_a_period_takes_what_ends_in_it_its_own_end_included_and_its_start
     asked = {"aligner": Aligner.ALIGN_SUM, "reducer": Reducer.REDUCE_NONE}
 
     assert (await answer(google, clock.instant, **asked)).int64_value == 2
-
-
-async def test_raw_points_are_cut_to_the_interval(google: Google, clock: MovingClock) -> None:
-    for value in (1, 2, 3):
-        await write(google, {"int64_value": value}, clock.skip(seconds=30))
-    asked = {"aligner": Aligner.ALIGN_NONE, "reducer": Reducer.REDUCE_NONE}
-    (series,) = await google.series(METRIC, clock.instant, **asked)
-
-    assert [point.value.int64_value for point in series.points] == [3, 2]
