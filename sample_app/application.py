@@ -1,7 +1,8 @@
 """The application as plain ASGI.
 
 `GET /work` serves a user (headers `X-User`, `X-Email`); `/events?after=N` is a WebSocket of numbered events;
-`GET /health/{isolation,websocket,factory,overall}`; `GET|PUT|DELETE /faults` with the header `X-Faults-Token`.
+`GET /health/{isolation,websocket,factory,overall}`; `GET|PUT|DELETE /faults` with the header `X-Faults-Token`
+(`POST` says only whether they would be taken).
 """
 
 import asyncio
@@ -76,6 +77,8 @@ class Application:
             match scope["method"]:
                 case "PUT":
                     self._paths.faults = Faults.model_validate_json(body)
+                case "POST":
+                    Faults.model_validate_json(body)
                 case "DELETE":
                     self._paths.faults = NO_FAULTS
                 case "GET":

@@ -1,9 +1,11 @@
 """Faults inside the applications, by image: told to every process of the image, to those that start later too.
 
 What faults there are is the application's affair. It takes them as JSON at `PUT /faults`, takes them back at
-`DELETE /faults`, and lets nobody else do so than who knows the token it finds in `SAMPLE_APP_FAULTS_TOKEN`.
+`DELETE /faults`, says at `POST /faults` whether it would take them, and lets nobody else do so than who knows the token
+it finds in `SAMPLE_APP_FAULTS_TOKEN`.
 """
 
+import json
 import logging
 from http import HTTPStatus
 from typing import Any
@@ -26,14 +28,21 @@ class ApplicationFaults:
         self.in_force: dict[str, dict[str, Any]] = {}
 
     async def put(self, image: str, faults: dict[str, Any]) -> None:
-        """Switch the faults of an image; they replace those it had.
+        """Switch the faults of an image; they replace those it had. An image that does not run yet begins with them.
 
         Raises:
-            HttpError: 400, the application refuses them; 502, it does not answer or knows no faults.
+            HttpError: 400, the application refuses them; 409, no application runs that could; 502, it does not answer
+                or knows no faults.
         """
-        for each in self._processes:
-            if each.image == image:
-                await self._tell(each, "PUT", faults)
+        running = list(self._processes)
+        of_image = [each for each in running if each.image == image]
+        if not running:
+            raise HttpError(HTTPStatus.CONFLICT, "no application runs yet that could say which faults it has")
+        if not of_image:
+            # Every revision is the same command, so any process knows which faults the next one will have.
+            await self._tell(running[0], "POST", faults)
+        for each in of_image:
+            await self._tell(each, "PUT", faults)
         self.in_force[image] = faults
 
     async def clear(self) -> None:
@@ -66,8 +75,16 @@ class ApplicationFaults:
             ):
                 text = await answer.text()
                 if answer.status == HTTPStatus.BAD_REQUEST:
-                    raise HttpError(HTTPStatus.BAD_REQUEST, f"{process.revision}: {text}")
+                    raise HttpError(HTTPStatus.BAD_REQUEST, _problem_in(text))
                 if answer.status != HTTPStatus.OK:
                     raise HttpError(HTTPStatus.BAD_GATEWAY, f"{process.revision}: {answer.status} {text}")
         except ClientError as error:
             raise HttpError(HTTPStatus.BAD_GATEWAY, f"{process.revision}: {error}") from error
+
+
+def _problem_in(text: str) -> str:
+    """What an application found wrong: in the field `error` of its answer, or all of it."""
+    try:
+        return str(json.loads(text)["error"])
+    except (ValueError, KeyError, TypeError):
+        return text

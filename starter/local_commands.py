@@ -56,8 +56,8 @@ def sandbox(context: typer.Context) -> None:
     """Run the sandbox alone: Google's APIs on loopback. Takes the options of `python -m sandbox`; try -- --help.
 
     `rollout sandbox fault` makes a running one fail: `--method UpdateService --code UNAVAILABLE --count 2` (with
-    `--after-commit` the answer is lost), `--reconcile-seconds 20`, `--metrics outage`, or `IMAGE NAME=VALUE …` for its
-    applications. Alone it says what fails; `--clear` ends it.
+    `--after-commit` the answer is lost), `--reconcile-seconds 20`, `--metrics outage`, `--fails-to-start IMAGE`, or
+    `IMAGE NAME=VALUE …` for its applications. Alone it says what fails; `--clear` ends it.
     """
     if context.args[:1] == ["fault"]:
         from starter.sandbox_commands import fault

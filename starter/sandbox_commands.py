@@ -20,6 +20,7 @@ USAGE = (
     "--delay-seconds\n"
     "                                              they are late, and without --code that is all; all calls, or N\n"
     "rollout sandbox fault --reconcile-seconds S   changes of services take S seconds\n"
+    "rollout sandbox fault --fails-to-start IMAGE  revisions of an image do not come up\n"
     "rollout sandbox fault --metrics outage        no metric has a point\n"
     "rollout sandbox fault IMAGE NAME=VALUE …      the applications of an image have these faults, and no others\n"
     "rollout sandbox fault --clear                 take all of them back\n"
@@ -29,7 +30,8 @@ USAGE = (
 )
 _ANSWER_WITHIN_SECONDS = 10.0
 _OF_A_METHOD = ("code", "count", "after_commit", "delay_seconds")
-_API, _APPLICATIONS = "/faults", "/application-faults"
+_API, _APPLICATIONS, _IMAGES, _SERVICES = "/faults", "/application-faults", "/behaviours", "/services"
+_FAILS = "fails_to_start"
 
 
 def fault(arguments: list[str]) -> str:
@@ -45,21 +47,40 @@ def fault(arguments: list[str]) -> str:
     change = _change(arguments)
     if change is None and arguments:
         _ask(address, "DELETE", _API)
+        for image in _failing(address):
+            _let_start(address, image, fails=False)
+    elif change is not None and change[0] == _IMAGES:
+        _let_start(address, change[1]["image"], fails=True)
     elif change is not None:
         path, body = change
         _ask(address, "PUT", path, body)
     return "\n".join(_in_force(address, clear=change is None and bool(arguments))) or "no faults"
 
 
+def _failing(address: str) -> list[str]:
+    return [image for image, behaviour in _ask(address, "GET", _IMAGES).items() if behaviour.get(_FAILS)]
+
+
+def _let_start(address: str, image: str, *, fails: bool) -> None:
+    """Whether the revisions of an image come up; the rest of its behaviour stays what it is."""
+    behaviour = _ask(address, "GET", _IMAGES).get(image, {})
+    _ask(address, "PUT", _IMAGES, {**behaviour, "image": image, _FAILS: fails})
+
+
 def _in_force(address: str, *, clear: bool) -> list[str]:
     api = _ask(address, "GET", _API)
     lines = [f"{each.pop('method')}: {json.dumps(_said(each))}" for each in api["faults"]]
     lines += [f"{name}: {json.dumps(api[name])}" for name in ("metrics", "reconcile_seconds") if api[name] is not None]
+    lines += [f"{image}: {json.dumps({_FAILS: True})}" for image in _failing(address)]
     try:
         applications = _ask(address, "DELETE" if clear else "GET", _APPLICATIONS)
     except _NoApplications:
         return lines
-    return lines + [f"{image}: {json.dumps(faults)}" for image, faults in applications.items()]
+    running = {image for service in _ask(address, "GET", _SERVICES) for image in service["revisions"].values()}
+    return lines + [
+        f"{image}: {json.dumps(faults)}{'' if image in running else ' (nothing runs it yet)'}"
+        for image, faults in applications.items()
+    ]
 
 
 def _said(api_fault: dict[str, Any]) -> dict[str, Any]:
@@ -97,7 +118,8 @@ def _change(arguments: list[str]) -> tuple[str, dict[str, Any]] | None:
         case [image, first, *more] if not image.startswith("-"):
             return _APPLICATIONS, {"image": image, **dict(_named(each) for each in (first, *more))}
         case [option, *_] if option.startswith("--"):
-            return _API, _api_fault(arguments)
+            wanted = _api_fault(arguments)
+            return (_IMAGES, {"image": wanted[_FAILS]}) if _FAILS in wanted else (_API, wanted)
     raise _not_understood(" ".join(arguments))
 
 
@@ -112,6 +134,7 @@ def _api_fault(arguments: Sequence[str]) -> dict[str, Any]:
     kinds.add_argument("--method")
     kinds.add_argument("--reconcile-seconds", type=_seconds)
     kinds.add_argument("--metrics")
+    kinds.add_argument("--fails-to-start")
     parser.add_argument("--code")
     parser.add_argument("--count", type=int)
     parser.add_argument("--after-commit", action="store_const", const=True)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from google.api_core.exceptions import ServiceUnavailable
+from google.api_core.exceptions import GoogleAPICallError, ServiceUnavailable
 
+from sandbox.behaviours import Behaviour
 from starter import sandbox_commands
 from starter.outcome import CommandEnds, ExitCode
-from tests.sandbox.google import OLD_IMAGE, Google
+from tests.sandbox.google import CANDIDATE, NEW_IMAGE, OLD_IMAGE, Google, result_of, template_of
 
 CHECKOUT = Path(__file__).parents[2]
 APP = f"{shlex.quote(sys.executable)} -m sample_app"
@@ -79,7 +80,11 @@ async def test_every_fault_of_googles_apis_is_switched_shown_and_taken_back(user
     await asked("--method", "GetOperation", "--code", "PERMISSION_DENIED")
     await asked("--reconcile-seconds", "20")
     await asked("--metrics", "outage")
-    assert await asked() == 'GetOperation: {"code": "PERMISSION_DENIED"}\nmetrics: "outage"\nreconcile_seconds: 20.0'
+    await asked("--fails-to-start", NEW_IMAGE)
+    assert await asked() == (
+        'GetOperation: {"code": "PERMISSION_DENIED"}\nmetrics: "outage"\nreconcile_seconds: 20.0\n'
+        f'{NEW_IMAGE}: {{"fails_to_start": true}}'
+    )
     await users.update(["description"], description="on its way")
     assert (await users.service()).reconciling
 
@@ -105,6 +110,21 @@ async def test_a_fault_that_the_sandbox_does_not_know_ends_with_code_2_and_names
 
     assert end.value.code == ExitCode.REFUSED
     assert users.sandbox.faults.in_force() == []
+
+
+async def test_an_image_that_fails_to_start_fails_its_deployment_and_keeps_the_rest_of_its_behaviour(
+    users: Google, asked: Asked
+) -> None:
+    await users.sandbox.set_behaviour(NEW_IMAGE, Behaviour(cpu_factor=2.0))
+    await asked("--fails-to-start", NEW_IMAGE)
+    with pytest.raises(GoogleAPICallError, match="failed to start and listen"):
+        await result_of(await users.update(["template"], template=template_of(NEW_IMAGE)))
+
+    await asked("--clear")
+    await result_of(await users.update(["template"], template=template_of(NEW_IMAGE, CANDIDATE)))
+    async with httpx.AsyncClient() as client:
+        behaviours = (await client.get(f"{users.sandbox.http_url}/behaviours")).json()
+    assert behaviours == {NEW_IMAGE: {"cpu_factor": 2.0}}
 
 
 async def test_faults_of_applications_where_there_are_none_end_with_code_2(asked: Asked) -> None:
@@ -136,11 +156,22 @@ def test_options_that_say_no_one_fault_are_refused_before_the_sandbox_is_asked(
     assert "rollout sandbox fault --method METHOD --code CODE" in end.value.text
 
 
-async def test_what_the_application_refuses_ends_with_code_2_and_its_words(google: Google) -> None:
+async def test_what_the_application_refuses_ends_with_code_2_and_its_words_whether_the_image_runs_or_not(
+    google: Google, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ran = await fault(google.sandbox.http_url, OLD_IMAGE, "error_rate=2")
 
     assert ran.returncode == 2
-    assert "error_rate: Input should be less than or equal to 1, got 2" in ran.stderr
+    assert ran.stderr == "error_rate: Input should be less than or equal to 1, got 2\n"
+
+    monkeypatch.setenv("ROLLOUT_SANDBOX_URL", google.sandbox.http_url)
+    with pytest.raises(CommandEnds, match="error_rate: Input should be less than or equal to 1, got 3") as end:
+        await asyncio.to_thread(sandbox_commands.fault, [NEW_IMAGE, "error_rate=3"])
+    assert end.value.code == ExitCode.REFUSED
+    assert await asyncio.to_thread(sandbox_commands.fault, []) == "no faults"
+
+    later = await asyncio.to_thread(sandbox_commands.fault, [NEW_IMAGE, "error_rate=1"])
+    assert later == f'{NEW_IMAGE}: {{"error_rate": 1}} (nothing runs it yet)'
 
 
 @pytest.mark.parametrize("arguments", [(OLD_IMAGE,), (OLD_IMAGE, "error_rate"), ("--all",)])
