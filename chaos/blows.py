@@ -1,11 +1,6 @@
-"""Striking the parts of a local stack: killed as by a crash and started again on their ports with their data.
-
-The sandbox keeps its world in memory, and a new world would not be the same Google: it is frozen and thawed instead.
-"""
+"""Striking the parts of a local stack: killed as by a crash and started again on their ports with their data."""
 
 import asyncio
-import os
-import signal
 from collections.abc import Awaitable, Callable, Mapping
 
 from chaos.scenario import Blow, PartName, Scenario
@@ -64,11 +59,9 @@ async def strike_all(stack: LocalStack, scenario: Scenario) -> None:
         server.runs.set()
 
     async def sandbox(down: float) -> None:
-        os.kill(stack.sandbox.pid, signal.SIGSTOP)
-        try:
-            await asyncio.sleep(down)
-        finally:
-            os.kill(stack.sandbox.pid, signal.SIGCONT)
+        await asyncio.to_thread(stack.sandbox.kill)
+        await asyncio.sleep(down)
+        await asyncio.to_thread(stack.restart_sandbox)
 
     struck: Mapping[PartName, Callable[[float], Awaitable[None]]] = {
         "worker": worker,

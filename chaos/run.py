@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from chaos.evidence import (
 from chaos.scenario import Scenario
 from config.settings import Settings, inherited_environment
 from config.temporal import connect
+from local.child_process import ChildFailed
 from local.sandbox_server import SandboxTiming
 from local.stack import LocalStack
 from rollout.progress import RolloutProgress, RolloutStatus
@@ -45,16 +47,19 @@ class Outcome:
 async def run(scenario: Scenario, directory: Path) -> Outcome:
     """Carry a scenario out on a stack of its own in `directory`.
 
-    Raises:
-        ChildFailed: a part did not start.
-        CalledProcessError: the rollout could not be started.
+    A part that does not start is a problem like any other: other runs go on.
     """
     stack = LocalStack(directory, fresh=True, plans=[PLAN], timing=TIMING)
-    await asyncio.to_thread(stack.__enter__)
+    began = time.monotonic()
     try:
-        return await _struck(stack, scenario)
-    finally:
-        await asyncio.to_thread(stack.__exit__, None, None, None)
+        await asyncio.to_thread(stack.__enter__)
+        try:
+            return await _struck(stack, scenario)
+        finally:
+            await asyncio.to_thread(stack.__exit__, None, None, None)
+    except* (ChildFailed, subprocess.CalledProcessError) as failures:
+        problems = tuple(_in_words(failure) for failure in _single(failures))
+    return Outcome("broken off", time.monotonic() - began, problems)
 
 
 async def _struck(stack: LocalStack, scenario: Scenario) -> Outcome:
@@ -91,6 +96,19 @@ async def _struck(stack: LocalStack, scenario: Scenario) -> Outcome:
         ),
     ]
     return Outcome(progress.status.value, seconds, tuple(problems))
+
+
+def _single(failures: ExceptionGroup[Exception]) -> Iterator[Exception]:
+    for failure in failures.exceptions:
+        if isinstance(failure, ExceptionGroup):
+            yield from _single(failure)
+        else:
+            yield failure
+
+
+def _in_words(failure: Exception) -> str:
+    output = failure.stderr.decode(errors="replace") if isinstance(failure, subprocess.CalledProcessError) else ""
+    return f"{failure}\n{output}".strip()
 
 
 def _start(stack: LocalStack) -> None:

@@ -54,7 +54,9 @@ def services_of(plans: Sequence[RolloutPlan]) -> list[str]:
 
 
 class SandboxServer:
-    """`start` waits for the line in which the sandbox says where it listens. Its world lives in memory only."""
+    """`start` waits for the line in which the sandbox says where it listens. Started again in the same
+    directory, it knows all that it ever answered.
+    """
 
     def __init__(self, process: ChildProcess, google_port: int, http_port: int) -> None:
         self._process = process
@@ -81,6 +83,7 @@ class SandboxServer:
             *("--ingest-delay-seconds", str(timing.ingest_delay_seconds)),
             *("--reconcile-seconds", str(timing.reconcile_seconds)),
             *("--requests-per-second", str(timing.requests_per_second)),
+            *("--state", directory / "sandbox.db"),
             *(() if options.app_command is None else ("--app-command", options.app_command)),
             *(part for service in options.services for part in ("--service", service)),
         ]

@@ -54,7 +54,7 @@ class LocalStack:
     """A context manager: parts are started on entering and stopped in reverse order on leaving, whatever happened.
 
     `plans` say which Cloud Run services the sandbox has, and whose flags their users follow. `fresh` begins with empty
-    data; otherwise Temporal and Redis know what they knew when the stack was stopped (the sandbox keeps nothing).
+    data; otherwise Temporal, Redis and the sandbox know what they knew when the stack was stopped.
     """
 
     def __init__(
@@ -160,7 +160,7 @@ class LocalStack:
         self.redis = RedisServer.start(self.directory / "redis", port=self.redis.port)
 
     def restart_sandbox(self) -> None:
-        """A new world on the same ports: the sandbox keeps nothing."""
+        """The same world on the same ports."""
         self.sandbox.stop()
         self.sandbox = SandboxServer.start(
             self.directory / "sandbox",

@@ -11,6 +11,7 @@ import signal
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import ValidationError
 from redis.exceptions import RedisError
@@ -73,6 +74,9 @@ def _parser() -> ArgumentParser:
         help="run this for every revision and route real requests to it, instead of making traffic up",
     )
     parser.add_argument("--seed", type=int, metavar="N")
+    parser.add_argument(
+        "--state", type=Path, metavar="FILE", help="know again all that a sandbox with this file has ever answered"
+    )
     return parser
 
 

@@ -1,10 +1,14 @@
 """What an image does to its users: set from outside, and remembered with its time so that the past stays the past."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from sandbox.history import History
+from sandbox.journal import Journal, history_as_json, history_of
+
+_BEHAVIOUR = "behaviour"
 
 
 class Behaviour(BaseModel):
@@ -36,15 +40,20 @@ HEALTHY = Behaviour()
 class Behaviours:
     """The behaviour of each image over time; an image never mentioned is healthy."""
 
-    def __init__(self) -> None:
-        self._by_image: dict[str, History[Behaviour]] = {}
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._by_image: dict[str, History[Behaviour]] = {
+            image: history_of(text, Behaviour.model_validate) for image, text in journal.held(_BEHAVIOUR)
+        }
 
     def set(self, image: str, behaviour: Behaviour, instant: int) -> None:
-        self._by_image.setdefault(image, History(HEALTHY)).record(instant, behaviour)
+        history = self._by_image.setdefault(image, History(HEALTHY))
+        history.record(instant, behaviour)
+        self._journal.changed(_BEHAVIOUR, image, lambda: history_as_json(history, _as_document))
 
     def clear(self, instant: int) -> None:
-        for history in self._by_image.values():
-            history.record(instant, HEALTHY)
+        for image in self._by_image:
+            self.set(image, HEALTHY, instant)
 
     def now(self, image: str) -> Behaviour:
         history = self._by_image.get(image)
@@ -59,3 +68,7 @@ class Behaviours:
 
     def in_force(self) -> dict[str, Behaviour]:
         return {image: history.latest for image, history in self._by_image.items() if history.latest != HEALTHY}
+
+
+def _as_document(behaviour: Behaviour) -> dict[str, Any]:
+    return behaviour.model_dump(exclude_defaults=True)

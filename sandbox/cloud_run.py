@@ -153,6 +153,7 @@ class CloudRunServices:
             return operation.snapshot()
         record.message = self._changed(record, proposed, instant)
         minted = None if short_name is None else mint(record, short_name, instant, self._new_id())
+        self._services.changed(record)
         operation = self._operations.begin(record.name.parent, record.message)
         self._reconciler.begin(record, operation, minted)
         return operation.snapshot()
@@ -178,6 +179,7 @@ class CloudRunServices:
             operation.finish(condemned)
         else:
             record.message = condemned
+            self._services.changed(record)
             self._reconciler.begin_delete(record, operation)
         return operation.snapshot()
 

@@ -85,6 +85,7 @@ class CloudRunRevisions:
         operation = self._operations.begin(record.name.parent, condemned)
         if not request.validate_only:
             del record.revisions[revision.short_name]
+            self._services.changed(record)
         operation.finish(condemned)
         return operation.snapshot()
 

@@ -14,9 +14,11 @@ from redis.exceptions import RedisError
 
 from sandbox.clock import SandboxClock
 from sandbox.history import History
+from sandbox.journal import Journal, history_as_json, history_of
 
 _log = logging.getLogger(__name__)
 
+_SHARE = "treated share"
 POLL_SECONDS = 1.0
 RECONNECT_SECONDS = 0.2
 INTERNAL_SHARE = 0.01
@@ -60,20 +62,27 @@ def _share(name: str, flag: dict[str, Any]) -> float:
 class FlagWatch:
     """The treated share of every watched group (`ENV:GROUP`), with its past."""
 
-    def __init__(self, redis_url: str, clock: SandboxClock) -> None:
+    def __init__(self, redis_url: str, clock: SandboxClock, journal: Journal) -> None:
         self._redis_url = redis_url
         self._clock = clock
-        self._shares: dict[str, History[float]] = {}
+        self._journal = journal
+        self._shares: dict[str, History[float]] = {
+            group: history_of(text, float) for group, text in journal.held(_SHARE)
+        }
         self._snapshots: dict[str, str | bytes | None] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed = False
 
     async def follow(self, group: str) -> History[float]:
-        """The share of `group` over time; it is read once before this returns and followed until `close`."""
-        if group not in self._shares:
-            self._shares[group] = History(0.0)
-            async with self._connect() as redis:
-                await self._read(redis, group)
+        """The share of `group` over time; it is read once before this returns and followed until `close`.
+
+        Of a group that was kept the share is what it was at last until it can be read: Redis need not be there.
+        """
+        if group not in self._tasks:
+            if group not in self._shares:
+                self._shares[group] = History(0.0)
+                async with self._connect() as redis:
+                    await self._read(redis, group)
             self._tasks[group] = asyncio.create_task(self._keep_following(group))
         return self._shares[group]
 
@@ -111,4 +120,6 @@ class FlagWatch:
         except SnapshotError as error:
             _log.warning("flag group %s treats nobody: %s", group, error)
             share = 0.0
-        self._shares[group].record(await self._clock.now(), share)
+        history = self._shares[group]
+        history.record(await self._clock.now(), share)
+        self._journal.changed(_SHARE, group, lambda: history_as_json(history, float))

@@ -21,24 +21,31 @@ class Method:
     permission: str
 
 
-def service_handler(service: str, methods: Iterable[Method], faults: FaultTable) -> grpc.GenericRpcHandler:
+def service_handler(
+    service: str, methods: Iterable[Method], faults: FaultTable, before_answer: Callable[[], None]
+) -> grpc.GenericRpcHandler:
     """Serve `methods` under `service` (the full proto name). Other methods of it answer UNIMPLEMENTED."""
     methods = list(methods)
     faults.may_hit(method.name for method in methods)
     return grpc.method_handlers_generic_handler(
-        service, {method.name: _method_handler(service, method, faults) for method in methods}
+        service, {method.name: _method_handler(service, method, faults, before_answer) for method in methods}
     )
 
 
-def _method_handler(service: str, method: Method, faults: FaultTable) -> "grpc.RpcMethodHandler[Any, Any]":
+def _method_handler(
+    service: str, method: Method, faults: FaultTable, before_answer: Callable[[], None]
+) -> "grpc.RpcMethodHandler[Any, Any]":
     async def serve(request: Any, context: "grpc.aio.ServicerContext[Any, Any]") -> Any:
         try:
-            return await faults.around(
+            answer = await faults.around(
                 method.name,
                 lambda: method.answer(request),
                 lambda: permission_denied(service, method.permission, _resource_in(request)),
             )
+            before_answer()
+            return answer  # noqa: TRY300  (nothing of an answer may be refused)
         except RpcError as error:
+            before_answer()
             await context.abort(error.code, error.message, error.trailers())
 
     return grpc.unary_unary_rpc_method_handler(

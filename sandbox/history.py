@@ -29,6 +29,18 @@ class History(Generic[T]):
         self._instants.append(at)
         self._values.append(value)
 
+    def changes(self) -> Sequence[tuple[int | None, T]]:
+        """Every value with the instant it holds from; the first one held before all of them."""
+        return list(zip([None, *self._instants], self._values, strict=True))
+
+    @classmethod
+    def of(cls, changes: Sequence[tuple[int | None, T]]) -> "History[T]":
+        """The history whose `changes` these are."""
+        history = cls(changes[0][1])
+        history._instants = [instant for instant, _ in changes if instant is not None]
+        history._values = [value for _, value in changes]
+        return history
+
     def at(self, instant: int) -> T:
         return self._values[bisect_right(self._instants, instant)]
 

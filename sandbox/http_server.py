@@ -60,7 +60,8 @@ class HttpServer:
 
     url: str
 
-    def __init__(self) -> None:
+    def __init__(self, before_answer: Callable[[], None]) -> None:
+        self._before_answer = before_answer
         self._handle: Handler = _nothing_yet
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -104,6 +105,7 @@ class HttpServer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         answer = await self._answer(head[0], headers, reader)
+        self._before_answer()
         body = json.dumps(answer.body).encode() + b"\n"
         keep = headers.get("connection", "").lower() != "close" and answer.status != HTTPStatus.LENGTH_REQUIRED
         writer.write(

@@ -8,6 +8,7 @@ import grpc
 
 from sandbox.clock import SECOND
 from sandbox.grpc_service import Method
+from sandbox.journal import Journal
 from sandbox.paging import page_of
 from sandbox.rpc_errors import RpcError, invalid, invalid_value
 from sandbox.synthetic_load import LoadSettings
@@ -28,16 +29,19 @@ from sandbox.written_series import USER_METRICS, WrittenSeries
 
 _NAME = re.compile(r"projects/(?P<project>[^/]+)/metricDescriptors/(?P<type>.+)")
 _PREFIX_FILTER = re.compile(r'metric\.type\s*=\s*(?:starts_with\(\s*"(?P<prefix>[^"]*)"\s*\)|"(?P<type>[^"]*)")')
+_DESCRIPTOR = "metric descriptor"
 _LARGEST_PAGE = 10_000
 
 
 class MetricDescriptors:
     """Descriptors by project and type: those of the synthetic metrics, and what clients made."""
 
-    def __init__(self, settings: LoadSettings, written: WrittenSeries) -> None:
+    def __init__(self, settings: LoadSettings, written: WrittenSeries, journal: Journal) -> None:
         self._settings = settings
         self._written = written
-        self._made: dict[tuple[str, str], Any] = {}
+        self._journal = journal
+        kept = (MetricDescriptor.FromString(text) for _, text in journal.held(_DESCRIPTOR))
+        self._made: dict[tuple[str, str], Any] = {_parse(each.name): each for each in kept}
 
     def methods(self) -> list[Method]:
         return [
@@ -103,6 +107,7 @@ class MetricDescriptors:
         descriptor.metadata.sample_period.CopyFrom(_duration(self._settings.sample_period))
         descriptor.metadata.ingest_delay.CopyFrom(Duration())
         self._made[project, descriptor.type] = descriptor
+        self._journal.changed(_DESCRIPTOR, descriptor.name, descriptor.SerializeToString)
         return descriptor
 
     async def _get(self, request: Any) -> Any:
@@ -144,6 +149,7 @@ class MetricDescriptors:
         project, metric_type = _parse(request.name)
         if self._made.pop((project, metric_type), None) is None:
             raise _missing(metric_type)
+        self._journal.gone(_DESCRIPTOR, request.name)
         self._written.forget(metric_type)
         return Empty()
 

@@ -8,6 +8,7 @@ from uuid import UUID
 import grpc
 
 from sandbox.grpc_service import Method
+from sandbox.journal import Journal
 from sandbox.paging import page_of
 from sandbox.rpc_errors import RpcError
 from sandbox.wire_messages import (
@@ -22,6 +23,7 @@ from sandbox.wire_messages import (
 )
 
 SERVICE = "google.longrunning.Operations"
+_OPERATION = "operation"
 _LARGEST_PAGE = 100
 _LONGEST_WAIT_SECONDS = 60.0
 
@@ -29,22 +31,25 @@ _LONGEST_WAIT_SECONDS = 60.0
 class PendingOperation:
     """An operation and the moment it is done. `metadata` and the response are the whole resource."""
 
-    def __init__(self, name: str, resource: Any) -> None:
-        self.message = Operation(name=name)
-        self.message.metadata.Pack(resource)
+    def __init__(self, message: Any, changed: Callable[["PendingOperation"], None]) -> None:
+        self.message = message
+        self._changed = changed
         self.done = asyncio.Event()
 
     def finish(self, resource: Any) -> None:
         self.message.metadata.Pack(resource)
         self.message.response.Pack(resource)
-        self.message.done = True
-        self.done.set()
+        self._end()
 
     def fail(self, resource: Any, error: RpcError) -> None:
         self.message.metadata.Pack(resource)
         self.message.error.CopyFrom(error.status())
+        self._end()
+
+    def _end(self) -> None:
         self.message.done = True
         self.done.set()
+        self._changed(self)
 
     def snapshot(self) -> Any:
         return copy_of(self.message)
@@ -53,15 +58,30 @@ class PendingOperation:
 class Operations:
     """Every operation begun, by name, newest last. None can be cancelled: Cloud Run has no call for it."""
 
-    def __init__(self, new_id: Callable[[], UUID]) -> None:
+    def __init__(self, new_id: Callable[[], UUID], journal: Journal) -> None:
         self._operations: dict[str, PendingOperation] = {}
         self._new_id = new_id
+        self._journal = journal
+        for name, text in journal.held(_OPERATION):
+            self._operations[name] = kept = PendingOperation(Operation.FromString(text), self._keep)
+            if kept.message.done:
+                kept.done.set()
 
     def begin(self, parent: str, resource: Any) -> PendingOperation:
         """Open an operation below `parent` (`projects/P/locations/L`) that will answer with `resource`'s type."""
-        operation = PendingOperation(f"{parent}/operations/{self._new_id()}", resource)
-        self._operations[operation.message.name] = operation
+        message = Operation(name=f"{parent}/operations/{self._new_id()}")
+        message.metadata.Pack(resource)
+        operation = PendingOperation(message, self._keep)
+        self._operations[message.name] = operation
+        self._keep(operation)
         return operation
+
+    def under_way(self) -> list[PendingOperation]:
+        """Those that are not done, in the order they began."""
+        return [operation for operation in self._operations.values() if not operation.message.done]
+
+    def _keep(self, operation: PendingOperation) -> None:
+        self._journal.changed(_OPERATION, operation.message.name, operation.message.SerializeToString)
 
     def methods(self) -> list[Method]:
         return [
@@ -96,6 +116,7 @@ class Operations:
         if not operation.message.done:
             raise RpcError(grpc.StatusCode.FAILED_PRECONDITION, f"Operation '{request.name}' is not done.")
         del self._operations[request.name]
+        self._journal.gone(_OPERATION, request.name)
         return Empty()
 
     async def _wait(self, request: Any) -> Any:

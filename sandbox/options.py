@@ -1,6 +1,7 @@
 """How a sandbox is set up, in process and on the command line."""
 
 import re
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -108,6 +109,7 @@ class SandboxOptions(BaseModel):
     requests_per_second: float = Field(default=200.0, ge=0.0)
     seed: int = 0
     app_command: str | None = Field(default=None, min_length=1, description="what a revision's process runs")
+    state: Path | None = Field(default=None, description="the file that outlives the sandbox")
     clock: Clock = utc_clock
 
     @field_validator("grpc", "http")

@@ -8,6 +8,7 @@ from sandbox.application_faults import ApplicationFaults
 from sandbox.clock import SECOND, SandboxClock
 from sandbox.container_usage import ContainerUsage
 from sandbox.data_plane import DataPlane
+from sandbox.journal import Journal
 from sandbox.resource_names import ServiceName
 from sandbox.revision_processes import RevisionProcesses
 from sandbox.router import Router
@@ -31,23 +32,24 @@ class RealTraffic:
         clock: SandboxClock,
         redis_url: str | None,
         flag_group_of: Callable[[ServiceName], str | None],
+        journal: Journal,
     ) -> None:
         self._redis_url = redis_url
         self._flag_group_of = flag_group_of
         self._token = token_urlsafe()
         self._google_endpoint = ""
         self._processes = RevisionProcesses(command, _START_SECONDS)
-        self.served = ServedTraffic(settings)
+        self.served = ServedTraffic(settings, journal)
         self.faults = ApplicationFaults(self._processes, self._token)
         self.router = Router(data_plane, self._processes, self.served, clock)
         self._usage = ContainerUsage(self._processes, self.served, clock)
         services.listen(self._processes.observe)
         services.listen(self.router.observe)
 
-    async def open(self, google_endpoint: str) -> None:
+    async def open(self, google_endpoint: str, wanted_port: int) -> None:
         """Listen; applications are told that Google's APIs are at `google_endpoint` (HOST:PORT)."""
         self._google_endpoint = google_endpoint
-        await self.router.open()
+        await self.router.open(wanted_port)
         self._watching = asyncio.create_task(self._usage.run())
 
     async def close(self) -> None:

@@ -17,10 +17,11 @@ from sandbox.clock import SandboxClock, micros_of, timestamp
 from sandbox.etag import stamp
 from sandbox.faults import FaultTable
 from sandbox.operations import PendingOperation
+from sandbox.resource_names import parse_service
 from sandbox.revisions import FAILED, SUCCEEDED, settle, start_failure
 from sandbox.rpc_errors import RpcError
 from sandbox.run_services import RevisionRecord, RunServices, ServiceRecord
-from sandbox.wire_messages import Condition, TrafficTargetStatus, copy_of
+from sandbox.wire_messages import Condition, Service, TrafficTargetStatus, copy_of
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +64,40 @@ class Reconciler:
 
     def begin_delete(self, record: ServiceRecord, operation: PendingOperation) -> None:
         self._spawn(self._delete(record, operation))
+
+    def start_again(self, record: ServiceRecord, revision: RevisionRecord) -> None:
+        """Start a revision of which it was not known yet, when the sandbox was killed, whether it starts."""
+        self._spawn(self._start(record, revision))
+
+    def resume(self, operation: PendingOperation) -> None:
+        """Carry on with a change that was accepted before the sandbox was killed."""
+        accepted = Service()
+        operation.message.metadata.Unpack(accepted)
+        name = parse_service(accepted.name, field="name")
+        if not self._services.exists(name) or self._services.get(name).message.uid != accepted.uid:
+            operation.finish(accepted)
+            return
+        record = self._services.get(name)
+        if accepted.HasField("delete_time"):
+            self._spawn(self._delete(record, operation))
+        else:
+            self._spawn(self._reconcile(record, accepted.generation, operation))
+
+    def readdress(self, record: ServiceRecord) -> None:
+        """Give a service that was kept the address where it is answered now."""
+        if not record.message.uri:
+            return
+        message = record.message
+        message.uri = self._uri(record)
+        message.urls[:] = [message.uri]
+        for status in message.traffic_statuses:
+            if status.tag:
+                status.uri = self._uri(record, status.tag)
+        self._services.changed(record)
+
+    def _uri(self, record: ServiceRecord, tag: str = "") -> str:
+        host = f"{tag}---{record.name.service}" if tag else record.name.service
+        return f"{self._data_plane_url()}/run/{host}"
 
     def complete_now(self, record: ServiceRecord, revision: RevisionRecord, instant: int) -> None:
         """Bring a service that was there before the sandbox looked into its observed state, without a delay."""
@@ -113,11 +148,11 @@ class Reconciler:
 
     async def _delete(self, record: ServiceRecord, operation: PendingOperation) -> None:
         await self._delay()
+        instant = await self._clock.now()
         if not record.deleted:
             self._services.remove(record)
         final = copy_of(record.message)
         final.reconciling = False
-        instant = await self._clock.now()
         stamp(final, max(instant, micros_of(final.update_time) + 1))
         del record.message.traffic_statuses[:]
         self._services.observed(record, instant)
@@ -132,7 +167,7 @@ class Reconciler:
         if routes_failure is None:
             del message.traffic_statuses[:]
             message.traffic_statuses.extend(self._status_of(record, row) for row in message.traffic)
-        message.uri = f"{self._data_plane_url()}/run/{record.name.service}"
+        message.uri = self._uri(record)
         message.urls[:] = [message.uri]
         message.ingress = message.ingress or 1
         message.observed_generation = message.generation
@@ -148,7 +183,7 @@ class Reconciler:
     def _status_of(self, record: ServiceRecord, row: Any) -> Any:
         status = TrafficTargetStatus(type_=row.type_, revision=row.revision, percent=row.percent, tag=row.tag)
         if row.tag:
-            status.uri = f"{self._data_plane_url()}/run/{row.tag}---{record.name.service}"
+            status.uri = self._uri(record, row.tag)
         return status
 
 

@@ -68,15 +68,18 @@ class Router:
         application.router.add_route("*", "/run/{host}/{rest:.*}", self._serve)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
 
-    async def open(self) -> None:
-        """Take a free port and answer there."""
+    async def open(self, wanted_port: int) -> None:
+        """Answer at a port, or at a free one where that is 0 or taken by somebody else."""
         self._session = ClientSession(
             connector=TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION_SECONDS),
             timeout=_LONGEST_REQUEST,
             auto_decompress=False,
         )
         await self._runner.setup()
-        await web.TCPSite(self._runner, LOOPBACK, 0).start()
+        try:
+            await web.TCPSite(self._runner, LOOPBACK, wanted_port).start()
+        except OSError:
+            await web.TCPSite(self._runner, LOOPBACK, 0).start()
         self.url = f"http://{LOOPBACK}:{self._runner.addresses[0][1]}"
 
     async def close(self) -> None:

@@ -1,9 +1,9 @@
 """The Cloud Run services the sandbox holds: each with its spec, its observed state and its revisions."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
@@ -88,10 +88,19 @@ class ServiceRecord:
         )
 
 
+class ServiceKeeper(Protocol):
+    """Hears of every change of what there is."""
+
+    def keep(self, record: ServiceRecord) -> None: ...
+
+    def keep_deleted(self, message: Any) -> None: ...
+
+
 class RunServices:
     """All services by full name. Listeners hear of every change of what is observed."""
 
-    def __init__(self) -> None:
+    def __init__(self, keeper: "ServiceKeeper") -> None:
+        self._keeper = keeper
         self._records: dict[str, ServiceRecord] = {}
         self._deleted: list[Any] = []
         self._listeners: list[Callable[[ServiceRecord, int], None]] = []
@@ -99,16 +108,24 @@ class RunServices:
     def __iter__(self) -> Iterator[ServiceRecord]:
         return iter(list(self._records.values()))
 
+    def restore(self, records: Iterable[ServiceRecord], deleted: Iterable[Any]) -> None:
+        """Take what was kept; listeners do not hear of it."""
+        self._records.update((str(record.name), record) for record in records)
+        self._deleted.extend(deleted)
+
     def add(self, record: ServiceRecord) -> None:
         self._records[str(record.name)] = record
+        self.changed(record)
 
     def remove(self, record: ServiceRecord) -> None:
         record.deleted = True
         del self._records[str(record.name)]
+        self.changed(record)
 
     def keep_deleted(self, message: Any) -> None:
         """Remember a removed service as it was answered with at last; such ones are only listed."""
         self._deleted.append(message)
+        self._keeper.keep_deleted(message)
 
     def deleted_ones(self) -> list[Any]:
         return list(self._deleted)
@@ -131,6 +148,11 @@ class RunServices:
         """Call `listener(record, instant)` after every change of a service's observed state."""
         self._listeners.append(listener)
 
+    def changed(self, record: ServiceRecord) -> None:
+        """Note any change of a service, also one that is not observed as yet."""
+        self._keeper.keep(record)
+
     def observed(self, record: ServiceRecord, instant: int) -> None:
+        self.changed(record)
         for listener in self._listeners:
             listener(record, instant)

@@ -3,19 +3,22 @@
 A revision has points in the intervals in which it answered a request, and none in the others.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.distributions import Histogram
+from sandbox.journal import Journal, as_json
 from sandbox.load_shapes import FRACTIONS, MILLISECONDS
-from sandbox.resource_names import ServiceName
+from sandbox.resource_names import ServiceName, parse_service
 from sandbox.synthetic_load import LoadSettings
 from sandbox.synthetic_metrics import METRICS, Labels
 from sandbox.time_series import GAUGE, Series
 from sandbox.time_series_filter import SeriesIdentity, TimeSeriesFilter
 
+_SERVED = "served"
 _REMEMBERED_INTERVALS = 4096
 
 
@@ -32,9 +35,14 @@ class _Interval:
 class ServedTraffic:
     """What the router and the process table saw, and the series of `run.googleapis.com` made of it."""
 
-    def __init__(self, settings: LoadSettings) -> None:
+    def __init__(self, settings: LoadSettings, journal: Journal) -> None:
         self.settings = settings
+        self._journal = journal
         self._seen: dict[tuple[ServiceName, str], dict[int, _Interval]] = {}
+        for key, text in journal.held(_SERVED):
+            service, revision, index = json.loads(key)
+            place = (parse_service(service, field="name"), revision)
+            self._seen.setdefault(place, {})[index] = _interval_of(text)
 
     def answered(
         self, service: ServiceName, revision: str, code: int, milliseconds: float | None, instant: int
@@ -78,9 +86,30 @@ class ServedTraffic:
         index = instant // self.settings.sample_period
         if index not in intervals:
             if len(intervals) >= _REMEMBERED_INTERVALS:
-                del intervals[next(iter(intervals))]
+                oldest = next(iter(intervals))
+                del intervals[oldest]
+                self._journal.gone(_SERVED, _key(service, revision, oldest))
             intervals[index] = _Interval()
-        return intervals[index]
+        interval = intervals[index]
+        self._journal.changed(_SERVED, _key(service, revision, index), lambda: _as_json(interval))
+        return interval
+
+
+def _key(service: ServiceName, revision: str, index: int) -> str:
+    return json.dumps([str(service), revision, index])
+
+
+def _as_json(interval: _Interval) -> bytes:
+    histograms = (interval.latencies, interval.cpu, interval.memory)
+    return as_json(
+        [list(interval.codes.items()), *([each.counts, each.total, each.squares] for each in histograms)],
+    )
+
+
+def _interval_of(text: bytes) -> _Interval:
+    codes, latencies, *shares = json.loads(text)
+    cpu, memory = (Histogram(FRACTIONS, *each) for each in shares)
+    return _Interval(Counter(dict(codes)), Histogram(MILLISECONDS, *latencies), cpu, memory)
 
 
 def _readings(metric_type: str, interval: _Interval) -> Iterator[tuple[Labels, Any]]:

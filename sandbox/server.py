@@ -4,6 +4,7 @@ async with Sandbox.started(SandboxOptions(services=(...,))) as sandbox:
     channel = grpc.aio.insecure_channel(sandbox.grpc_target)
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -26,6 +27,9 @@ from sandbox.flag_watch import FlagWatch
 from sandbox.grpc_service import service_handler
 from sandbox.history import History
 from sandbox.http_server import HttpServer
+from sandbox.journal import Journal
+from sandbox.kept_services import KeptServices
+from sandbox.kept_world import KeptWorld
 from sandbox.metric_descriptors import MetricDescriptors
 from sandbox.operations import Operations
 from sandbox.options import InstalledSecret, InstalledService, SandboxOptions
@@ -48,21 +52,26 @@ class Sandbox:
 
     grpc_target: str
 
-    def __init__(self, options: SandboxOptions, http_url: str) -> None:
+    def __init__(self, options: SandboxOptions, http_url: str, journal: Journal) -> None:
         self.http_url = http_url
         self.faults = FaultTable()
-        self.services = RunServices()
+        self._journal = journal
+        self._kept = KeptWorld(journal)
+        kept_services = KeptServices(journal)
+        self.services = RunServices(kept_services)
+        self.services.restore(kept_services.held(), kept_services.held_deleted())
         self._options = options
         self._clock = SandboxClock(options.clock)
-        self._behaviours = Behaviours()
+        self._behaviours = Behaviours(journal)
         self.secrets = Secrets(self._clock)
         self._secret_control = SecretControl(self.secrets)
-        self._flags = FlagWatch(options.redis_url, self._clock) if options.redis_url else None
+        self._flags = FlagWatch(options.redis_url, self._clock, journal) if options.redis_url else None
         self._load = SyntheticLoad(
             LoadSettings(options.sample_period, options.ingest_delay, options.requests_per_second, options.seed),
             self._behaviours,
+            journal,
         )
-        self._random = Random(options.seed)
+        self._random = Random(self._kept.seed(options.seed))
         self._data_plane = DataPlane(self.services, self._behaviours, self._random)
         self._real: RealTraffic | None = None
         if options.app_command is None:
@@ -76,9 +85,10 @@ class Sandbox:
                 self._clock,
                 options.redis_url,
                 self._load.flag_group_of,
+                journal,
             )
         new_id = partial(_random_id, self._random)
-        self._operations = Operations(new_id)
+        self._operations = Operations(new_id, journal)
         self._reconciler = Reconciler(
             self.services,
             self._behaviours,
@@ -104,19 +114,23 @@ class Sandbox:
     async def started(cls, options: SandboxOptions) -> "AsyncIterator[Sandbox]":
         """A sandbox that listens, with its services installed; stopped when the context ends."""
         async with AsyncExitStack() as stack:
-            http = HttpServer()
+            journal = Journal(options.state)
+            stack.callback(journal.close)
+            http = HttpServer(journal.commit)
             await http.bind(*_split(options.http))
             stack.push_async_callback(http.close)
-            sandbox = cls(options, http.url)
+            sandbox = cls(options, http.url, journal)
             stack.push_async_callback(sandbox._close)
+            await sandbox._load.restore(sandbox.follow_flags)
             server, sandbox.grpc_target = sandbox._grpc_server()
             await server.start()
             stack.push_async_callback(server.stop, _STOP_GRACE_SECONDS)
             if sandbox._real is not None:
-                await sandbox._real.open(sandbox.grpc_target)
+                await sandbox._real.open(sandbox.grpc_target, sandbox._kept.port_of_services())
                 stack.push_async_callback(sandbox._real.close)
                 # Nothing may start a process any more once those that run are being stopped.
                 stack.push_async_callback(sandbox._reconciler.close)
+            await sandbox._go_on()
             for service in options.services:
                 await sandbox.install(service)
             for secret in options.secrets:
@@ -131,6 +145,19 @@ class Sandbox:
 
     async def _start_process(self, record: ServiceRecord, revision: RevisionRecord) -> bool:
         return self._real is None or await self._real.start(record, revision)
+
+    async def _go_on(self) -> None:
+        """Start what ran when the sandbox was killed, and carry on with what was under way."""
+        if self._kept.moved_to(self.services_url):
+            for record in self.services:
+                self._reconciler.readdress(record)
+        there = [(record, revision) for record in self.services for revision in record.revisions.values()]
+        await asyncio.gather(*(self._start_process(*each) for each in there if each[1].ready))
+        for record, revision in there:
+            if not revision.settled.is_set():
+                self._reconciler.start_again(record, revision)
+        for operation in self._operations.under_way():
+            self._reconciler.resume(operation)
 
     async def install(self, wanted: InstalledService) -> ServiceRecord:
         """Put a service in place that has been serving for a while; one that is there keeps everything but its flags.
@@ -184,24 +211,25 @@ class Sandbox:
 
     def _grpc_server(self) -> tuple[grpc.aio.Server, str]:
         """The server of Google's APIs and the address it is bound to."""
-        written = WrittenSeries(self._options.sample_period)
-        descriptors = MetricDescriptors(self._load.settings, written)
+        written = WrittenSeries(self._options.sample_period, self._journal)
+        descriptors = MetricDescriptors(self._load.settings, written, self._journal)
         monitoring = CloudMonitoring(
             self._load if self._real is None else self._real.served, written, descriptors, self.faults, self._clock
         )
         revisions = CloudRunRevisions(self.services, self._operations, self._clock)
         alerts = Alerting(self._clock, self._random)
         server = grpc.aio.server(options=_SERVER_OPTIONS)
+        methods = {
+            cloud_run.SERVICE: self._run.methods(),
+            cloud_run_revisions.SERVICE: revisions.methods(),
+            operations.SERVICE: self._operations.methods(),
+            cloud_monitoring.SERVICE: monitoring.methods(),
+            secret_manager.SERVICE: SecretManager(self.secrets).methods(),
+            alerting.POLICY_SERVICE: alerts.policy_methods(),
+            alerting.CHANNEL_SERVICE: alerts.channel_methods(),
+        }
         server.add_generic_rpc_handlers(
-            [
-                service_handler(cloud_run.SERVICE, self._run.methods(), self.faults),
-                service_handler(cloud_run_revisions.SERVICE, revisions.methods(), self.faults),
-                service_handler(operations.SERVICE, self._operations.methods(), self.faults),
-                service_handler(cloud_monitoring.SERVICE, monitoring.methods(), self.faults),
-                service_handler(secret_manager.SERVICE, SecretManager(self.secrets).methods(), self.faults),
-                service_handler(alerting.POLICY_SERVICE, alerts.policy_methods(), self.faults),
-                service_handler(alerting.CHANNEL_SERVICE, alerts.channel_methods(), self.faults),
-            ]
+            [service_handler(name, offered, self.faults, self._journal.commit) for name, offered in methods.items()]
         )
         host, _ = _split(self._options.grpc)
         try:

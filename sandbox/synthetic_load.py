@@ -4,18 +4,22 @@ Nothing is produced while time passes. What is kept is the past (who served whom
 an interval is answered from it; a clock that jumps hours ahead leaves no gap.
 """
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sandbox.behaviours import Behaviours
 from sandbox.history import History
+from sandbox.journal import Journal, as_json
+from sandbox.kept_services import traffic_as_json, traffic_of
 from sandbox.populations import Population, ServicePast, populations_of
-from sandbox.resource_names import ServiceName
+from sandbox.resource_names import ServiceName, parse_service
 from sandbox.run_services import ObservedTraffic, ServiceRecord
 from sandbox.synthetic_metrics import METRICS, Labels, SyntheticMetric
 from sandbox.time_series import GAUGE, Series
 from sandbox.time_series_filter import SeriesIdentity, TimeSeriesFilter
 
+_PAST = "past"
 _REMEMBERED_INTERVALS = 4096
 _DEFAULT_ENVIRONMENT = "production"
 
@@ -33,8 +37,9 @@ class LoadSettings:
 class SyntheticLoad:
     """The synthetic users, and the series they leave behind."""
 
-    def __init__(self, settings: LoadSettings, behaviours: Behaviours) -> None:
+    def __init__(self, settings: LoadSettings, behaviours: Behaviours, journal: Journal) -> None:
         self.settings = settings
+        self._journal = journal
         self._behaviours = behaviours
         self._pasts: dict[ServiceName, ServicePast] = {}
         self._populations: dict[tuple[ServiceName, int], list[Population]] = {}
@@ -48,6 +53,19 @@ class SyntheticLoad:
         traffic: History[ObservedTraffic] = known.traffic if known else History(ObservedTraffic())
         self._pasts[name] = ServicePast(name, since, environment, flag_group, traffic, treated_share)
         self._populations.clear()
+        self._keep(self._pasts[name])
+
+    async def restore(self, follow: Callable[[str], Awaitable[History[float]]]) -> None:
+        """Take the pasts that were kept; `follow` gives the share of a flag group."""
+        for key, text in self._journal.held(_PAST):
+            kept = json.loads(text)
+            name, group = parse_service(key, field="name"), kept["flag_group"]
+            traffic = History.of([(instant, traffic_of(each)) for instant, each in kept["traffic"]])
+            share = await follow(group) if group else None
+            self._pasts[name] = ServicePast(name, kept["since"], kept["environment"], group, traffic, share)
+
+    def _keep(self, past: ServicePast) -> None:
+        self._journal.changed(_PAST, str(past.name), lambda: _as_json(past))
 
     def flag_group_of(self, name: ServiceName) -> str | None:
         past = self._pasts.get(name)
@@ -57,7 +75,9 @@ class SyntheticLoad:
         """Record the traffic a service shows from `instant` on. A service seen for the first time has no flag group."""
         if record.name not in self._pasts:
             self.serve(record.name, instant)
-        self._pasts[record.name].traffic.record(instant, record.observed_traffic())
+        past = self._pasts[record.name]
+        past.traffic.record(instant, record.observed_traffic())
+        self._keep(past)
 
     def series(self, project: str, wanted: TimeSeriesFilter, start: int, end: int, now: int) -> Iterable[Series]:
         """The series of `wanted` in `project` with the points that end in `(start, end]` and are visible at `now`."""
@@ -115,6 +135,17 @@ class SyntheticLoad:
                 del self._populations[next(iter(self._populations))]
             self._populations[place] = known
         return known
+
+
+def _as_json(past: ServicePast) -> bytes:
+    return as_json(
+        {
+            "since": past.since,
+            "environment": past.environment,
+            "flag_group": past.flag_group,
+            "traffic": [[instant, traffic_as_json(value)] for instant, value in past.traffic.changes()],
+        }
+    )
 
 
 def _families(metric: SyntheticMetric, populations: Sequence[Population]) -> dict[str, list[Population]]:

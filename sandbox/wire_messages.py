@@ -41,6 +41,7 @@ WaitOperationRequest: Any = operations_pb2.WaitOperationRequest
 
 Service: Any = run_v2.Service.meta.pb
 Revision: Any = run_v2.Revision.meta.pb
+RevisionTemplate: Any = run_v2.RevisionTemplate.meta.pb
 Condition: Any = run_v2.Condition.meta.pb
 TrafficTarget: Any = run_v2.TrafficTarget.meta.pb
 TrafficTargetStatus: Any = run_v2.TrafficTargetStatus.meta.pb

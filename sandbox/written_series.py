@@ -1,18 +1,22 @@
 """Series that clients write with CreateTimeSeries, and the rules of Cloud Monitoring about them."""
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sandbox.clock import SECOND, micros_of
 from sandbox.distributions import layout_of
+from sandbox.journal import Journal
 from sandbox.rpc_errors import invalid_value
 from sandbox.time_series import CUMULATIVE, DISTRIBUTION, GAUGE, Series, kind_name, value_of
 from sandbox.time_series_filter import SeriesIdentity, TimeSeriesFilter
+from sandbox.wire_messages import TimeSeries
 
 USER_METRICS = ("custom.googleapis.com/", "external.googleapis.com/", "workload.googleapis.com/")
 
 SERIES_PER_REQUEST = 200
 MOST_LABELS = 30
+_POINT = "point"
 _BUCKETS = 200
 _SHORTEST_GAP = 10 * SECOND
 _OLDEST = 25 * 3600 * SECOND
@@ -24,9 +28,13 @@ _Place = tuple[str, str, tuple[tuple[str, str], ...], str, tuple[tuple[str, str]
 class WrittenSeries:
     """User-defined series by project. Their points can be read at once."""
 
-    def __init__(self, sample_period: int) -> None:
+    def __init__(self, sample_period: int, journal: Journal) -> None:
         self._series: dict[_Place, Series] = {}
+        self._journal = journal
         self._shortest_gap = min(_SHORTEST_GAP, sample_period)
+        for key, text in journal.held(_POINT):
+            project, message = json.loads(key)[0], TimeSeries.FromString(text)
+            self._take(project, _identity_of(project, message), message)
 
     def series(self, project: str, wanted: TimeSeriesFilter, end: int) -> Iterable[Series]:
         """The series of `wanted` with every point up to `end`: a delta needs the point before the window too."""
@@ -38,12 +46,16 @@ class WrittenSeries:
 
     def write(self, project: str, message: Any, place: str) -> str | None:
         """Take one series that is well formed, at `place` in its request; answers what is wrong with it, or None."""
-        identity = SeriesIdentity(
-            message.metric.type,
-            dict(message.metric.labels),
-            message.resource.type,
-            {"project_id": project, **message.resource.labels},
-        )
+        identity = _identity_of(project, message)
+        problem = self._take(project, identity, message)
+        if problem:
+            resource = f"{identity.resource_type}{_in_words(identity.resource_labels)}"
+            return f"{problem}: {resource} {place}: {identity.metric_type}{_in_words(identity.metric_labels)}"
+        end = micros_of(message.points[0].interval.end_time)
+        self._journal.changed(_POINT, _key(_place(project, identity), end), message.SerializeToString)
+        return None
+
+    def _take(self, project: str, identity: SeriesIdentity, message: Any) -> str | None:
         key = _place(project, identity)
         kind = message.metric_kind or GAUGE
         point = message.points[0]
@@ -53,17 +65,18 @@ class WrittenSeries:
         if known is not None and known.points:
             problem = self._order_problem(known, end)
             if problem:
-                resource = f"{identity.resource_type}{_in_words(identity.resource_labels)}"
-                return f"{problem}: {resource} {place}: {identity.metric_type}{_in_words(identity.metric_labels)}"
+                return problem
         else:
             known = self._series[key] = Series(identity, kind, value_type, message.unit)
         known.points.append((start, end, value))
         return None
 
     def forget(self, metric_type: str) -> None:
-        self._series = {
-            place: series for place, series in self._series.items() if series.identity.metric_type != metric_type
-        }
+        for place, series in list(self._series.items()):
+            if series.identity.metric_type == metric_type:
+                del self._series[place]
+                for _, end, _ in series.points:
+                    self._journal.gone(_POINT, _key(place, end))
 
     def _order_problem(self, known: Series, end: int) -> str | None:
         newest = known.points[-1][1]
@@ -78,6 +91,19 @@ class WrittenSeries:
                 "metric."
             )
         return None
+
+
+def _identity_of(project: str, message: Any) -> SeriesIdentity:
+    return SeriesIdentity(
+        message.metric.type,
+        dict(message.metric.labels),
+        message.resource.type,
+        {"project_id": project, **message.resource.labels},
+    )
+
+
+def _key(place: _Place, end: int) -> str:
+    return json.dumps([*place, end])
 
 
 def too_many(count: int) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from local.redis_server import RedisServer
 from sandbox.clock import SandboxClock, to_micros
 from sandbox.flag_watch import INTERNAL_SHARE, FlagWatch, SnapshotError, treated_share_of
+from sandbox.journal import Journal
 from tests.sandbox.flag_documents import AUDIENCE, GROUP, OFF, percent, put, remove, snapshot, until
 from tests.sandbox.moving_clock import MovingClock
 
@@ -48,7 +49,7 @@ def clock() -> MovingClock:
 
 @pytest.fixture
 async def watch(redis_url: str, clock: MovingClock) -> AsyncIterator[FlagWatch]:
-    watching = FlagWatch(redis_url, SandboxClock(clock))
+    watching = FlagWatch(redis_url, SandboxClock(clock), Journal(None))
     yield watching
     await watching.close()
 
@@ -103,7 +104,7 @@ async def test_a_broken_snapshot_treats_nobody_until_it_is_mended(
 
 async def test_the_watch_goes_on_after_redis_was_away(tmp_path: Path) -> None:
     server = RedisServer.start(tmp_path)
-    watch = FlagWatch(server.url, SandboxClock(MovingClock()))
+    watch = FlagWatch(server.url, SandboxClock(MovingClock()), Journal(None))
     try:
         await put(server.url, snapshot(percent(1000)))
         shares = await watch.follow(GROUP)
