@@ -1,70 +1,57 @@
-"""Stories beside each other in one world, round by round, while things outside go wrong and are mended again.
-
-Everything is drawn from one seed, which a failure names together with each story that failed, step by step.
-"""
+"""Stories beside each other in one world, round by round, while things outside go wrong and are mended again."""
 
 import asyncio
+import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from random import Random
 
 from tests.workflows.many_rollouts import Land, land_for
+from tests.workflows.model_script import FAULTS, Script
 from tests.workflows.model_story import Story
-from tests.workflows.outside_faults import EVERY_FAULT, EVERYTHING_AT_ONCE
 
 STEP_SECONDS = 100.0
-NEVER_ENDING = ("everything hangs", "Monitoring does not answer")
-"""A question that never ends is given up by its watch after two minutes, more than a story's rounds may take."""
-FAULTS = {name: fault for name, fault in (EVERYTHING_AT_ONCE | EVERY_FAULT).items() if name not in NEVER_ENDING}
 
 
 class Stories:
-    def __init__(self, land: Land, seed: int, names: list[str], directory: Path) -> None:
+    def __init__(self, land: Land, script: Script, directory: Path) -> None:
         self._land = land
-        self._random = Random(seed)  # noqa: S311  (a story, no secret)
-        self._stories = [Story(land, name, seed, directory) for name in names]
+        self._script = script
+        self._stories = [
+            Story(land, name, story, directory) for name, story in zip(names_of(script), script.stories, strict=True)
+        ]
         self._wrong: str | None = None
-        self._failed: list[str] = []
+        self.failed: list[str] = []
 
-    async def tell(self, rounds: int) -> None:
+    async def tell(self) -> None:
         await self._each(Story.begin)
-        for number in range(rounds):
-            self._weather()
+        for number in range(self._script.rounds):
+            self._change_weather(number)
             for story in self._stories:
                 story.told.append(f"round {number}, {self._wrong or 'nothing wrong'}:")
-            ends = 1.0 if number == rounds - 1 else 0.15 if number >= rounds // 2 else 0.0
-            await self._each(self._one_round(ends))
+            await self._each(self._one_round(number))
         self._mend()
         await self._each(Story.end)
 
-    def problems(self) -> list[str]:
-        return self._failed
-
-    def _one_round(self, ends: float) -> Callable[[Story], Awaitable[None]]:
-        """With this chance a story comes to its own ending in it."""
+    def _one_round(self, number: int) -> Callable[[Story], Awaitable[None]]:
         calm = self._wrong is None
-        ending = {story.name for story in self._stories if self._random.random() < ends}
 
         async def one_round(story: Story) -> None:
             if calm:
                 # What was wrong may have left something that goes on.
                 await story.settle()
-            if story.taken_back or story.name not in ending:
-                await story.step(calm=calm)
-            else:
-                await story.take_back()
+            await story.step(number, calm=calm)
             if calm:
                 await story.settle()
 
         return one_round
 
-    def _weather(self) -> None:
-        """As often bad as not, and never for long."""
+    def _change_weather(self, number: int) -> None:
+        """Never bad twice in a row: what is wrong for long keeps everything from moving."""
         was_bad = self._wrong is not None
         self._mend()
-        if not was_bad and self._random.random() < 0.6:
-            self._wrong = self._random.choice(sorted(FAULTS))
-            FAULTS[self._wrong].strike(self._land)
+        if not was_bad and number < len(self._script.weather) and (wrong := self._script.weather[number]) is not None:
+            self._wrong = wrong
+            FAULTS[wrong].strike(self._land)
 
     def _mend(self) -> None:
         if self._wrong is not None:
@@ -75,7 +62,7 @@ class Stories:
         outcomes = await asyncio.gather(*(_bounded(step(story)) for story in self._stories), return_exceptions=True)
         for story, outcome in list(zip(self._stories, outcomes, strict=True)):
             if outcome is not None:
-                self._failed.append("\n  ".join([f"{story.name}: {outcome!r}", *story.told]))
+                self.failed.append("\n  ".join([f"{story.name}: {outcome!r}", *story.told]))
                 self._stories.remove(story)
 
 
@@ -84,11 +71,19 @@ async def _bounded(step: Awaitable[None]) -> None:
         await step
 
 
-async def stories_told(*, seed: int, directory: Path, rollouts: int, rounds: int) -> None:
-    """So many rollouts, each with a story of its own; what failed in any of them is told at once."""
-    names = [f"story-{number}" for number in range(rollouts)]
-    async with land_for(names, directory) as land:
-        stories = Stories(land, seed, names, directory)
-        await stories.tell(rounds)
-        problems = "\n".join(stories.problems())
-        assert not problems, f"seed {seed}, {rollouts} rollouts, {rounds} rounds\n{problems}"
+def names_of(script: Script) -> list[str]:
+    return [f"story-{number}" for number in range(len(script.stories))]
+
+
+def told(script: Script) -> None:
+    """Every story of a script in a world of its own; what failed in any of them is told at once, step by step."""
+    asyncio.run(_told(script))
+
+
+async def _told(script: Script) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        async with land_for(names_of(script), Path(directory)) as land:
+            stories = Stories(land, script, Path(directory))
+            await stories.tell()
+            problems = "\n".join(stories.failed)
+            assert not problems, problems

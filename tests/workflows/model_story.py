@@ -1,4 +1,4 @@
-"""One rollout and what happens to it: commands that a seed draws, and after each of them what must hold, read back.
+"""One rollout and what happens to it: the steps of a script, and after each of them what must hold, read back.
 
 The flags are read from Redis and from its audit trail, which has every write; the traffic is what the sandbox serves,
 heard of at every change. So what held between two looks is known as well.
@@ -8,8 +8,6 @@ import asyncio
 import time
 from dataclasses import replace
 from pathlib import Path
-from random import Random
-from typing import Literal
 
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateStage
 
@@ -22,7 +20,8 @@ from rollout.progress import RolloutProgress, RolloutStatus
 from tests.workflows.kept_promises import Promises, asked, no_task_failed
 from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Land, Shape, plan_of
 from tests.workflows.matrix_cells import WHY, Standing, message
-from tests.workflows.rollout_model import CANARY, DARK, STAGED, Place, Possible
+from tests.workflows.model_script import Step, StoryScript
+from tests.workflows.rollout_model import CANARY, STAGED, Place, Possible
 from tests.workflows.world import Handle, World
 
 PATIENCE = 45.0
@@ -48,30 +47,26 @@ _C = CommandName
 LIKELY = {_C.PROMOTE: 8, _C.STEP_BACK: 6, _C.APPROVE: 8, _C.RESUME: 6, _C.RESOLVE_HOLD: 6, _C.REPLACE_CANDIDATE: 3}
 """How often a command is drawn, where it is taken, against 1 for the others: most often what moves the rollout."""
 
-Ending = Literal["emergency", "a misspelt signal", "cancellation", "the kill switch in the store"]
-ENDINGS: tuple[Ending, ...] = ("emergency", "a misspelt signal", "cancellation", "the kill switch in the store")
-
 
 class Story:
-    def __init__(self, land: Land, name: str, seed: int, directory: Path) -> None:
+    def __init__(self, land: Land, name: str, script: StoryScript, directory: Path) -> None:
         self.name = name
-        self._random = Random(f"{seed} {name}")  # noqa: S311  (a story, no secret)
-        quick = frozenset({DARK, *(stage for stage in (CANARY, STAGED) if self._random.random() < 0.3)})
+        self._script = script
         shape = Shape(
-            canary_soak=A_MOMENT if CANARY in quick else AN_HOUR,
-            staged_soak=A_MOMENT if STAGED in quick else AN_HOUR,
+            canary_soak=A_MOMENT if CANARY in script.quick else AN_HOUR,
+            staged_soak=A_MOMENT if STAGED in script.quick else AN_HOUR,
             watched=True,
         )
         self._land = land
         self._plan: RolloutPlan = plan_of(name, shape, directory)
         self._world: World = land.world(self._plan)
-        self._possible = Possible(frozenset({Place(quick=quick)}))
-        self._ending: Ending = self._random.choice(ENDINGS)
+        self._possible = Possible(frozenset({Place(quick=script.quick)}))
         self._open: list[tuple[CommandName, asyncio.Task[Answer]]] = []
         self._images = 0
+        self._late = 0
         self._promises = Promises(self._world)
         self._handle: Handle
-        self.told: list[str] = [f"quick stages {sorted(quick)}"]
+        self.told: list[str] = [f"quick stages {sorted(script.quick)}"]
         self.taken_back = False
 
     async def begin(self) -> None:
@@ -79,25 +74,27 @@ class Story:
         await self.settle()
         self._promises.fence = (await self._progress()).fence
 
-    async def step(self, *, calm: bool) -> None:
-        """One thing that comes, drawn by the seed from what may come where it stands."""
+    async def step(self, number: int, *, calm: bool) -> None:
+        """The round's step of the script; after the last one it is taken back, and then come those who are late."""
         if self.taken_back:
             await self._afterwards()
-        elif self._random.random() < 0.1:
+        elif number >= len(self._script.steps):
+            await self.take_back()
+        elif self._script.steps[number].does == "the metric changes":
             self._toggle_busy()
         else:
-            await self._command(calm=calm)
+            await self._command(self._script.steps[number], calm=calm)
         await self.look()
 
     async def take_back(self) -> None:
         """The story's own ending; where it is a hand's at the store, the rollout must find out by itself."""
-        self.told.append(self._ending)
+        self.told.append(self._script.ending)
         # What is under way may still land before the latch; from a rollout that rests, nothing rises any more.
         self._promises.must_not_rise = not self._open and all(
             place.moves_by_itself() is None for place in self._possible.places
         )
         self.taken_back = True
-        match self._ending:
+        match self._script.ending:
             case "emergency":
                 await self._handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
             case "a misspelt signal":
@@ -157,15 +154,14 @@ class Story:
         busy ^= {self._plan.name}
         self.told.append("busy" if self._plan.name in busy else "not busy any more")
 
-    async def _command(self, *, calm: bool) -> None:
+    async def _command(self, step: Step, *, calm: bool) -> None:
         place = min(self._possible.places, key=repr)
-        forced = self._random.random() < 0.5
+        forced = step.forced
         taken = [c for c in CommandName if c is not CommandName.FINISH and place.why_not(c, forced=forced) is None]
         refused = [c for c in CommandName if place.why_not(c, forced=forced) is not None]
-        if self._random.random() < 0.1:
-            chosen = self._random.choice(refused)
-        else:
-            chosen = self._random.choices(taken, [LIKELY.get(command, 1) for command in taken])[0]
+        wanted = refused if step.does == "a command that is refused" else taken
+        weighted = [command for command in wanted for _ in range(LIKELY.get(command, 1))]
+        chosen = weighted[step.pick % len(weighted)]
         self.told.append(f"{chosen}{' by force' if forced and chosen is CommandName.PROMOTE else ''}")
         await self._give(chosen, forced=forced, calm=calm)
 
@@ -217,9 +213,9 @@ class Story:
 
     async def _afterwards(self) -> None:
         """Everybody who was late: commands, a write of the rollout itself, and a person who insists."""
-        await self._give(
-            self._random.choice([c for c in CommandName if c is not CommandName.FINISH]), forced=True, calm=False
-        )
+        commands = [command for command in CommandName if command is not CommandName.FINISH]
+        self._late += 1
+        await self._give(commands[self._late % len(commands)], forced=True, calm=False)
         if self._promises.latched:
             shown = Exposure(exposure="percent", bp=1_000, stage="canary")
             to = dict.fromkeys(self._plan.flags, shown)
