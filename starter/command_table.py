@@ -11,12 +11,19 @@ from rollout.progress import RolloutStatus
 BEGIN, END = "<!-- commands: python -m starter.command_table -->", "<!-- end of commands -->"
 ACCEPTED = "yes"
 FURTHER = {
-    CommandName.PROMOTE: "While holding, or outside the plan's windows, only by force, with a reason.",
+    CommandName.PAUSE: "Refused too while a paused rollout steps back, and where it holds after its last stage.",
+    CommandName.PROMOTE: (
+        "While holding, or outside the plan's windows, only by force, with a reason; "
+        "a stage that waits for the one before it to stop holding is let in by `resolve-hold`."
+    ),
     CommandName.STEP_BACK: "One at a time; refused while nobody sees the features.",
-    CommandName.RESOLVE_HOLD: "`continue` not for foreign changes; `adopt` only for those, never for more exposure.",
+    CommandName.RESOLVE_HOLD: (
+        "`continue` not for foreign changes; `adopt` only for those, never for more exposure; "
+        "neither while flags or traffic cannot be read."
+    ),
     CommandName.SET_STAGE: "Typed `rollout update-stage`; no higher than the stage that was reached.",
     CommandName.REPLACE_CANDIDATE: "Needs other images than now, and a reason; not images that were taken back before.",
-    CommandName.FINISH: "Ends the watch after the last stage, or the guard after a rollback.",
+    CommandName.FINISH: "Ends the watch after the last stage, one that holds too, or the guard after a rollback.",
 }
 
 

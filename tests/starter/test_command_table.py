@@ -1,5 +1,6 @@
 """What the documentation says of commands is what the workflow does."""
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_the_table_in_the_documentation_is_the_one_that_the_validators_read() ->
 def test_every_command_of_the_table_is_an_update_of_the_workflow_with_a_validator() -> None:
     updates = {
         update.name: update
-        for member in vars(CanaryRolloutWorkflow).values()
+        for _, member in inspect.getmembers(CanaryRolloutWorkflow)
         if (update := getattr(member, "_defn", None)) is not None
     }
 
