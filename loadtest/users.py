@@ -1,14 +1,13 @@
 """The users of a load test. Only `python -m loadtest` may import this: Locust patches the whole process for gevent."""
 
-import json
-from collections.abc import Iterator, Mapping
+import ssl
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from itertools import count
 from random import Random
 from time import monotonic, perf_counter
-from typing import Any
 from urllib.parse import urlsplit
 
 from locust import FastHttpUser, User, task
@@ -26,6 +25,7 @@ from websocket import (
 )
 
 from loadtest.tally import Tally
+from rollout.load_answers import field_of, object_in, text_at
 from rollout.load_test import LoadTest
 
 LONGEST_ANSWER_SECONDS = 30.0
@@ -196,7 +196,7 @@ class Listener(SimulatedUser):
                 return self._connect()
             except (WebSocketException, OSError) as refused:
                 # Behind the mark, the library adds every header of the answer.
-                attempt.failure = f"WebSocket: {type(refused).__name__}: {str(refused).partition(' -+-+- ')[0]}"
+                attempt.failure = f"WebSocket: {_in_words(refused)}"
         return None
 
     def _connect(self) -> WebSocket:
@@ -233,10 +233,10 @@ class Listener(SimulatedUser):
 
     def _hear(self, data: bytes | str) -> bool:
         """Count an event; False where it has no number, so that no loss could be seen."""
-        event = _object(data)
+        event = object_in(data)
         number = event.get(self.test.event_number_field)
         self.tally.events += 1
-        self.belongs_to(_text_at(event, self.test.event_owner_field))
+        self.belongs_to(text_at(event, self.test.event_owner_field))
         if not isinstance(number, int):
             return False
         if self.last is not None:
@@ -245,32 +245,18 @@ class Listener(SimulatedUser):
         return True
 
 
-def field_of(body: bytes | str | None, name: str) -> str | None:
-    """The text at a field of a JSON object; `a.b` is the field b of the object at a. None where there is none."""
-    return _text_at(_object(body), name)
-
-
-def _object(body: bytes | str | None) -> Mapping[str, Any]:
-    try:
-        parsed = json.loads(body or b"null")
-    except (ValueError, RecursionError):
-        return {}
-    return parsed if isinstance(parsed, dict) else {}
-
-
-def _text_at(parsed: Mapping[str, Any], name: str) -> str | None:
-    value: Any = parsed
-    for part in name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    return None if value is None else str(value)
-
-
 def failure_of(response: FastResponse) -> str | None:
     code = response.status_code
     if not code:
-        error = getattr(response, "error", None)
-        return f"{type(error).__name__}: {error}"
+        return _in_words(getattr(response, "error", None))
     if HTTPStatus.OK <= code < HTTPStatus.MULTIPLE_CHOICES:
         return None
     known = code in HTTPStatus.__members__.values()
     return f"{code} {HTTPStatus(code).phrase}" if known else str(code)
+
+
+def _in_words(error: Exception | None) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS: {error.verify_message}; the variable SSL_CERT_FILE names whom to trust besides"
+    # Behind the mark, the library of WebSockets adds every header of the answer.
+    return f"{type(error).__name__}: {str(error).partition(' -+-+- ')[0]}"

@@ -12,7 +12,9 @@ import httpx
 from config.settings import inherited_environment
 from local.child_process import ChildProcess
 from local.ports import LOOPBACK, free_port
+from local.sandbox_secrets import install
 from rollout.plan import RolloutPlan
+from sandbox.options import InstalledSecret
 
 CHECKOUT = Path(__file__).parents[1]
 SAMPLE_APP = f"{shlex.quote(sys.executable)} -m sample_app"
@@ -40,6 +42,7 @@ class SandboxOptions:
     inflight: str = "supersede"
     app_command: str | None = None
     """Runs for every revision, with real requests routed to it; without it the traffic is made up."""
+    secrets: Sequence[InstalledSecret] = ()
 
 
 def services_of(plans: Sequence[RolloutPlan]) -> list[str]:
@@ -95,7 +98,9 @@ class SandboxServer:
             environment=inherited_environment({}),
             cwd=CHECKOUT,
         )
-        return cls(process, google, http)
+        server = cls(process, google, http)
+        install(server.url, options.secrets)
+        return server
 
     @property
     def google_endpoint(self) -> str:

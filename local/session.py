@@ -9,13 +9,20 @@ from pathlib import Path
 from local.background_users import REQUESTS_PER_SECOND_AND_SERVICE, BackgroundUsers, in_words, total
 from local.sandbox_server import SAMPLE_APP
 from local.stack import PLANS, LocalStack
+from sandbox.options import InstalledSecret
 from starter.plan_file import load_plan
 
 LOOK_AFTER_PARTS_SECONDS = 1.0
 
 
 def run_until_told_to_stop(
-    directory: Path, *, worker: bool, plans: Sequence[Path] | None, fresh: bool, synthetic: bool
+    directory: Path,
+    *,
+    worker: bool,
+    plans: Sequence[Path] | None,
+    fresh: bool,
+    synthetic: bool,
+    secrets: Sequence[InstalledSecret],
 ) -> None:
     """Start everything, say what can be done with it, and stay until SIGINT or SIGTERM.
 
@@ -33,7 +40,13 @@ def run_until_told_to_stop(
     chosen = plans or PLANS
     application = None if synthetic else SAMPLE_APP
     with LocalStack(
-        directory, worker=worker, plans=chosen, fresh=fresh, app_command=application, started=_say
+        directory,
+        worker=worker,
+        plans=chosen,
+        fresh=fresh,
+        app_command=application,
+        secrets=secrets,
+        started=_say,
     ) as stack:
         with BackgroundUsers([] if synthetic else stack.sandbox.service_urls()) as users:
             _say(_what_now(stack, chosen[0], synthetic=synthetic))

@@ -17,10 +17,12 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from local.redis_server import RedisServer
+from local.sandbox_secrets import secrets_of
 from local.sandbox_server import CHECKOUT, SandboxOptions, SandboxServer, SandboxTiming, services_of
 from local.temporal_server import NAMESPACE, TemporalServer
 from local.worker_process import WorkerProcess
 from rollout.messages import SEARCH_ATTRIBUTES
+from sandbox.options import InstalledSecret
 from starter.plan_file import load_plan
 
 PLANS = (CHECKOUT / "plans" / "rehearsal.yaml", CHECKOUT / "plans" / "traffic-canary.yaml")
@@ -53,8 +55,9 @@ class DirectoryInUse(RuntimeError):  # noqa: N818  (named as what is the case)
 class LocalStack:
     """A context manager: parts are started on entering and stopped in reverse order on leaving, whatever happened.
 
-    `plans` say which Cloud Run services the sandbox has, and whose flags their users follow. `fresh` begins with empty
-    data; otherwise Temporal, Redis and the sandbox know what they knew when the stack was stopped.
+    `plans` say which Cloud Run services the sandbox has, whose flags their users follow, and which secrets there are
+    beside `secrets`. `fresh` begins with empty data; otherwise Temporal, Redis and the sandbox know what they knew when
+    the stack was stopped.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class LocalStack:
         etag: str = "ignore",
         inflight: str = "supersede",
         app_command: str | None = None,
+        secrets: Sequence[InstalledSecret] = (),
         started: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.directory = directory
@@ -78,6 +82,7 @@ class LocalStack:
         self._timing = timing or SandboxTiming()
         self._profiles = (etag, inflight)
         self._app_command = app_command
+        self._secrets = secrets
         self._started = started
         self._leaving = ExitStack()
 
@@ -88,7 +93,7 @@ class LocalStack:
             if self._fresh:
                 for kept in DATA:
                     shutil.rmtree(self.directory / kept, ignore_errors=True)
-            services = services_of([load_plan(path) for path in self._plans])
+            plans = [load_plan(path) for path in self._plans]
             self.redis = RedisServer.start(self.directory / "redis")
             leaving.callback(self._stop_redis)
             self._started(f"Redis at {self.redis.url}")
@@ -97,7 +102,13 @@ class LocalStack:
             self._started(f"Temporal at {self.temporal.address}, its Web UI at {self.temporal.ui_url}")
             etag, inflight = self._profiles
             self._sandbox_options = SandboxOptions(
-                self.redis.url, services, self._timing, etag, inflight, self._app_command
+                self.redis.url,
+                services_of(plans),
+                self._timing,
+                etag,
+                inflight,
+                self._app_command,
+                (*self._secrets, *secrets_of(plans)),
             )
             self.sandbox = SandboxServer.start(self.directory / "sandbox", self._sandbox_options)
             leaving.callback(self._stop_sandbox)

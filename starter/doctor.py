@@ -1,9 +1,7 @@
 """`rollout doctor`: is everything there that a rollout needs, and does anybody own what no longer runs?"""
 
 from datetime import timedelta
-from typing import Literal
 
-from pydantic import BaseModel
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 from temporalio.api.enums.v1 import TaskQueueType
@@ -18,6 +16,7 @@ from flagstore.environment import groups_of
 from flagstore.ownership import owned, release
 from flagstore.store import DamagedStore, FlagStore
 from rollout.messages import EMERGENCY_TASK_QUEUE, TASK_QUEUE
+from starter.findings import Finding
 from starter.flag_store_access import environments, flag_store
 from starter.outcome import CommandEnds, refused
 from starter.rollouts import name_of, workflow_id_of
@@ -27,16 +26,6 @@ from starter.starting import knows_search_attributes
 ANSWERS_WITHIN = timedelta(seconds=5)
 OLDEST_REDIS = (6, 2)
 WANTED_OF_REDIS = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
-
-Level = Literal["ok", "warn", "bad"]
-
-
-class Finding(BaseModel):
-    """One thing that was looked at. `bad` keeps rollouts from working, or somebody is exposed with nobody watching."""
-
-    level: Level
-    what: str
-    text: str
 
 
 async def examine() -> list[Finding]:

@@ -26,7 +26,16 @@ def local(
         typer.Option(
             "--plan",
             metavar="PLAN",
-            help="Whose services the sandbox has, and whose flags their users follow; the rehearsal's by default.",
+            help="Whose services and secrets the sandbox has, and whose flags their users follow; the rehearsal's by "
+            "default.",
+        ),
+    ] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--secret",
+            metavar="PROJECT/NAME=VALUE",
+            help="A secret for Secret Manager; those that a plan checks are there with made-up values.",
         ),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Begin with empty data instead of what is kept.")] = False,
@@ -47,9 +56,17 @@ def local(
     All of it listens on 127.0.0.1 on free ports, which are written to local.env for other terminals to source. Stays
     until Ctrl-C and leaves nothing running.
     """
+    from local.sandbox_secrets import read_secret
     from local.session import run_until_told_to_stop
+    from starter.outcome import refused
 
-    run_until_told_to_stop(directory, worker=with_worker, plans=plan or None, fresh=fresh, synthetic=synthetic)
+    try:
+        secrets = [read_secret(text) for text in secret or ()]
+    except ValueError as problem:
+        raise refused(f"--secret: {problem}") from None
+    run_until_told_to_stop(
+        directory, worker=with_worker, plans=plan or None, fresh=fresh, synthetic=synthetic, secrets=secrets
+    )
 
 
 def sandbox(context: typer.Context) -> None:

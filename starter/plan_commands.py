@@ -65,15 +65,17 @@ def show(plan: PlanFile, json: Json = False) -> None:
 def check(plan: PlanFile, json: Json = False) -> None:
     """Try every gate of a plan before it starts: on what its metrics say now, and on a breach that it must fail on.
 
-    Asks Cloud Monitoring what a rollout would ask; changes nothing. Exit code 1 where a gate could not do its work, 2
-    where the plan is wrong. A metric that says nothing yet is a warning: its stage would wait for data. So is a soak
-    within which a gate that goes back would not find a regression of twice its limit; `plan power` fails there.
+    Asks Cloud Monitoring what a rollout would ask, whether the secrets are enabled that its checks name, and makes one
+    request of each load test; changes nothing. Exit code 1 where a gate could not do its work, 2 where the plan is
+    wrong or names what is not there. A metric that says nothing yet is a warning: its stage would wait for data. So is
+    a soak within which a gate that goes back would not find a regression of twice its limit; `plan power` fails there.
     """
     import asyncio
 
     from config.settings import Settings
     from rollout.gate_trial import in_a_sentence, too_slow
     from rollout.power_card import by_stage
+    from starter.findings import in_a_line
     from starter.outcome import ExitCode
     from starter.plan_check import checked
     from starter.plan_file import load_plan
@@ -81,11 +83,16 @@ def check(plan: PlanFile, json: Json = False) -> None:
     from starter.views import gate_findings_view, power_view
 
     loaded = load_plan(plan)
-    findings = asyncio.run(checked(loaded, Settings.from_environment()))
+    findings, needs = asyncio.run(checked(loaded, Settings.from_environment()))
     slow = too_slow(findings)
     if json:
         say_json(
-            {"plan": loaded.name, "gates": [finding.model_dump(mode="json") for finding in findings], "too_slow": slow}
+            {
+                "plan": loaded.name,
+                "gates": [finding.model_dump(mode="json") for finding in findings],
+                "too_slow": slow,
+                "needs": [need.model_dump() for need in needs],
+            }
         )
     else:
         output().print(gate_findings_view(findings))
@@ -97,6 +104,10 @@ def check(plan: PlanFile, json: Json = False) -> None:
         for sentence in slow:
             say(f"Too slow: {sentence}.")
         say(f"{told[0].upper()}{told[1:]}.")
+        for need in needs:
+            say(in_a_line(need))
+    if any(need.level == "bad" for need in needs):
+        raise typer.Exit(ExitCode.REFUSED)
     if any(finding.level == "bad" for finding in findings):
         raise typer.Exit(ExitCode.FAILED)
 

@@ -4,10 +4,12 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -24,6 +26,7 @@ from local.redis_server import RedisServer
 from local.sandbox_server import CHECKOUT, SAMPLE_APP, SandboxOptions, SandboxServer
 from rollout.flags import Audience, Exposure
 from rollout.load_test import LoadTest
+from tests.loadtest.certificates import LOOPBACK, self_signed
 from tests.loadtest.processes import ends, load_tests_of
 from tests.starter.command_line import Ran, rollout
 
@@ -138,16 +141,23 @@ async def somebodys_data(request: web.Request) -> web.Response:
     return web.Response(text="<p>yours</p>", headers={"X-Data-Of": request.headers["X-Account"]})
 
 
+OWN_WAY = (
+    *("--path", "/mine", "--health-path", "/mine", "--events-path", "/stream"),
+    *("--user-header", "X-Account", "--owner-header", "X-Data-Of"),
+    *("--event-owner-field", "for.id", "--event-number-field", "n"),
+)
+
+
 @asynccontextmanager
-async def own_application() -> AsyncIterator[str]:
+async def own_application(tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
     """An application with paths, headers and events of its own; it loses two events of each session."""
     application = web.Application()
     application.add_routes([web.get("/mine", somebodys_data), web.get("/stream", skipping_events)])
     runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+        await web.TCPSite(runner, LOOPBACK, 0, ssl_context=tls).start()
+        yield f"{'https' if tls else 'http'}://{LOOPBACK}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
@@ -159,15 +169,28 @@ async def test_an_application_of_ones_own_says_whose_data_it_carries_in_its_own_
         ran = await asyncio.to_thread(
             rollout,
             *("load-test", url, *QUICKLY, "--mixed-traffic", "--monitor-isolation", "--json"),
-            *("--path", "/mine", "--health-path", "/mine", "--events-path", "/stream"),
-            *("--user-header", "X-Account", "--owner-header", "X-Data-Of"),
-            *("--event-owner-field", "for.id", "--event-number-field", "n"),
+            *OWN_WAY,
         )
 
     assert (ran.json["failures"], ran.json["unsaid"], ran.json["violations"]) == (0, 0, 0)
     assert ran.json["checked"] > ran.json["events"] > 0
     assert ran.json["events_lost"] == 4, "two listeners miss the events 3 and 4"
     assert ran.json["broken_limits"] == ["events: 4 lost beside 6 received, at most 0 may be"]
+
+
+async def test_over_tls_requests_and_events_need_an_authority_that_is_trusted(tmp_path: Path) -> None:
+    context, authority = self_signed(tmp_path)
+    options = ("--duration", "1", "--concurrent-users", "4", "--pace", "100ms", "--mixed-traffic", "--json", *OWN_WAY)
+    async with own_application(context) as url:
+        trusting = await asyncio.to_thread(
+            rollout, "load-test", url, *options, environment={"SSL_CERT_FILE": str(authority)}
+        )
+        distrusting = await asyncio.to_thread(rollout, "load-test", url, *options)
+
+    assert (trusting.json["failures"], trusting.json["events"] > 0) == (0, True), trusting.out
+    assert distrusting.code == 1
+    wrong = "TLS: self-signed certificate; the variable SSL_CERT_FILE names whom to trust besides"
+    assert distrusting.json["errors"].keys() == {wrong, f"WebSocket: {wrong}"}
 
 
 def test_what_never_answers_ends_the_load_test_in_time_and_has_failed() -> None:

@@ -20,6 +20,7 @@ from rollout.gates import (
 from rollout.interval_estimates import newcombe, wilson
 from rollout.measurement import GroupsByLabel, GroupsByRevision
 from rollout.plan import RolloutPlan
+from rollout.plan_parts import LoadTestCheck
 from rollout.verdict import Action
 from starter.plan_file import load_plan
 
@@ -209,7 +210,23 @@ def test_one_approval_confirms_the_checklist_before_the_first_change_and_no_othe
         "feature flag health",
     ):
         assert item in statements
-    assert {"redis", "monitoring"} <= {check.kind for check in seven_days.stages[0].checks.before}
+    assert {"redis", "monitoring", "secret"} <= {check.kind for check in seven_days.stages[0].checks.before}
+
+
+def test_a_hundred_users_load_the_staged_release_for_an_hour_with_mixed_traffic_and_isolation_monitored(
+    seven_days: RolloutPlan,
+) -> None:
+    loads = {
+        stage.name: check
+        for stage in seven_days.stages
+        for check in (*stage.checks.before, *stage.checks.after)
+        if isinstance(check, LoadTestCheck)
+    }
+    assert list(loads) == ["staged"]
+    load = loads["staged"]
+    assert (load.service, load.concurrent_users, load.duration) == ("backend", 100, timedelta(seconds=3600))
+    assert load.mixed_traffic
+    assert load.monitor_isolation
 
 
 def test_one_bad_request_in_the_smallest_sample_fails_no_gate_that_tolerates_any(seven_days: RolloutPlan) -> None:

@@ -155,3 +155,23 @@ def test_what_the_monitoring_system_knows_of_the_past_is_played_and_saved_to_be_
     assert asked.code in (0, 1), asked.err
     assert asked.json["timeline"]
     assert (again.code, again.json) == (asked.code, asked.json)
+
+
+def test_the_commands_name_what_is_not_there_and_end_with_code_2(command: Rollout, tmp_path: Path) -> None:
+    written = QUICK_PLAN.read_text().replace(
+        "    exposure: 10%\n",
+        "    exposure: 10%\n    checks: {before: [{kind: secret, project: example-shop, name: db-password}]}\n",
+    )
+    plan = tmp_path / "quick.yaml"
+    plan.write_text(written)
+
+    checked = command("plan", "check", plan)
+    assert checked.code == 2
+    assert "bad  secret db-password (latest): projects/example-shop/secrets/db-password/versions/latest is not" in (
+        checked.out
+    )
+    assert command("plan", "check", plan, "--json").json["needs"][0]["level"] == "bad"
+    examined = command("doctor", "--plan", plan)
+    assert examined.code == 2
+    assert "bad  secret db-password (latest)" in examined.out
+    assert "flag store: answers" in examined.out

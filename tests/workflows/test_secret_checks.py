@@ -25,7 +25,7 @@ def with_secret_check(plan: RolloutPlan) -> RolloutPlan:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out(with_secret_check(load_plan(PLANS / "traffic-canary.yaml")), tmp_path) as laid:
+    async with laid_out(with_secret_check(load_plan(PLANS / "traffic-canary.yaml")), tmp_path, secrets=False) as laid:
         yield laid
 
 

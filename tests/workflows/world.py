@@ -20,6 +20,7 @@ from activities.secrets import SecretActivities
 from config.data_converter import DATA_CONVERTER
 from flagstore.store import FlagStore, connect
 from local.redis_server import RedisServer
+from local.sandbox_secrets import secrets_of
 from rollout.flags import FlagSnapshot
 from rollout.messages import (
     QUERY_PROGRESS,
@@ -47,6 +48,8 @@ REAL_SECONDS = 30.0
 STABLE_IMAGE = "registry.example/{}:stable"
 CANDIDATE_IMAGE = "registry.example/{}:candidate"
 INTERNAL_SHARE = 0.02
+LOAD_TEST = "load_test"
+BRIEFLY = {"concurrent_users": 4, "duration": "2s", "pace": "100ms"}
 BETWEEN_LOOKS = timedelta(minutes=10)
 
 Handle = WorkflowHandle[CanaryRolloutWorkflow, RolloutProgress]
@@ -166,14 +169,31 @@ class World:
 
 
 @asynccontextmanager
-async def laid_out(plan: str | RolloutPlan, directory: Path) -> AsyncIterator[World]:
-    """A world for one plan, or for a shipped one by its file's name, on the server that skips time."""
+async def laid_out(
+    plan: str | RolloutPlan, directory: Path, *, loaded: str | None = None, secrets: bool = True
+) -> AsyncIterator[World]:
+    """A world for one plan, or for a shipped one by its file's name, on the server that skips time.
+
+    No server skips an hour of load: load tests are left out, or are made at the address `loaded`, for two seconds.
+    Without `secrets` those that the plan checks are not there.
+    """
     environment = await WorkflowEnvironment.start_time_skipping(
         test_server_existing_path=str(TEMPORAL_TEST_SERVER), data_converter=DATA_CONVERTER
     )
     chosen = load_plan(PLANS / plan) if isinstance(plan, str) else plan
-    async with environment, _furnished(chosen, environment, directory) as world:
+    async with environment, _furnished(_briefly_loaded(chosen, loaded), environment, directory, secrets) as world:
         yield world
+
+
+def _briefly_loaded(plan: RolloutPlan, url: str | None) -> RolloutPlan:
+    written = plan.model_dump(mode="json", exclude_none=True)
+    for stage in written["stages"]:
+        for when, checks in stage["checks"].items():
+            loads = [check for check in checks if check["kind"] == LOAD_TEST]
+            others = [check for check in checks if check["kind"] != LOAD_TEST]
+            brief = [{**load, "service": None, "url": url, **BRIEFLY} for load in loads]
+            stage["checks"][when] = others + (brief if url else [])
+    return RolloutPlan.model_validate(written)
 
 
 @asynccontextmanager
@@ -190,8 +210,10 @@ async def laid_out_in_real_time(plan: RolloutPlan, directory: Path, *server_opti
 
 
 @asynccontextmanager
-async def _furnished(plan: RolloutPlan, environment: WorkflowEnvironment, directory: Path) -> AsyncIterator[World]:
-    """Redis, Google with the plan's services serving their stable images, and a worker."""
+async def _furnished(
+    plan: RolloutPlan, environment: WorkflowEnvironment, directory: Path, secrets: bool = True
+) -> AsyncIterator[World]:
+    """Redis, Google with the plan's services serving their stable images and its secrets, and a worker."""
     async with AsyncExitStack() as stack:
         server = RedisServer.start(directory / "redis")
         stack.callback(server.stop)
@@ -204,7 +226,13 @@ async def _furnished(plan: RolloutPlan, environment: WorkflowEnvironment, direct
             for key, spec in plan.services.items()
         )
         sandbox = await stack.enter_async_context(
-            Sandbox.started(SandboxOptions(services=services, reconcile_seconds=POLL_SECONDS))
+            Sandbox.started(
+                SandboxOptions(
+                    services=services,
+                    secrets=tuple(secrets_of([plan])) if secrets else (),
+                    reconcile_seconds=POLL_SECONDS,
+                )
+            )
         )
         google = google_clients(sandbox.grpc_target)
         stack.push_async_callback(google.close)
