@@ -14,6 +14,7 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 
 from config.temporal import connect
 from local.child_process import ChildFailed
+from local.sandbox_secrets import read_secret
 from local.sandbox_server import services_of
 from local.stack import PLANS, DirectoryInUse, LocalStack
 from rollout.messages import EMERGENCY_TASK_QUEUE, SEARCH_ATTRIBUTES, TASK_QUEUE
@@ -145,6 +146,20 @@ def test_a_part_that_cannot_start_takes_the_others_with_it(tmp_path: Path) -> No
         assert (tmp_path / "local.env").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("example-shop/own", "what was given is not PROJECT/NAME=VALUE"),
+        ("example-shop/ö=opensesame", "name: String should match pattern"),
+    ],
+)
+def test_a_wrong_secret_is_refused_without_a_word_of_its_value(given: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as refused:
+        read_secret(given)
+
+    assert "opensesame" not in str(refused.value)
+
+
 def test_a_wrong_plan_is_refused_before_anything_starts(tmp_path: Path) -> None:
     started: list[str] = []
     with (
@@ -207,14 +222,20 @@ def test_rollout_local_killed_at_once_takes_its_children_with_it(
 def test_rollout_local_says_at_the_end_what_its_users_met(tmp_path: Path) -> None:
     directory = tmp_path / "local"
     command = [sys.executable, "-m", "starter", "local", "--no-worker", "--dir", str(directory)]
+    command += ["--secret", "example-shop/own=opensesame"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
         assert eventually((directory / "local.env").exists)
         sandbox = shell_environment(directory / "local.env")["ROLLOUT_SANDBOX_URL"]
+        secrets = {secret["name"]: secret["versions"] for secret in httpx.get(f"{sandbox}/secrets").json()}
         services = {service["name"]: service["uri"] for service in httpx.get(f"{sandbox}/services").json()}
         answers = [httpx.get(f"{uri}/work", headers={"X-User": "a-person"}) for uri in services.values()]
         process.send_signal(signal.SIGTERM)
         printed, _ = process.communicate(timeout=PATIENCE_SECONDS)
 
+    assert secrets.keys() == {
+        "projects/example-shop/secrets/own",
+        "projects/netra-production/secrets/database-url",
+    }, "what the rehearsal checks, and what was given"
     assert [answer.json()["group"] for answer in answers] == ["control"] * len(services)
     assert re.search(
         r"^[\d,]+ requests were served \(0 of them .*\), 0 were lost; [\d,]+ WebSocket events arrived, 0 were",
