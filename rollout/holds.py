@@ -13,7 +13,10 @@ def why_not_resolved(progress: RolloutProgress, how: Literal["continue", "adopt"
     stage = None if progress.entered_last is None else progress.stages[progress.entered_last]
     causes = stage.soak_state.causes if stage is not None and stage.soak_state is not None else ()
     unread = [j.reason for j in stage.judgements if (j.gate, j.verdict) == (DRIFT, Verdict.ERROR)] if stage else []
-    if how != "rollback" and DRIFT in causes and unread:
+    if how == "rollback" or (how == "continue" and unread and set(causes) != {DRIFT}):
+        # What else holds is passed over; what could not be read is looked at again, and holds again if it must.
+        return None
+    if DRIFT in causes and unread:
         return (
             f"flags or traffic could not be read ({'; '.join(unread)}); it goes on by itself once they can be and are "
             "what the rollout set; `rollback` takes everything back"

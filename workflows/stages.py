@@ -27,6 +27,7 @@ from workflows.timers import sleep_for
 from workflows.waiting import Waiting
 
 with workflow.unsafe.imports_passed_through():
+    from rollout.drift import DRIFT
     from rollout.holds import released, why_held
     from rollout.plan_parts import Stage
     from rollout.progress import StageProgress
@@ -80,7 +81,7 @@ class WayForward:
         if adopt:
             following = await adoption.adopt(self._context)
         else:
-            causes = state.soak_state.causes
+            causes = [cause for cause in state.soak_state.causes if cause != DRIFT]
             state.waived = tuple(sorted({*state.waived, *causes}))
             following = f"{', '.join(causes)} holds this stage no longer; what fails beyond its limit still rolls back"
         state.soak_state = released(state.soak_state)

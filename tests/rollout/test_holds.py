@@ -7,11 +7,11 @@ from rollout.verdict import Verdict
 from tests.rollout.progress_samples import in_canary, judgement
 
 
-def held_by_drift(verdict: Verdict) -> RolloutProgress:
+def held_by_drift(verdict: Verdict, *others: str) -> RolloutProgress:
     progress = in_canary(RolloutStatus.HOLDING)
     stage = progress.current
     assert stage.soak_state is not None
-    stage.soak_state = stage.soak_state.model_copy(update={"standing": "holding", "causes": (DRIFT,)})
+    stage.soak_state = stage.soak_state.model_copy(update={"standing": "holding", "causes": (*others, DRIFT)})
     stage.judgements = (judgement(DRIFT, verdict),)
     return progress
 
@@ -33,3 +33,12 @@ def test_a_foreign_change_is_adopted_or_taken_back_and_not_passed_over() -> None
     assert "flags or traffic are not what the rollout set" in (why_not_resolved(progress, "continue") or "")
     assert why_not_resolved(progress, "adopt") is None
     assert why_not_resolved(progress, "rollback") is None
+
+
+def test_a_gate_that_holds_beside_what_could_not_be_read_is_passed_over_and_what_was_not_read_is_looked_at_again() -> (
+    None
+):
+    progress = held_by_drift(Verdict.ERROR, "cpu")
+
+    assert why_not_resolved(progress, "continue") is None
+    assert "could not be read" in (why_not_resolved(progress, "adopt") or "")

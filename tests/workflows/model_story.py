@@ -253,7 +253,7 @@ class Story:
     def _rests(self, progress: RolloutProgress, snapshot: FlagSnapshot | None) -> bool:
         standing = Standing(progress.status, _shown(snapshot))
         soaking = None if progress.entered_last is None else progress.stages[progress.entered_last].soak_state
-        if soaking is not None and DRIFT in soaking.causes:
+        if soaking is not None and soaking.causes == (DRIFT,):
             # Nobody else changes anything here: it holds because the flags or the traffic could not be read.
             return False
         if progress.turning_back or (snapshot is not None and dict(snapshot.flags) != progress.flags):
