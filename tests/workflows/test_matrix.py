@@ -19,7 +19,7 @@ from tests.workflows.matrix_rollout import Cell, MatrixRollout, WayBack
 from tests.workflows.outside_faults import EVERYTHING_AT_ONCE, OutsideFault
 
 WAYS_BACK: tuple[WayBack, ...] = ("emergency", "cancellation")
-STEP_SECONDS = 60.0
+STEP_SECONDS = 150.0
 """So that one cell that stands still is told by its name."""
 STARTED_AT_ONCE = 16
 """More of them beginning in the same second keep two cores from answering Cloud Run's callers in time."""
