@@ -15,12 +15,19 @@ from config.settings import Settings
 from flagstore.store import FlagStore
 from rollout.traffic import ServiceAnchor
 from starter.cloud_run_access import cloud_run
+from starter.emergency import FLAGS_WITHOUT_THE_STORE
 from starter.emergency_disable import disable
 from starter.flag_store_access import flag_store, recorded_anchors, stores_meant
 from starter.outcome import refused
 
 RESTORED_WITHIN = timedelta(minutes=2)
 """Far beyond Cloud Run's usual seconds; after it a person is told what to type instead."""
+WITHOUT_THE_STORE = f"""\
+{FLAGS_WITHOUT_THE_STORE}
+Where the traffic was before is in that store too. By hand, for every service of the rollout:
+  gcloud run revisions list --service=SERVICE --project=PROJECT --region=REGION     the one before the newest
+  gcloud run services update-traffic SERVICE --project=PROJECT --region=REGION --to-revisions=REVISION=100
+Then bring the store back, with its data, and give this command again: only it keeps the flags off."""
 
 
 @dataclass(frozen=True)

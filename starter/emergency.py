@@ -10,9 +10,11 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from flagstore import store
 from flagstore.connection import STORE_FAILURES
+from flagstore.held import Leases
 from flagstore.store import FlagStore
 from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RolloutProgress, RolloutStatus
+from rollout.wording import duration_in_words
 from starter.outcome import CommandEnds, ExitCode, failed, refused
 from starter.rollouts import MEMO_ENVIRONMENT, MEMO_GROUP, SERVER_ANSWERS_WITHIN, Rollouts, how_it_ended, name_of
 
@@ -21,6 +23,10 @@ FLAGS_MUST_SHOW_WITHIN = timedelta(seconds=5)
 """How long the store may take to show what the rollout has read back already."""
 ROLLED_BACK_WITHIN = timedelta(minutes=10)
 """A rollback goes on being tried for ever; this is only how long the command stays to see it."""
+FLAGS_WITHOUT_THE_STORE = (
+    f"Applications that have lost the store too turn flags of some users off by themselves after "
+    f"{duration_in_words(Leases().partial)}, all flags after {duration_in_words(Leases().full)}."
+)
 BETWEEN_READS = timedelta(milliseconds=100)
 BETWEEN_LOOKS = timedelta(milliseconds=300)
 
@@ -118,23 +124,32 @@ async def _flags_off(
     client = store.connect(redis_url)
     try:
         flag_store = FlagStore(client, environment, group)
+        answered = True
         while not enough.is_set():
-            if await _reads_as_off(flag_store):
-                after = time.monotonic() - began
+            off = await _reads_as_off(flag_store)
+            after = time.monotonic() - began
+            if off:
                 tell(f"{after:6.1f} s  flags: read back from the store, latched, every one off")
                 return after
+            if off is None and answered:
+                tell(
+                    f"{after:6.1f} s  flags: the store does not answer; it goes on being asked.\n"
+                    f"          {FLAGS_WITHOUT_THE_STORE}"
+                )
+            answered = off is not None
             await asyncio.sleep(BETWEEN_READS.total_seconds())
         return None
     finally:
         await client.aclose()
 
 
-async def _reads_as_off(flag_store: FlagStore) -> bool:
+async def _reads_as_off(flag_store: FlagStore) -> bool | None:
+    """None where the store does not answer."""
     try:
         snapshot = await flag_store.read()
     except STORE_FAILURES:
         # The store may be the problem; the deadline of the whole command is what ends the reading.
-        return False
+        return None
     return snapshot is not None and snapshot.is_latched_off
 
 

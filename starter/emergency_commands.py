@@ -58,14 +58,18 @@ def _break_the_glass(environment: str | None, given: str | None, by: str, reason
     import asyncio
     from dataclasses import asdict
 
-    from starter.direct_rollback import roll_back_directly
-    from starter.outcome import ExitCode
+    from starter.direct_rollback import WITHOUT_THE_STORE, roll_back_directly
+    from starter.flag_store_access import StoreSilent
+    from starter.outcome import ExitCode, failed
     from starter.rollouts import name_of
     from starter.terminal import say, say_json, warn
 
     group = name_of(given) if given else None
     tell = warn if json else say
-    done = asyncio.run(roll_back_directly(environment, group, by=by, reason=reason, tell=tell))
+    try:
+        done = asyncio.run(roll_back_directly(environment, group, by=by, reason=reason, tell=tell))
+    except StoreSilent as silence:
+        raise failed(f"NOT DONE: {silence.text}\n{WITHOUT_THE_STORE}") from silence
     if json:
         say_json({"verified": done.verified, **asdict(done)})
     elif done.verified:

@@ -13,9 +13,16 @@ from flagstore.keys import groups_key
 from flagstore.replies import SafetyState
 from flagstore.store import DamagedStore, FlagStore
 from rollout.traffic import ServiceAnchor
-from starter.outcome import failed, refused
+from starter.outcome import CommandEnds, ExitCode, failed, refused
 
 _ANY = groups_key("ENVIRONMENT").replace("ENVIRONMENT", "*")
+
+
+class StoreSilent(CommandEnds):
+    """The flag store did not answer: an outside system failed, and nothing is known of what it holds."""
+
+    def __init__(self, address: str | None, failure: Exception) -> None:
+        super().__init__(ExitCode.FAILED, f"the flag store at {address} did not answer: {failure}")
 
 
 @asynccontextmanager
@@ -23,13 +30,14 @@ async def flag_store(settings: Settings) -> AsyncIterator[Redis]:
     """A client of the store.
 
     Raises:
-        CommandEnds: the store did not answer, or holds what no store writes.
+        StoreSilent: the store did not answer.
+        CommandEnds: it holds what no store writes.
     """
     client = connect(settings.needed_redis_url)
     try:
         yield client
     except STORE_FAILURES as failure:
-        raise failed(f"the flag store at {settings.redis_address} did not answer: {failure}") from failure
+        raise StoreSilent(settings.redis_address, failure) from failure
     except DamagedStore as damage:
         raise failed(str(damage)) from damage
     finally:

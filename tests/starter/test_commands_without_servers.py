@@ -15,6 +15,7 @@ from tests.starter.conftest import Run
 SMALL_PLAN = Path(__file__).with_name("small_plan.yaml")
 QUICK_PLAN = Path(__file__).with_name("quick_plan.yaml")
 NOTHING_THERE = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
+REDIS_IS_DOWN = "redis://127.0.0.1:1/0"
 
 COMMANDS = (
     ["plan", "validate"],
@@ -167,6 +168,18 @@ def test_commands_that_need_temporal_say_that_it_does_not_answer(run: Run) -> No
         assert ran.code == 1
         assert "no Temporal server answers at 127.0.0.1:1 (TEMPORAL_ADDRESS)" in ran.err
         assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("arguments", [(), ("small", "--direct", "--environment", "test")], ids=["plain", "direct"])
+def test_an_emergency_with_everything_down_says_that_nothing_was_done_and_what_is_left_to_do(
+    run: Run, arguments: tuple[str, ...]
+) -> None:
+    ran = run({**NOTHING_THERE, "ROLLOUT_REDIS_URL": REDIS_IS_DOWN}, "emergency-rollback", *arguments, "--reason", "x")
+    assert ran.code == 1
+    assert f"NOT DONE: the flag store at {REDIS_IS_DOWN} did not answer" in ran.err
+    assert "turn flags of some users off by themselves after 10 s, all flags after 4 min" in ran.err
+    assert "gcloud run services update-traffic SERVICE" in ran.err
+    assert "VERIFIED" not in ran.err + ran.out
 
 
 def test_a_misspelt_variable_is_refused(run: Run) -> None:

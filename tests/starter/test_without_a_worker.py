@@ -84,7 +84,10 @@ async def test_an_emergency_that_no_worker_takes_is_recorded_and_not_verified(op
         )
     assert ends.value.code is ExitCode.FAILED
     assert ends.value.text == "no worker acted within 0.4 s (`rollout worker` starts one). The signal is recorded"
-    assert told == ["rollout/small: the emergency signal is recorded; waiting until everything was read back"]
+    recorded, silence = told
+    assert recorded == "rollout/small: the emergency signal is recorded; waiting until everything was read back"
+    assert "flags: the store does not answer; it goes on being asked" in silence
+    assert "turn flags of some users off by themselves after 10 s, all flags after 4 min" in silence
     history = await open_rollouts.client.get_workflow_handle(PLAN.workflow_id).fetch_history()
     assert any(event.HasField("workflow_execution_signaled_event_attributes") for event in history.events)
 
