@@ -4,7 +4,7 @@ Nothing of the product is replaced. Time is the test server's; measurements come
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -32,6 +32,7 @@ from rollout.messages import (
     RolloutRequest,
 )
 from rollout.plan import RolloutPlan
+from rollout.plan_parts import Check, Checks, LoadTestCheck
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.traffic import TrafficSplit
 from sandbox.options import InstalledService, SandboxOptions
@@ -48,7 +49,6 @@ REAL_SECONDS = 30.0
 STABLE_IMAGE = "registry.example/{}:stable"
 CANDIDATE_IMAGE = "registry.example/{}:candidate"
 INTERNAL_SHARE = 0.02
-LOAD_TEST = "load_test"
 BRIEFLY = {"concurrent_users": 4, "duration": "2s", "pace": "100ms"}
 BETWEEN_LOOKS = timedelta(minutes=10)
 
@@ -186,14 +186,24 @@ async def laid_out(
 
 
 def _briefly_loaded(plan: RolloutPlan, url: str | None) -> RolloutPlan:
-    written = plan.model_dump(mode="json", exclude_none=True)
-    for stage in written["stages"]:
-        for when, checks in stage["checks"].items():
-            loads = [check for check in checks if check["kind"] == LOAD_TEST]
-            others = [check for check in checks if check["kind"] != LOAD_TEST]
-            brief = [{**load, "service": None, "url": url, **BRIEFLY} for load in loads]
-            stage["checks"][when] = others + (brief if url else [])
-    return RolloutPlan.model_validate(written)
+    stages = tuple(
+        stage.model_copy(
+            update={"checks": Checks(before=_brief(stage.checks.before, url), after=_brief(stage.checks.after, url))}
+        )
+        for stage in plan.stages
+    )
+    return plan.model_copy(update={"stages": stages})
+
+
+def _brief(checks: Sequence[Check], url: str | None) -> tuple[Check, ...]:
+    kept: list[Check] = []
+    for check in checks:
+        if not isinstance(check, LoadTestCheck):
+            kept.append(check)
+        elif url is not None:
+            asked = check.model_dump(mode="json", exclude_none=True, exclude={"service"})
+            kept.append(LoadTestCheck.model_validate({**asked, "url": url, **BRIEFLY}))
+    return tuple(kept)
 
 
 @asynccontextmanager
