@@ -18,6 +18,7 @@ from activities.flag_access import Flags
 from activities.metric_reader import INTERVALS_PER_LOOK, MetricReader, pause_after
 from activities.surroundings import Prober, Surroundings, TrafficReader
 from rollout.flags import FlagSnapshot
+from rollout.foresight import Foresight
 from rollout.look import Standing, take_in
 from rollout.look_ahead import Visibility
 from rollout.measurement import MeasurementSource
@@ -28,6 +29,8 @@ from rollout.wording import judgements_in_a_line
 
 STILL_SOAKING = "StillSoaking"
 NOT_PULLED = "NotPulled"
+KEPT_FORESIGHTS = 256
+"""Watches whose judgements ahead are kept at once; beyond that the longest unused is judged again."""
 BETWEEN_HEARTBEATS = timedelta(seconds=5)
 
 
@@ -46,6 +49,7 @@ class GateWatchActivities:
         self._surroundings = Surroundings(flags=flags, traffic=traffic, prober=prober)
         self._clock = clock
         self._reader = MetricReader(source)
+        self._foresights: dict[tuple[str, str], Foresight] = {}
 
     @activity.defn
     async def watch_gates(self, request: WatchRequest) -> WatchReport:
@@ -88,7 +92,7 @@ class GateWatchActivities:
         ends = all_ends[:INTERVALS_PER_LOOK]
         answers = await self._reader.ask(request, soak, ends, visibility)
         around = await self._surroundings.look(request, snapshot, ends[-1] if ends else soak.judged_until)
-        standing, transition = take_in(request, standing, answers, ends, around, visibility)
+        standing, transition = take_in(request, standing, answers, ends, around, visibility, self._foresight())
         if transition is not None:
             return standing.report(transition)
         activity.heartbeat(standing.beat(visibility.now))
@@ -98,6 +102,16 @@ class GateWatchActivities:
             category=ApplicationErrorCategory.BENIGN,
             next_retry_delay=pause_after(visibility, soak, caught_up=ends == all_ends),
         )
+
+    def _foresight(self) -> Foresight:
+        """This watch's own, if its last look was made here."""
+        info = activity.info()
+        watch = (info.workflow_run_id or "", info.activity_id)
+        kept = self._foresights.pop(watch, None) or Foresight()
+        self._foresights[watch] = kept
+        while len(self._foresights) > KEPT_FORESIGHTS:
+            del self._foresights[next(iter(self._foresights))]
+        return kept
 
 
 @asynccontextmanager

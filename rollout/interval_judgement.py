@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from rollout.foresight import Foresight
 from rollout.gate_judgement import WindowSamples, judge
 from rollout.gate_question import question_of
 from rollout.gates import Gate, MeasuredGate, ProbeGate, VersusControlGate, metrics_of
 from rollout.interval_series import IntervalSeries
 from rollout.measurement import Group, Sample, SourceFailure
+from rollout.sequential_model import SequentialState
 from rollout.soak import SoakState
 from rollout.soak_evidence import Measured, SoakEvidence, first_state, weigh
 from rollout.verdict import Judgement, Lack, Verdict
@@ -35,9 +37,17 @@ class Answers:
 
 
 def judge_interval(
-    gates: Mapping[str, BoundGate], answers: Answers, end: datetime, soak: SoakState, evidence: SoakEvidence
+    gates: Mapping[str, BoundGate],
+    answers: Answers,
+    end: datetime,
+    soak: SoakState,
+    evidence: SoakEvidence,
+    foresight: Foresight | None = None,
 ) -> tuple[dict[str, Judgement], SoakEvidence]:
-    """The judgements of the measured gates for the interval that ends at `end`, and the evidence with it."""
+    """The judgements of the measured gates for the interval that ends at `end`, and the evidence with it.
+
+    With `foresight`, what was judged in an earlier look of the same watch is not judged again.
+    """
     judgements: dict[str, Judgement] = {}
     states = dict(evidence.states)
     seen = _age_in_words(end, answers.at, soak.interval)
@@ -48,15 +58,35 @@ def judge_interval(
         if (no_answer := _no_answer(name, bound, answers, end)) is not None:
             judgements[name] = no_answer
             continue
-        question = question_of(gate, bound.baseline, soak.interval, bound.planned_share)
-        if question is None:
-            judged = _judge_window(name, bound, answers, end, soak, seen)
-        else:
-            assert isinstance(gate, MeasuredGate), "only what is measured is asked interval by interval"  # noqa: S101
-            state = states.get(name) or first_state(question, soak.since)
-            states[name], judged = weigh(name, gate, question, state, _measured(gate, bound, answers, end, soak, seen))
-        judgements[name] = judged
+        before = states.get(name)
+        series = tuple(answers.intervals[metric] for metric in metrics_of(gate) if metric in answers.intervals)
+        known = foresight.recall(name, end, series, before, seen) if foresight is not None else None
+        after, judgement = known or _judged(name, bound, answers, end, soak, before, seen)
+        if after is not None:
+            states[name] = after
+        if known is None and foresight is not None:
+            foresight.remember(name, series, before, after, judgement, seen)
+        judgements[name] = judgement
     return judgements, evidence.model_copy(update={"states": states})
+
+
+def _judged(
+    name: str,
+    bound: BoundGate,
+    answers: Answers,
+    end: datetime,
+    soak: SoakState,
+    before: SequentialState | None,
+    seen: str,
+) -> tuple[SequentialState | None, Judgement]:
+    """The gate's state and judgement; a gate that is judged by its window alone has no state."""
+    gate = bound.gate
+    question = question_of(gate, bound.baseline, soak.interval, bound.planned_share)
+    if question is None:
+        return before, _judge_window(name, bound, answers, end, soak, seen)
+    assert isinstance(gate, MeasuredGate), "only what is measured is asked interval by interval"  # noqa: S101
+    state = before or first_state(question, soak.since)
+    return weigh(name, gate, question, state, _measured(gate, bound, answers, end, soak, seen))
 
 
 def has_data(gates: Mapping[str, BoundGate], answers: Answers, end: datetime) -> bool:

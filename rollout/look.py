@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rollout.drift import DRIFT, TAKEN_BACK
+from rollout.foresight import Foresight
 from rollout.gates import can_be_conclusive
 from rollout.interval_judgement import Answers, has_data, judge_interval
 from rollout.look_ahead import Visibility, failed_ahead
@@ -45,15 +46,16 @@ def take_in(
     ends: Sequence[datetime],
     around: Mapping[str, Judgement],
     visibility: Visibility,
+    foresight: Foresight,
 ) -> tuple[Standing, WorthTelling | None]:
     """The standing after a look, and what is worth telling of it; a look ends with the first thing that is.
 
     `ends`: the intervals that every gate can be judged for. `around`: what was asked of endpoints, flags and traffic
-    now; it belongs to the newest interval.
+    now; it belongs to the newest interval. `foresight` is kept from look to look of one watch, where it is at hand.
     """
     standing, transition = _late(request, standing, answers)
     for end in ends if transition is None else ():
-        judged, evidence = judge_interval(request.gates, answers, end, standing.soak, standing.evidence)
+        judged, evidence = judge_interval(request.gates, answers, end, standing.soak, standing.evidence, foresight)
         found = {**judged, **around} if end == ends[-1] else judged
         soak, transition = _recorded(request, standing.soak, end, found)
         standing = Standing(soak, evidence, tuple(found.values()))
@@ -64,7 +66,7 @@ def take_in(
         if soak.standing == "passing" and _is_conclusive(request, soak, found):
             return standing, "conclusive"
     if transition is None:
-        standing, transition = _ahead(request, standing, answers, around, visibility)
+        standing, transition = _ahead(request, standing, answers, around, visibility, foresight)
     return standing, transition
 
 
@@ -102,9 +104,10 @@ def _ahead(
     answers: Answers,
     around: Mapping[str, Judgement],
     visibility: Visibility,
+    foresight: Foresight,
 ) -> tuple[Standing, WorthTelling | None]:
     """What is visible of intervals that are not complete yet rolls back, and does nothing else."""
-    ahead = failed_ahead(request.gates, answers, standing.soak, standing.evidence, visibility)
+    ahead = failed_ahead(request.gates, answers, standing.soak, standing.evidence, visibility, foresight)
     failing = {judgement.gate: judgement for judgement in (*around.values(), *ahead)}
     failed = _leaving(request, failing.values())
     if not failed:

@@ -1,13 +1,14 @@
 """When data become visible, metric by metric, and what the quick ones say before the slow ones have spoken.
 
 An interval counts once every gate can be judged. A rollback does not wait for that: what is visible already is judged
-ahead, and judged again, with everything else, when the interval is complete.
+ahead, and counts, with everything else, when the interval is complete.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from rollout.foresight import Foresight
 from rollout.gates import metrics_of
 from rollout.interval_judgement import Answers, judge_interval
 from rollout.soak import SoakState, align_down, due
@@ -43,15 +44,17 @@ def failed_ahead(
     soak: SoakState,
     evidence: SoakEvidence,
     visibility: Visibility,
+    foresight: Foresight,
 ) -> tuple[Judgement, ...]:
     """Gates that leave the stage and fail on an interval whose slower metrics are still to come; each once."""
     failed = []
+    foresight.forget_until(soak.judged_until)
     for name, bound in gates.items():
         if bound.gate.action not in LEAVING or not metrics_of(bound.gate):
             continue
         ahead = evidence
         for end in due(soak, visibility.until(metrics_of(bound.gate))):
-            judged, ahead = judge_interval({name: bound}, answers, end, soak, ahead)
+            judged, ahead = judge_interval({name: bound}, answers, end, soak, ahead, foresight)
             if judged[name].verdict is Verdict.FAIL:
                 failed.append(judged[name])
                 break

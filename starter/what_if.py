@@ -13,6 +13,7 @@ from activities.metric_reader import INTERVALS_PER_LOOK, MetricReader, pause_aft
 from activities.monitoring import CaptureBaseline, MonitoringActivities
 from rollout import exposure as exposures
 from rollout.binding import baseline_queries, planned_share, query_for
+from rollout.foresight import Foresight
 from rollout.gates import ProbeGate, VersusBaselineGate, metrics_of
 from rollout.look import Standing, take_in
 from rollout.measurement import Sample, TimeSeriesQuery
@@ -152,10 +153,11 @@ class Rehearsal:
         """Look again and again until a look has something to tell, or the watch is over; then what it told."""
         request = self._request(stage, soak, target)
         standing = Standing(soak, of_soak(self._evidence, soak.since, request.gates), ())
+        foresight = Foresight()
         while True:
             self._must_have_data(stage, standing)
             before = standing
-            standing, transition, pause = await self._look(request, standing)
+            standing, transition, pause = await self._look(request, standing, foresight)
             self._evidence = standing.evidence
             self._record.judged(self._now, request.gates, before, standing)
             if transition is not None:
@@ -166,14 +168,16 @@ class Rehearsal:
             ahead = self._now + pause
             self._now = min(ahead, until) if until is not None and until > self._now else ahead
 
-    async def _look(self, request: WatchRequest, standing: Standing) -> tuple[Standing, str | None, timedelta]:
+    async def _look(
+        self, request: WatchRequest, standing: Standing, foresight: Foresight
+    ) -> tuple[Standing, str | None, timedelta]:
         """As `GateWatchActivities` looks, at the metrics alone."""
         soak = standing.soak
         visibility = await self._reader.visibility(request, self._now)
         all_ends = due(soak, visibility.complete_until)
         ends = all_ends[:INTERVALS_PER_LOOK]
         answers = await self._reader.ask(request, soak, ends, visibility)
-        after, transition = take_in(request, standing, answers, ends, {}, visibility)
+        after, transition = take_in(request, standing, answers, ends, {}, visibility, foresight)
         return after, transition, pause_after(visibility, soak, caught_up=ends == all_ends)
 
     def _follow(self, request: WatchRequest, standing: Standing, transition: str) -> None:

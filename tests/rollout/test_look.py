@@ -1,12 +1,14 @@
 """A look decides from what was fetched alone: how intervals are dealt out over looks changes nothing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout.drift import DRIFT
+from rollout.foresight import Foresight
 from rollout.interval_judgement import Answers
 from rollout.interval_series import IntervalSeries
 from rollout.look import Standing, take_in
@@ -15,7 +17,7 @@ from rollout.measurement import Counts, IntervalMeasurement
 from rollout.soak import begin, due
 from rollout.soak_evidence import of_soak
 from rollout.verdict import Judgement, Verdict
-from rollout.watch import BoundGate, Expected, WatchReport, WatchRequest, WorthTelling
+from rollout.watch import BoundGate, Expected, WatchBeat, WatchReport, WatchRequest, WorthTelling
 from tests.rollout.samples import MINUTE, NOON
 from tests.rollout.test_soak_evidence import ERRORS, HELD_ERRORS
 
@@ -27,6 +29,9 @@ REQUEST = WatchRequest(
     target=HOURS,
     gates={name: BoundGate(gate=asked) for name, asked in {"errors": ERRORS, "held": HELD_ERRORS}.items()},
     expected=Expected(environment="test", group="shop", fence=1, flags={}, traffic=()),
+)
+TWO = REQUEST.model_copy(
+    update={"gates": REQUEST.gates | {"late": BoundGate(gate=HELD_ERRORS.model_copy(update={"metric": "slow"}))}}
 )
 
 Errors = Sequence[int | None]
@@ -46,6 +51,26 @@ def answers(errors: Errors) -> Answers:
     return Answers(NOON + (len(errors) + 1) * MINUTE, {"m": IntervalSeries(measured)})
 
 
+def watched_ahead(errors: Errors, *, remembering: bool) -> list[Standing]:
+    """The standings after each minute, where one metric is three minutes later than the one that rolls back."""
+    both = answers(errors).intervals["m"]
+    found = Answers(NOON + (len(errors) + 1) * MINUTE, {"m": both, "slow": both})
+    standing, standings, foresight = Standing(SOAK, of_soak(None, SOAK.since, TWO.gates), ()), [], Foresight()
+    for minutes in range(1, len(errors) + 1):
+        visibility = Visibility(NOON + minutes * MINUTE, {"m": timedelta(), "slow": 3 * MINUTE})
+        ends = due(standing.soak, visibility.complete_until)
+        answered = replace(found, at=visibility.now)
+        kept = foresight if remembering else Foresight()
+        standing, transition = take_in(TWO, standing, answered, ends, {}, visibility, kept)
+        standings.append(standing)
+        if transition == "breached":
+            break
+        # As a heartbeat brings it to the next look.
+        read = WatchBeat.model_validate_json(standing.beat(visibility.now).model_dump_json())
+        standing = Standing(read.soak, of_soak(read.evidence, SOAK.since, TWO.gates), read.judgements)
+    return standings
+
+
 def watched(errors: Errors, looks: list[int]) -> tuple[Standing, list[WorthTelling]]:
     """The standing after all minutes, looked at when `looks` says; each look goes on after what it had to tell."""
     found, told = answers(errors), []
@@ -55,7 +80,7 @@ def watched(errors: Errors, looks: list[int]) -> tuple[Standing, list[WorthTelli
         while ends := due(standing.soak, until):
             nothing_else = {DRIFT: Judgement(gate=DRIFT, verdict=Verdict.PASS, reason="as set", as_of=until)}
             visibility = Visibility(until, {"m": timedelta()})
-            standing, transition = take_in(REQUEST, standing, found, ends, nothing_else, visibility)
+            standing, transition = take_in(REQUEST, standing, found, ends, nothing_else, visibility, Foresight())
             report = standing.report(transition) if transition is not None else None
             if report is not None:
                 told.append(report.transition)
@@ -75,6 +100,14 @@ def test_neither_the_cadence_of_looks_nor_a_restart_changes_what_is_decided(erro
     assert now_and_then.soak == every_minute.soak
     assert now_and_then.evidence == every_minute.evidence
     assert told_then == told
+
+
+@settings(max_examples=8, deadline=None)
+@given(MINUTES, st.integers(0, 90))
+def test_what_is_remembered_of_intervals_ahead_says_what_judging_them_again_says(errors: Errors, bad_from: int) -> None:
+    failing = [*errors[:bad_from], *(400 if bad is not None else None for bad in errors[bad_from:])]
+
+    assert watched_ahead(failing, remembering=True) == watched_ahead(failing, remembering=False)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,0 +1,58 @@
+"""What a watch has judged already: an interval that is ahead for several looks, and then complete, is judged once.
+
+A cache of one watch, whose gates do not change. Without it everything is judged again and says the same.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from rollout.interval_series import IntervalSeries
+from rollout.sequential_model import SequentialState
+from rollout.verdict import Judgement
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a gate's interval was judged from, the state that it left, and what was said; `age` is its last words."""
+
+    series: tuple[IntervalSeries, ...]
+    before: SequentialState | None
+    after: SequentialState | None
+    judgement: Judgement
+    age: str
+
+
+@dataclass
+class Foresight:
+    """A series grows at its end and is made afresh where data came late: within one, an interval stays as it is."""
+
+    _seen: dict[tuple[str, datetime], _Seen] = field(default_factory=dict)
+
+    def recall(
+        self, name: str, end: datetime, series: tuple[IntervalSeries, ...], before: SequentialState | None, age: str
+    ) -> tuple[SequentialState | None, Judgement] | None:
+        """The state and the judgement after this interval, if the gate was judged on just that; `age` is told anew."""
+        seen = self._seen.get((name, end))
+        if seen is None or [*map(id, seen.series)] != [*map(id, series)] or seen.before != before:
+            return None
+        if age == seen.age:
+            return seen.after, seen.judgement
+        reason = seen.judgement.reason.removesuffix(seen.age) + age
+        return seen.after, seen.judgement.model_copy(update={"reason": reason})
+
+    def remember(
+        self,
+        name: str,
+        series: tuple[IntervalSeries, ...],
+        before: SequentialState | None,
+        after: SequentialState | None,
+        judgement: Judgement,
+        age: str,
+    ) -> None:
+        # What was said without its age at the end would be said again with an old one, or with two.
+        if judgement.reason.endswith(age):
+            self._seen[name, judgement.as_of] = _Seen(series, before, after, judgement, age)
+
+    def forget_until(self, moment: datetime) -> None:
+        """Intervals that end at or before `moment` are not judged again."""
+        self._seen = {key: seen for key, seen in self._seen.items() if key[1] > moment}
