@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rollout.capped_bets import CAPPED_BURSTS, CAPPED_GAIN, DISCOUNT, NO_DISCOUNT_FROM
 from rollout.cohort_history import LARGEST_ERROR
 from rollout.sequential_evidence import BEYOND_SHARE, HARM_SHARE
 from rollout.sequential_gate import FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
@@ -59,7 +60,7 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
     In the first `unexposed` minutes nobody has the features: they only tell how the cohort differs.
     """
     rollouts, length = counts.treated.shape
-    harm, beyond = _Bets(rollouts), _Bets(rollouts)
+    harm, beyond, capped_harm, capped_beyond = (_Bets(rollouts) for _ in range(4))
     dispersion = [_Block(rollouts, length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
     events, gross, history = np.zeros(rollouts), np.zeros(rollouts), _History(rollouts)
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
@@ -83,16 +84,32 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
         largest = np.where(events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, None]
         for bets, part in ((harm, HARM_SHARE), (beyond, BEYOND_SHARE)):
             bets.take(np.minimum(won - part * max_difference * stake * treated[:, None], largest), somebody)
+        stake, won, largest = _capped(bad, control_bad, share, burst)
+        for bets, part in ((capped_harm, HARM_SHARE), (capped_beyond, BEYOND_SHARE)):
+            bets.take(np.minimum(won - part * max_difference * stake * treated[:, None], largest), somebody)
         for block in dispersion:
             block.take(treated, bad, control, control_bad)
         events += bad + control_bad
         enough = (treated >= FUSE_SAMPLE) & (control >= FUSE_SAMPLE)
         worse = bad >= treated * (control_bad / control + FUSE_POINTS)
         gross = np.where(enough & worse, gross + 1, 0)
-        guilty = (harm.wealth >= CONVICTION_NEEDED) & (beyond.wealth >= BEYOND_NEEDED) | (gross >= FUSE_INTERVALS)
+        harmful, too_much = (harm.wealth + capped_harm.wealth) / 2, (beyond.wealth + capped_beyond.wealth) / 2
+        guilty = (harmful >= CONVICTION_NEEDED) & (too_much >= BEYOND_NEEDED) | (gross >= FUSE_INTERVALS)
         rolled_back = np.where((rolled_back == 0) & guilty, minute + 1, rolled_back)
-        held = np.where((held == 0) & (harm.wealth >= HARM_NEEDED), minute + 1, held)
+        held = np.where((held == 0) & (harmful >= HARM_NEEDED), minute + 1, held)
     return Outcomes(rolled_back, held)
+
+
+def _capped(bad: Array, control_bad: Array, share: Array, burst: Array) -> tuple[Array, Array, Array]:
+    """`rollout.capped_bets.capped_bets` of every rollout: stakes, what they win, and the most that they may."""
+    discount = DISCOUNT * np.clip(2 * (NO_DISCOUNT_FROM - share), 0.0, 1.0)
+    believed = 1 + (burst - 1) * (1 - discount)
+    stake: Array = (RATIOS - 1) / (1 + believed * share * RATIOS)
+    gain = np.log1p(believed * stake) - np.log1p((believed - 1) * stake)
+    loss = np.log1p(-believed * share * stake) - np.log1p(-(believed - 1) * share * stake)
+    won: Array = bad[:, None] * gain + control_bad[:, None] * loss
+    largest: Array = np.minimum(CAPPED_GAIN, CAPPED_BURSTS * believed * gain)
+    return stake, won, largest
 
 
 class _Bets:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from math import exp, log, prod
 
+from rollout.capped_bets import capped_bets
 from rollout.cohort_history import CohortHistory
 from rollout.sample_ratio import SampleRatio
 from rollout.sequential_model import (
@@ -19,6 +20,7 @@ from rollout.statistics import (
     ERROR_RATIOS,
     LARGEST_GAIN,
     LATENCY_RATIOS,
+    Mixture,
     log_won,
     stake_for,
 )
@@ -262,6 +264,7 @@ def _grown(
     counts = (treated.bad, treated.total, control.bad, control.total)
     return keys.model_copy(
         update={
+            "capped": _capped(keys, treated, control, allowed, risk_ratios, minutes),
             "harm": wealth[0],
             "beyond": wealth[1],
             "dispersion": keys.dispersion.after(*counts, minutes) if control.total else keys.dispersion,
@@ -271,6 +274,26 @@ def _grown(
             "control_total": keys.control_total + control.total,
         }
     )
+
+
+def _capped(
+    keys: Keys,
+    treated: GroupCounts,
+    control: GroupCounts,
+    allowed: tuple[tuple[float, float], tuple[float, float]],
+    risk_ratios: tuple[float, ...],
+    minutes: float,
+) -> tuple[Mixture, Mixture] | None:
+    """What the second bettor has after the interval; where shares are compared, both keys allow the same ratio."""
+    if keys.capped is None:
+        return None
+    share = allowed[0][1] * treated.total / control.total
+    bets = capped_bets(treated.bad, control.bad, share=share, burst=keys.dispersion.burst, risk_ratios=risk_ratios)
+    harm, beyond = (
+        mixture.after([min(bet.largest, bet.won - margin * bet.stake * treated.total) for bet in bets], minutes)
+        for mixture, (margin, _) in zip(keys.capped, allowed, strict=True)
+    )
+    return harm, beyond
 
 
 def _bets(

@@ -50,7 +50,9 @@ def begin(gate: SequentialGate) -> SequentialState:
     """No evidence either way."""
     arms = {"level": SCORE_STAKES, "p95": LATENCY_RATIOS}.get(gate.statistic, ERROR_RATIOS)
     dispersion = Dispersion.without_the_longest() if gate.statistic == "p95" else Dispersion()
-    keys = Keys(harm=Mixture.fresh(len(arms)), beyond=Mixture.fresh(len(arms)), dispersion=dispersion)
+    fresh = Mixture.fresh(len(arms))
+    capped = (fresh, fresh) if gate.compares_shares else None
+    keys = Keys(harm=fresh, beyond=fresh, dispersion=dispersion, capped=capped)
     return SequentialState(keys=(keys, keys) if gate.statistic == "p95" else (keys,))
 
 
@@ -110,9 +112,9 @@ def _evidence(gate: SequentialGate, state: SequentialState) -> Evidence:
     """Where there are two edges, the mean of both: an e-value again."""
     count = len(state.keys)
     return Evidence(
-        harm=sum(keys.harm.wealth for keys in state.keys) / count,
+        harm=sum(keys.harm_odds for keys in state.keys) / count,
         harm_needed=gate.conviction_needed,
-        beyond=sum(keys.beyond.wealth for keys in state.keys) / count,
+        beyond=sum(keys.beyond_odds for keys in state.keys) / count,
     )
 
 

@@ -79,8 +79,11 @@ class SequentialGate(_Frozen):
     @property
     def conviction_needed(self) -> float:
         """Odds of the first key for a failure."""
-        compares_shares = self.kind == "versus_control" and self.statistic != "p95"
-        return CONVICTION_NEEDED if compares_shares else HARM_NEEDED
+        return CONVICTION_NEEDED if self.compares_shares else HARM_NEEDED
+
+    @property
+    def compares_shares(self) -> bool:
+        return self.kind == "versus_control" and self.statistic != "p95"
 
     @property
     def allowed_share(self) -> float:
@@ -187,6 +190,17 @@ class Keys(_Frozen):
     control_bad: int = 0
     control_total: int = 0
     history: CohortHistory | None = Field(default=None, exclude_if=_is_absent)
+    capped: tuple[Mixture, Mixture] | None = Field(
+        default=None, exclude_if=_is_absent, description="the second bettor's; without them the first has it all"
+    )
+
+    @property
+    def harm_odds(self) -> float:
+        return self.harm.wealth if self.capped is None else (self.harm.wealth + self.capped[0].wealth) / 2
+
+    @property
+    def beyond_odds(self) -> float:
+        return self.beyond.wealth if self.capped is None else (self.beyond.wealth + self.capped[1].wealth) / 2
 
     @property
     def allowed_ratio(self) -> float:

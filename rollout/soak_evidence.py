@@ -185,7 +185,7 @@ def _carried(state: SequentialState, since: datetime) -> SequentialState | None:
 
     Where it spoke against the rollout, a person has decided to go on all the same: it begins anew.
     """
-    harm = sum(keys.harm.wealth for keys in state.keys) / len(state.keys)
+    harm = sum(keys.harm_odds for keys in state.keys) / len(state.keys)
     if state.failed or harm >= HARM_NEEDED:
         return None
     sums = {"average": Average(), "bad": 0, "total": 0, "control_bad": 0, "control_total": 0}

@@ -1,0 +1,47 @@
+"""A second bettor, who lets no interval count more than about two bursts, and may believe less of their size for that.
+
+The first bettor is safe against bursts of any number in an interval, because each counts once only, and pays for it
+wherever bad events are few: he has to learn little from each. Where one interval is not allowed to win more than two
+bursts would, the same mean of at most 1 holds with a smaller burst size; how much smaller was found by enumeration
+(`tests/rollout/test_capped_bets.py`). It depends on how few are treated beside control: a control group of the same
+size wins back what its own bursts lose, and nothing can be taken off there.
+"""
+
+from math import log1p
+from typing import NamedTuple
+
+from rollout.statistics import log_won, stake_for
+
+CAPPED_BURSTS, CAPPED_GAIN = 2.0, 1.2
+"""What an interval may win: so many bursts, and in log wealth."""
+DISCOUNT, NO_DISCOUNT_FROM = 0.8, 0.55
+"""The part of a burst beyond its first event that need not be believed, where hardly anybody is treated; it falls from
+a twentieth on, and ends where treated are so many times control."""
+
+
+class CappedBet(NamedTuple):
+    """What the bad events of an interval win a bet of `stake`, and the most that the whole interval may."""
+
+    stake: float
+    won: float
+    largest: float
+
+
+def believed_burst(burst: float, share: float) -> float:
+    """The burst size of the second bettor; `share` is treated requests over control's, times the ratio allowed."""
+    discount = DISCOUNT * min(1.0, max(0.0, 2 * (NO_DISCOUNT_FROM - share)))
+    return 1 + (burst - 1) * (1 - discount)
+
+
+def capped_bets(
+    bad: int, control_bad: int, *, share: float, burst: float, risk_ratios: tuple[float, ...]
+) -> list[CappedBet]:
+    """One bet per risk ratio; `burst` is what was learnt of bursts."""
+    believed = believed_burst(burst, share)
+    bets = []
+    for risk_ratio in risk_ratios:
+        stake = stake_for(risk_ratio, share, believed)
+        one = believed * (log1p(believed * stake) - log1p((believed - 1) * stake))
+        won = log_won(bad, control_bad, share=share, stake=stake, burst=believed)
+        bets.append(CappedBet(stake, won, min(CAPPED_GAIN, CAPPED_BURSTS * one)))
+    return bets
