@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rollout.capped_bets import CAPPED_BURSTS, CAPPED_GAIN, DISCOUNT, NO_DISCOUNT_FROM
+from rollout.capped_bets import CAPPED_BURSTS, CAPPED_GAIN, DISCOUNT, NO_DISCOUNT_FROM, WELL_KNOWN_EVENTS
 from rollout.cohort_history import LARGEST_ERROR
 from rollout.sequential_evidence import BEYOND_SHARE, HARM_SHARE
 from rollout.sequential_gate import FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
@@ -84,7 +84,7 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
         largest = np.where(events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, None]
         for bets, part in ((harm, HARM_SHARE), (beyond, BEYOND_SHARE)):
             bets.take(np.minimum(won - part * max_difference * stake * treated[:, None], largest), somebody)
-        stake, won, largest = _capped(bad, control_bad, share, burst)
+        stake, won, largest = _capped(bad, control_bad, share, burst, events)
         for bets, part in ((capped_harm, HARM_SHARE), (capped_beyond, BEYOND_SHARE)):
             bets.take(np.minimum(won - part * max_difference * stake * treated[:, None], largest), somebody)
         for block in dispersion:
@@ -100,9 +100,10 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
     return Outcomes(rolled_back, held)
 
 
-def _capped(bad: Array, control_bad: Array, share: Array, burst: Array) -> tuple[Array, Array, Array]:
+def _capped(bad: Array, control_bad: Array, share: Array, burst: Array, events: Array) -> tuple[Array, Array, Array]:
     """`rollout.capped_bets.capped_bets` of every rollout: stakes, what they win, and the most that they may."""
-    discount = DISCOUNT * np.clip(2 * (NO_DISCOUNT_FROM - share), 0.0, 1.0)
+    known = np.minimum(1.0, events / WELL_KNOWN_EVENTS)[:, None]
+    discount = DISCOUNT * np.clip(2 * (NO_DISCOUNT_FROM - share), 0.0, 1.0) * known
     believed = 1 + (burst - 1) * (1 - discount)
     stake: Array = (RATIOS - 1) / (1 + believed * share * RATIOS)
     gain = np.log1p(believed * stake) - np.log1p((believed - 1) * stake)

@@ -17,6 +17,8 @@ CAPPED_BURSTS, CAPPED_GAIN = 2.0, 1.2
 DISCOUNT, NO_DISCOUNT_FROM = 0.8, 0.55
 """The part of a burst beyond its first event that need not be believed, where hardly anybody is treated; it falls from
 a twentieth on, and ends where treated are so many times control."""
+WELL_KNOWN_EVENTS = 1_000
+"""Bad events that tell how large bursts are: with fewer, less is taken off, as what is learnt may be too small."""
 
 
 class CappedBet(NamedTuple):
@@ -27,17 +29,20 @@ class CappedBet(NamedTuple):
     largest: float
 
 
-def believed_burst(burst: float, share: float) -> float:
-    """The burst size of the second bettor; `share` is treated requests over control's, times the ratio allowed."""
-    discount = DISCOUNT * min(1.0, max(0.0, 2 * (NO_DISCOUNT_FROM - share)))
+def believed_burst(burst: float, share: float, events: int) -> float:
+    """The burst size of the second bettor, who knows of bursts from so many bad `events`.
+
+    `share` is treated requests over control's, times the ratio allowed.
+    """
+    discount = DISCOUNT * min(1.0, max(0.0, 2 * (NO_DISCOUNT_FROM - share))) * min(1.0, events / WELL_KNOWN_EVENTS)
     return 1 + (burst - 1) * (1 - discount)
 
 
 def capped_bets(
-    bad: int, control_bad: int, *, share: float, burst: float, risk_ratios: tuple[float, ...]
+    bad: int, control_bad: int, *, share: float, burst: float, events: int, risk_ratios: tuple[float, ...]
 ) -> list[CappedBet]:
-    """One bet per risk ratio; `burst` is what was learnt of bursts."""
-    believed = believed_burst(burst, share)
+    """One bet per risk ratio; `burst` is what was learnt of bursts, from so many bad `events`."""
+    believed = believed_burst(burst, share, events)
     bets = []
     for risk_ratio in risk_ratios:
         stake = stake_for(risk_ratio, share, believed)

@@ -288,7 +288,10 @@ def _capped(
     if keys.capped is None:
         return None
     share = allowed[0][1] * treated.total / control.total
-    bets = capped_bets(treated.bad, control.bad, share=share, burst=keys.dispersion.burst, risk_ratios=risk_ratios)
+    known = keys.dispersion
+    bets = capped_bets(
+        treated.bad, control.bad, share=share, burst=known.burst, events=known.events, risk_ratios=risk_ratios
+    )
     harm, beyond = (
         mixture.after([min(bet.largest, bet.won - margin * bet.stake * treated.total) for bet in bets], minutes)
         for mixture, (margin, _) in zip(keys.capped, allowed, strict=True)

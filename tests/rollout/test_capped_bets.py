@@ -20,6 +20,8 @@ from rollout.statistics import ERROR_RATIOS
 GATE = SequentialGate.model_validate({"kind": "versus_control", "max_difference": "1%"})
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LARGEST_COUNT = 1_024
+KNOWN = 1_000
+"""Bad events from which bursts are well known."""
 NOTHING = 1e-13
 """A probability that is left out; the means below are known to far more digits than are asked of them."""
 
@@ -40,7 +42,10 @@ def test_the_mean_of_what_an_interval_multiplies_the_wealth_by_is_at_most_one(sh
         ours, theirs = np.flatnonzero(treated > NOTHING), np.flatnonzero(control > NOTHING)
         chances = treated[ours][:, None] * control[theirs][None, :]
         gains, losses, caps = (
-            [bet[part] for bet in capped_bets(bad, other, share=share, burst=size, risk_ratios=ERROR_RATIOS)]
+            [
+                bet[part]
+                for bet in capped_bets(bad, other, share=share, burst=size, events=KNOWN, risk_ratios=ERROR_RATIOS)
+            ]
             for bad, other, part in ((1, 0, 1), (0, 1, 1), (0, 0, 2))
         )
         for gain, loss, largest in zip(gains, losses, caps, strict=True):
@@ -49,13 +54,20 @@ def test_the_mean_of_what_an_interval_multiplies_the_wealth_by_is_at_most_one(sh
 
 
 def test_bursts_are_believed_in_full_beside_a_control_group_of_the_same_size_and_never_below_one() -> None:
-    assert believed_burst(3.0, 1.0) == 3.0
-    assert 1.0 < believed_burst(3.0, 0.1) < believed_burst(3.0, 0.3) < 3.0
-    assert believed_burst(1.0, 0.1) == 1.0
+    assert believed_burst(3.0, 1.0, KNOWN) == 3.0
+    assert 1.0 < believed_burst(3.0, 0.1, KNOWN) < believed_burst(3.0, 0.3, KNOWN) < 3.0
+    assert believed_burst(1.0, 0.1, KNOWN) == 1.0
+
+
+def test_bursts_of_which_little_is_known_are_believed_as_they_were_learnt() -> None:
+    assert believed_burst(3.0, 0.1, 0) == 3.0
+    assert believed_burst(3.0, 0.1, KNOWN) < believed_burst(3.0, 0.1, 100) < 3.0
 
 
 def test_no_interval_wins_more_than_two_bursts_would() -> None:
-    assert all(bet.largest <= 1.2 for bet in capped_bets(500, 0, share=0.1, burst=3.0, risk_ratios=ERROR_RATIOS))
+    assert all(
+        bet.largest <= 1.2 for bet in capped_bets(500, 0, share=0.1, burst=3.0, events=KNOWN, risk_ratios=ERROR_RATIOS)
+    )
 
 
 def test_a_state_without_the_second_bettor_goes_on_without() -> None:
