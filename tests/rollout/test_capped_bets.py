@@ -33,7 +33,7 @@ def of_bursts(mean: float, size: float) -> npt.NDArray[np.float64]:
     return np.maximum(np.fft.ifft(np.exp(mean / size * (one - 1))).real, 0.0)
 
 
-@pytest.mark.parametrize("size", [1.5, 2.0, 3.0, 6.0])
+@pytest.mark.parametrize("size", [2.0, 6.0])
 @pytest.mark.parametrize("share", [0.01, 1 / 9, 0.25, 0.43, 1.0])
 def test_the_mean_of_what_an_interval_multiplies_the_wealth_by_is_at_most_one(share: float, size: float) -> None:
     for mean in (0.03, 0.3, 1.0, 3.0, 10.0):
