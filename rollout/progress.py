@@ -19,6 +19,7 @@ from rollout.verdict import Judgement
 
 # The timeline tells the story; the full record of judgements is not its business.
 TIMELINE_LENGTH = 200
+ANSWERS_KEPT = 20
 
 
 class RolloutStatus(StrEnum):
@@ -58,6 +59,15 @@ class Event(_Record):
     kind: EventKind
     text: str
     by: str | None = None
+
+
+class Answered(_Record):
+    """A command that was taken, by the id of its request, and what was answered."""
+
+    request: str
+    happened: str
+    next: str
+    status: str
 
 
 class StageProgress(_Record):
@@ -154,6 +164,9 @@ class RolloutProgress(_Record):
     rollback: Rollback | None = None
     finished_at: datetime | None = None
     timeline: list[Event] = Field(default_factory=list)
+    answered: list[Answered] = Field(
+        default_factory=list, description="the commands taken last: Temporal knows only those of the run of now"
+    )
 
     @property
     def current(self) -> StageProgress:
@@ -182,6 +195,10 @@ class RolloutProgress(_Record):
             return self.current.exposure
         shares = {self.traffic[key].share_of(candidate.revision) for key, candidate in self.candidates.items()}
         return ", ".join(f"{share} % of the traffic" for share in sorted(shares))
+
+    def answer(self, answered: Answered) -> None:
+        self.answered.append(answered)
+        del self.answered[:-ANSWERS_KEPT]
 
     def note(self, at: datetime, kind: EventKind, text: str, by: str | None = None) -> None:
         self.timeline.append(Event(at=at, kind=kind, text=text, by=by))

@@ -10,7 +10,7 @@ from workflows.stages import WayForward
 with workflow.unsafe.imports_passed_through():
     from rollout.commands import CommandName, decisive, refusal
     from rollout.messages import Answer, Command
-    from rollout.progress import RolloutProgress, RolloutStatus
+    from rollout.progress import Answered, RolloutProgress, RolloutStatus
 
 
 class Commanded:
@@ -41,9 +41,27 @@ class Commanded:
         if refused is not None:
             raise ApplicationError(refused)
 
+    def answer_before(self) -> Answer | None:
+        """What was answered to the request of now when it came to a run before this one."""
+        request = _request_of_now()
+        answers = [answered for answered in self._progress.answered if answered.request == request]
+        return Answer.model_validate(answers[-1].model_dump(exclude={"request"})) if answers else None
+
+    def answering(self, result: object) -> object:
+        """What a handler answers is kept; a validator answers nothing."""
+        if isinstance(result, Answer):
+            self._progress.answer(Answered(request=_request_of_now(), **result.model_dump()))
+        return result
+
     def _commanded(self, happened: str, command: Command) -> None:
         reason = f": {command.reason}" if command.reason else ""
         self._context.note("command", f"{happened} by {command.by}{reason}", command.by)
 
     def _answer(self, happened: str, following: str) -> Answer:
         return Answer(happened=happened, next=following, status=self._progress.status)
+
+
+def _request_of_now() -> str:
+    update = workflow.current_update_info()
+    assert update is not None, "asked for within an Update"  # noqa: S101
+    return update.id

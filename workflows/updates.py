@@ -6,7 +6,7 @@ A handler with a typed parameter is refused by the SDK, in the SDK's words, befo
 import inspect
 from collections.abc import Awaitable, Callable
 from difflib import get_close_matches
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
@@ -14,7 +14,7 @@ from temporalio.exceptions import ApplicationError
 with workflow.unsafe.imports_passed_through():
     from rollout.command_reading import example_of, read_command
     from rollout.commands import CommandName
-    from rollout.messages import SIGNAL_EMERGENCY, Command
+    from rollout.messages import SIGNAL_EMERGENCY, Answer, Command
 
 C = TypeVar("C", bound=Command)
 R = TypeVar("R")
@@ -23,18 +23,29 @@ LEAST_ALIKE = 0.5
 """How alike a misspelt name must be to be taken for a name, from 0 to 1."""
 
 
+class Answering(Protocol):
+    def answer_before(self) -> Answer | None: ...
+
+    def answering(self, result: object) -> object: ...
+
+
 def taking(name: CommandName, message: type[C]) -> Callable[[Callable[[Any, C], R]], Callable[..., R]]:
     """A handler, or a validator, of one message becomes one of any inputs, which are read as that message.
 
     What it raises for others is an ApplicationError: before an Update is accepted, that refuses it.
+    A request that was answered by a run before this one has its answer, and is not done again.
     """
 
     def decorate(handler: Callable[[Any, C], R]) -> Callable[..., R]:
-        def of_any_inputs(self: object, *values: object) -> R:
-            return handler(self, _read(name, message, values))
+        def of_any_inputs(self: Answering, *values: object) -> object:
+            before = self.answer_before()
+            return before or self.answering(handler(self, _read(name, message, values)))
 
-        async def of_any_inputs_later(self: object, *values: object) -> object:
-            return await cast("Awaitable[object]", handler(self, _read(name, message, values)))
+        async def of_any_inputs_later(self: Answering, *values: object) -> object:
+            before = self.answer_before()
+            return before or self.answering(
+                await cast("Awaitable[object]", handler(self, _read(name, message, values)))
+            )
 
         # The SDK awaits only what it knows as a coroutine function.
         wrapper = cast(

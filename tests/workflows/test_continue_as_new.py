@@ -4,10 +4,10 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
-from rollout.messages import UPDATE_FINISH, UPDATE_RETRY, Answer, Command
+from rollout.messages import UPDATE_EXTEND, UPDATE_FINISH, UPDATE_RETRY, Answer, Command, Extend
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
-from tests.workflows.many_rollouts import A_MOMENT, Shape, land_for, plan_of
+from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Shape, land_for, plan_of
 from tests.workflows.world import PLANS, REAL_SECONDS, laid_out_in_real_time
 
 EVENTS_BEFORE_CONTINUING = 40
@@ -32,6 +32,23 @@ async def test_a_rollout_continued_as_new_keeps_credit_anchors_and_story(tmp_pat
         assert [event.text for event in result.timeline].count("entered stage 3 of 5, canary") == 1
         assert await world.candidate_shares(result) == {"backend": 100, "auth": 100}
         assert (await world.store.read_safety()).owner is None
+
+
+async def test_a_request_that_comes_again_to_the_next_run_is_still_one_command(tmp_path: Path) -> None:
+    name = "asked-twice"
+    extend = Extend(by="kim", reason="a holiday", more=timedelta(hours=1))
+    async with land_for([name], tmp_path, *SHORTLY) as land:
+        world = land.world(plan_of(name, Shape(canary_soak=AN_HOUR), tmp_path))
+        handle = await world.start()
+        before = await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(milliseconds=200))
+        first: Answer = await handle.execute_update(UPDATE_EXTEND, extend, id="ticket-7", result_type=Answer)
+        while (await world.progress(handle)).run_id == before.run_id:
+            await handle.execute_update(UPDATE_RETRY, KIM, result_type=Answer)
+
+        again: Answer = await handle.execute_update(UPDATE_EXTEND, extend, id="ticket-7", result_type=Answer)
+
+        assert again == first
+        assert (await world.progress(handle)).current.extended == timedelta(hours=1)
 
 
 async def test_what_is_asked_for_and_told_while_a_rollout_is_being_continued_as_new_is_not_lost(tmp_path: Path) -> None:
