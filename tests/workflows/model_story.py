@@ -258,7 +258,8 @@ class Story:
             return False
         if progress.turning_back or (snapshot is not None and dict(snapshot.flags) != progress.flags):
             return False
-        return self._possible.rests(standing, at=progress.entered_last)
+        held = soaking is not None and soaking.standing == "holding"
+        return self._possible.rests(standing, at=progress.entered_last, held=held)
 
     async def _progress(self) -> RolloutProgress:
         return await self._world.progress(self._handle)

@@ -155,10 +155,13 @@ class Possible:
         entered = {place for place in self.places if place.at is not None}
         self.places |= {replace(place, blind=True) for place in entered}
 
-    def rests(self, standing: Standing, at: int | None) -> bool:
-        """Whether it comes to rest there; if so, that is known from now on."""
+    def rests(self, standing: Standing, at: int | None, *, held: bool) -> bool:
+        """Whether it comes to rest there; if so, that is known from now on.
+
+        What waits for a person or is paused does not show by its status whether its gates hold it already.
+        """
         resting = {place for place in _with_all_that_follows(self.places) if place.moves_by_itself() is None}
-        seen = frozenset(place for place in resting if (place.standing, place.at) == (standing, at))
+        seen = frozenset(place for place in resting if (place.standing, place.at, place.held) == (standing, at, held))
         self.places = seen or self.places
         return bool(seen)
 
