@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateHandle, WorkflowUpdateStage
+from temporalio.exceptions import ApplicationError
 
 from rollout.commands import CommandName, decisive, refusal
 from rollout.flags import Exposure
@@ -162,7 +163,7 @@ class MatrixRollout:
         snapshot = await self._world.store.read()
         assert _in_words({} if snapshot is None else snapshot.flags) == standing.shown
         for key, split in progress.traffic.items():
-            read = await self._world.cloud_run.read_traffic(self._plan.service_ref(key))
+            read = await self._traffic(key)
             assert read.shares == split.shares, f"{read.in_words()}, recorded {split.in_words()}"
 
     async def until_rolling_back(self) -> None:
@@ -188,8 +189,16 @@ class MatrixRollout:
     async def _emergency(self) -> None:
         await self._handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
 
-    async def _traffic(self) -> TrafficSplit:
-        return await self._world.cloud_run.read_traffic(self._plan.service_ref("backend"))
+    async def _traffic(self, key: str = "backend") -> TrafficSplit:
+        """Read as the rollout reads: tried again where a busy machine does not answer in time."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return await self._world.cloud_run.read_traffic(self._plan.service_ref(key))
+            except ApplicationError as failure:
+                if failure.non_retryable or time.monotonic() > until:
+                    raise
+                await asyncio.sleep(BETWEEN_LOOKS)
 
     async def _must_have_an_answer(self, given: WorkflowUpdateHandle[Answer]) -> None:
         """Taken, or failed because everything was taken back meanwhile; not left open."""
