@@ -171,3 +171,79 @@ def test_a_rehearsal_without_data_or_a_span_asks_for_either(run: Run, plan: Path
 
     assert said.code == 2
     assert "give --data FILE, or both --from and --to" in said.err
+
+
+def changed(plan: Path, *changes: tuple[str, str]) -> Path:
+    """The plan with some of its text replaced."""
+    text = plan.read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    plan.write_text(text, encoding="utf-8")
+    return plan
+
+
+def test_a_stage_waits_for_its_window_and_what_was_entered_before_goes_on_being_judged(run: Run, plan: Path) -> None:
+    changed(plan, ("guard: 1m\n", "guard: 1m\nwindows: {time_zone: UTC, hours: '15:00-12:30'}\n"))
+
+    waiting = played(run, plan, minutes(250))
+    failing = played(run, plan, minutes(250, bad_from=120))
+
+    canary, everybody = waiting.stages
+    assert waiting.outcome == "completed"
+    assert canary.passed_at is not None
+    assert NOON + 60 * MINUTE <= canary.passed_at <= NOON + 62 * MINUTE
+    assert everybody.entered_at == NOON + timedelta(hours=3)
+    (waits,) = [event for event in waiting.timeline if event.kind == "window"]
+    assert (waits.at, waits.stage) == (canary.passed_at, "canary")
+    assert failing.outcome == "rolled_back"
+    (back,) = [event for event in failing.timeline if event.kind == "rollback"]
+    assert back.stage == "canary"
+    assert NOON + 120 * MINUTE <= back.at <= NOON + 131 * MINUTE
+
+
+def test_a_rollout_that_is_watched_after_its_last_stage_can_still_go_back(run: Run, plan: Path) -> None:
+    changed(plan, ("guard: 1m\n", "guard: 1m\nwatch: 2h\n"))
+
+    healthy = played(run, plan, minutes(250))
+    failing = played(run, plan, minutes(250, bad_from=180))
+    later = played(run, plan, minutes(250, bad_from=246))
+    short = played(run, plan, minutes(200))
+
+    last = healthy.stages[-1].passed_at
+    assert last is not None
+    assert (healthy.outcome, healthy.ended_at - last) == ("completed", timedelta(hours=2))
+    assert failing.outcome == "rolled_back"
+    assert failing.stages[-1].passed_at == last
+    assert NOON + 180 * MINUTE <= failing.ended_at <= NOON + 191 * MINUTE
+    assert (later.outcome, later.ended_at) == ("completed", healthy.ended_at)
+    assert short.outcome == "unfinished"
+
+
+def test_a_gate_that_steps_back_ends_the_rehearsal_a_stage_down_and_in_the_first_stage_goes_back(
+    run: Run, plan: Path
+) -> None:
+    changed(plan, ("action: rollback", "action: step_back"))
+
+    first = played(run, plan, minutes(150, bad_from=40))
+    second = played(run, plan, minutes(150, bad_from=90))
+
+    assert (first.outcome, second.outcome) == ("rolled_back", "stepped_back")
+    assert second.why.startswith("everybody failed: ")
+    (back,) = [event for event in second.timeline if event.kind == "rollback"]
+    assert (back.stage, back.gate) == ("everybody", "errors")
+    assert (
+        "small would have been led one stage down" in run({}, "what-if", plan, "--data", plan.parent / "data.jsonl").out
+    )
+
+
+def test_conclusive_evidence_ends_a_soak_early_and_not_before_its_minimum(run: Run, plan: Path) -> None:
+    whole = played(run, plan, minutes(150))
+    changed(plan, ("exposure: off, soak: 1h, gates", "exposure: off, soak: 6h, accelerate: {minimum_soak: 45m}, gates"))
+
+    early = played(run, plan, minutes(150))
+
+    assert early.outcome == "completed"
+    assert [stage.credit for stage in early.stages] == [45 * MINUTE] * 2
+    assert [stage.credit for stage in whole.stages] == [60 * MINUTE] * 2
+    assert sum(event.text.startswith("ends early: ") for event in early.timeline) == 2
