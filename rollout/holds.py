@@ -7,8 +7,11 @@ from rollout.progress import RolloutProgress, StageProgress
 from rollout.soak import SoakState
 from rollout.verdict import Verdict
 
+How = Literal["continue", "adopt", "rollback"]
+_ENDED_BY_HAND: tuple[How, ...] = ("continue", "adopt")
 
-def why_not_resolved(progress: RolloutProgress, how: Literal["continue", "adopt", "rollback"]) -> str | None:
+
+def why_not_resolved(progress: RolloutProgress, how: How) -> str | None:
     """Why this hold does not end that way; None where it does."""
     stage = None if progress.entered_last is None else progress.stages[progress.entered_last]
     causes = stage.soak_state.causes if stage is not None and stage.soak_state is not None else ()
@@ -26,6 +29,12 @@ def why_not_resolved(progress: RolloutProgress, how: Literal["continue", "adopt"
     if how == "adopt" and DRIFT not in causes:
         return f"nobody else changed flags or traffic; {', '.join(causes)} holds"
     return None
+
+
+def how_resolved(progress: RolloutProgress) -> str:
+    """The command that ends this hold at once, as the end of a sentence; nothing where none but going back does."""
+    ends = [how for how in _ENDED_BY_HAND if why_not_resolved(progress, how) is None]
+    return f", or at once by `rollout resolve-hold {ends[0]} --reason …`" if ends else ""
 
 
 def why_held(stage: StageProgress) -> str | None:

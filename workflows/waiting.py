@@ -13,7 +13,7 @@ from workflows.soaking import Soaking, latched, leave
 
 with workflow.unsafe.imports_passed_through():
     from activities.gate_watch import GateWatchActivities
-    from rollout.holds import why_held
+    from rollout.holds import how_resolved, why_held
     from rollout.plan_parts import Stage
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.watch import StoreWatchRequest
@@ -70,11 +70,7 @@ class Waiting:
             why = holding_only() or ""
             if not workflow.patched("held-while-it-waited"):
                 return
-            context.stand(
-                RolloutStatus.HOLDING,
-                why,
-                f"{then} when every gate passes again, or at once by `rollout resolve-hold continue --reason …`",
-            )
+            context.stand(RolloutStatus.HOLDING, why, f"{then} when every gate passes again{how_resolved(progress)}")
             await workflow.wait_condition(lambda: holding_only() != why)  # noqa: B023  (waited for before it changes)
 
     async def _watch_store(self, over: Callable[[], bool]) -> None:

@@ -14,7 +14,7 @@ from tests.rollout.samples import counts
 from tests.workflows.traffic_source import Fault, TrafficSource
 
 HOUR = timedelta(hours=1)
-QUICK, SLOW = timedelta(seconds=5), timedelta(minutes=4)
+QUICK, SLOW = timedelta(seconds=5), timedelta(minutes=6)
 
 COHORT = GroupsByLabel(label="metric.labels.group", treated="treated", control="control")
 METRICS = {

@@ -1,7 +1,7 @@
 """Which decision of a person ends which hold, in words that fit what holds."""
 
 from rollout.drift import DRIFT
-from rollout.holds import why_not_resolved
+from rollout.holds import how_resolved, why_not_resolved
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.verdict import Verdict
 from tests.rollout.progress_samples import in_canary, judgement
@@ -42,3 +42,9 @@ def test_a_gate_that_holds_beside_what_could_not_be_read_is_passed_over_and_what
 
     assert why_not_resolved(progress, "continue") is None
     assert "could not be read" in (why_not_resolved(progress, "adopt") or "")
+
+
+def test_people_are_told_the_command_that_ends_their_hold_and_none_where_there_is_none() -> None:
+    assert "`rollout resolve-hold adopt --reason …`" in how_resolved(held_by_drift(Verdict.FAIL))
+    assert "`rollout resolve-hold continue --reason …`" in how_resolved(held_by_drift(Verdict.ERROR, "cpu"))
+    assert how_resolved(held_by_drift(Verdict.ERROR)) == ""
