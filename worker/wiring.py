@@ -3,9 +3,10 @@
 Two task queues, each with slots of its own: whatever keeps the normal one busy, a rollback finds the other one free.
 """
 
+import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -80,15 +81,17 @@ async def outside_world(settings: Settings) -> AsyncIterator[OutsideWorld]:
 def workers(client: Client, world: OutsideWorld) -> tuple[Worker, Worker]:
     """The worker of the normal queue, with the workflow, and the worker of the emergency queue."""
     normal, emergency = activities_of(client, world)
-    return (
-        Worker(
+    with _nothing_collected():
+        forward = Worker(
             client,
             task_queue=TASK_QUEUE,
             workflows=[CanaryRolloutWorkflow],
             activities=normal,
             max_concurrent_activities=NORMAL_SLOTS,
             graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
-        ),
+        )
+    return (
+        forward,
         Worker(
             client,
             task_queue=EMERGENCY_TASK_QUEUE,
@@ -97,6 +100,22 @@ def workers(client: Client, world: OutsideWorld) -> tuple[Worker, Worker]:
             graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         ),
     )
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """Creating a worker imports its workflows anew, in the SDK's sandbox.
+
+    A finaliser that imports something in the midst of that makes the import fail with a KeyError on Python 3.11
+    (python/cpython issue 106176).
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def activities_of(

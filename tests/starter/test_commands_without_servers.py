@@ -124,7 +124,7 @@ def test_a_plan_is_shown_with_its_stages_and_limits(run: Run) -> None:
     ] in rows
     assert ["canary", "10%", "48h", "11"] in rows
     assert ["isolation_score", "Isolation", "score", "≥", "99.5%", "10m", "rollback", "canary,", "staged"] in rows
-    assert "  - All secrets are validated in Secret Manager" in ran.out
+    assert "  - The secrets checked here are all that both services read from Secret Manager" in ran.out
 
 
 def test_a_plan_shown_as_json_is_the_same_plan() -> None:
