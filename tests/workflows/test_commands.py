@@ -29,7 +29,7 @@ from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
 from tests.workflows.test_going_back import errors_of_treated_users, in_stage
 from tests.workflows.test_holding import slow_websockets
-from tests.workflows.world import PLANS, REAL_SECONDS, Handle, World, laid_out, laid_out_in_real_time
+from tests.workflows.world import PLANS, REAL_SECONDS, Handle, World, hurried, laid_out, laid_out_in_real_time
 
 SOAK = timedelta(hours=3)
 KIM = Command(by="kim", reason="I know why")
@@ -37,9 +37,7 @@ KIM = Command(by="kim", reason="I know why")
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    plan = load_plan(PLANS / "request-isolation.yaml")
-    hurried = [stage.model_copy(update={"soak": SOAK}) for stage in plan.stages]
-    async with laid_out(plan.model_copy(update={"stages": hurried}), tmp_path) as laid:
+    async with laid_out(hurried(SOAK), tmp_path) as laid:
         yield laid
 
 

@@ -10,12 +10,12 @@ from temporalio.client import WorkflowUpdateFailedError
 from rollout.messages import UPDATE_SET_STAGE, Answer, FlagStage
 from rollout.progress import RolloutStatus
 from tests.workflows.many_rollouts import AN_HOUR, Shape, land_for, plan_of
-from tests.workflows.world import Handle, World, laid_out
+from tests.workflows.world import Handle, World, hurried, laid_out
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out("request-isolation.yaml", tmp_path) as laid:
+    async with laid_out(hurried(timedelta(hours=3)), tmp_path) as laid:
         yield laid
 
 

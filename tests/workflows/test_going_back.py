@@ -17,14 +17,15 @@ from rollout.progress import RollbackCause, RolloutProgress, RolloutStatus
 from sandbox.faults import Fault
 from starter.plan_file import load_plan
 from tests.flagstore.ground import LADDER, begin
-from tests.workflows.world import PLANS, Handle, World, laid_out, laid_out_in_real_time
+from tests.workflows.world import PLANS, Handle, World, hurried, laid_out, laid_out_in_real_time
 
 NEVER = 3600.0
+SOAK = timedelta(hours=3)
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out("request-isolation.yaml", tmp_path) as laid:
+    async with laid_out(hurried(SOAK), tmp_path) as laid:
         yield laid
 
 

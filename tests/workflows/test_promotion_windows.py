@@ -7,21 +7,13 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
 from rollout.messages import SIGNAL_EMERGENCY, UPDATE_PROMOTE, Answer, Promote
-from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from rollout.windows import Freeze, Windows
-from starter.plan_file import load_plan
 from tests.workflows.test_going_back import taken_back
-from tests.workflows.world import PLANS, Handle, World, laid_out
+from tests.workflows.world import Handle, World, hurried, laid_out
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-
-
-def hurried() -> RolloutPlan:
-    """Stages of three hours, the first one's traffic rising every ten minutes."""
-    plan = load_plan(PLANS / "request-isolation.yaml")
-    return plan.model_copy(update={"stages": [stage.model_copy(update={"soak": 3 * HOUR}) for stage in plan.stages]})
 
 
 def an_hour_around(time: datetime) -> Windows:
@@ -39,7 +31,7 @@ async def begun(world: World, windows: Windows) -> Handle:
 
 
 async def test_a_stage_waits_for_the_next_window_and_says_until_when(tmp_path: Path) -> None:
-    async with laid_out(hurried(), tmp_path) as world:
+    async with laid_out(hurried(3 * HOUR), tmp_path) as world:
         # Windows open with a minute. The server that skips time strands a run that leaves a watch at the very instant
         # of its next look, so that looks fall between the minutes here.
         world.source.delay = timedelta(minutes=2, seconds=30)
@@ -65,7 +57,7 @@ async def test_a_stage_waits_for_the_next_window_and_says_until_when(tmp_path: P
 
 
 async def test_a_traffic_step_waits_for_the_window_too(tmp_path: Path) -> None:
-    async with laid_out(hurried(), tmp_path) as world:
+    async with laid_out(hurried(3 * HOUR), tmp_path) as world:
         began = await world.now()
         closes = Windows(time_zone="UTC", hours=f"{began - HOUR:%H:%M}-{began + timedelta(minutes=12):%H:%M}")
         handle = await begun(world, closes)
@@ -80,7 +72,7 @@ async def test_a_traffic_step_waits_for_the_window_too(tmp_path: Path) -> None:
 
 
 async def test_a_freeze_keeps_even_the_first_stage_from_beginning_until_a_person_forces_it(tmp_path: Path) -> None:
-    async with laid_out(hurried(), tmp_path) as world:
+    async with laid_out(hurried(3 * HOUR), tmp_path) as world:
         handle = await begun(world, frozen_today(await world.now()))
         waiting = await world.until(handle, RolloutStatus.AWAITING_WINDOW)
         assert "the big sale" in waiting.why
@@ -99,7 +91,7 @@ async def test_a_freeze_keeps_even_the_first_stage_from_beginning_until_a_person
 
 
 async def test_an_emergency_never_waits_for_a_window(tmp_path: Path) -> None:
-    async with laid_out(hurried(), tmp_path) as world:
+    async with laid_out(hurried(3 * HOUR), tmp_path) as world:
         handle = await begun(world, an_hour_around(await world.now()))
         await world.approve(handle)
         await world.until(handle, RolloutStatus.AWAITING_WINDOW)

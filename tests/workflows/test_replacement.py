@@ -8,24 +8,17 @@ import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
 from rollout.messages import UPDATE_REPLACE_CANDIDATE, UPDATE_RETRY, Answer, Command, ReplaceCandidate
-from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
-from starter.plan_file import load_plan
 from tests.workflows.test_going_back import errors_of_treated_users, in_stage, taken_back
-from tests.workflows.world import PLANS, Handle, World, laid_out
+from tests.workflows.world import Handle, World, hurried, laid_out
 
 SOAK = timedelta(hours=3)
 HOTFIX = {"backend": "registry.example/backend:hotfix"}
 
 
-def hurried() -> RolloutPlan:
-    plan = load_plan(PLANS / "request-isolation.yaml")
-    return plan.model_copy(update={"stages": [stage.model_copy(update={"soak": SOAK}) for stage in plan.stages]})
-
-
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out(hurried(), tmp_path) as laid:
+    async with laid_out(hurried(SOAK), tmp_path) as laid:
         yield laid
 
 

@@ -16,27 +16,19 @@ from rollout.messages import (
     Answer,
     Command,
 )
-from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
-from starter.plan_file import load_plan
 from tests.workflows.many_rollouts import A_MOMENT, Shape, land_for, plan_of
 from tests.workflows.test_going_back import one_cascade, taken_back
-from tests.workflows.world import PLANS, Handle, World, laid_out
+from tests.workflows.world import Handle, World, hurried, laid_out
 
 WATCH = timedelta(hours=6, seconds=20)
 """It ends between two looks: the server that skips time strands a run that leaves a watch at the instant of a look."""
 KIM = Command(by="kim", reason="I know why")
 
 
-def hurried() -> RolloutPlan:
-    plan = load_plan(PLANS / "request-isolation.yaml")
-    stages = [stage.model_copy(update={"soak": timedelta(hours=1)}) for stage in plan.stages]
-    return plan.model_copy(update={"stages": stages, "watch": WATCH})
-
-
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out(hurried(), tmp_path) as laid:
+    async with laid_out(hurried(timedelta(hours=1)).model_copy(update={"watch": WATCH}), tmp_path) as laid:
         yield laid
 
 
