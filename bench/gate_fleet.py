@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rollout.best_run import LARGEST_PHI, LARGEST_TERM, PER_PHI, RUN, SPARSE, SPREAD_NEEDED
 from rollout.capped_bets import CAPPED_BURSTS, CAPPED_GAIN, DISCOUNT, NO_DISCOUNT_FROM, WELL_KNOWN_EVENTS
 from rollout.cohort_history import LARGEST_ERROR
 from rollout.sequential_evidence import BEYOND_SHARE, HARM_SHARE
@@ -23,7 +24,6 @@ from rollout.statistics import (
     INFORMATIVE_EVENTS,
     KNOWN_EVENTS,
     LARGEST_GAIN,
-    LARGEST_TERM,
     LARGEST_WEALTH,
     LONGEST_OF_CONTROL,
     ONSET_EVERY_MINUTES,
@@ -62,6 +62,7 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
     rollouts, length = counts.treated.shape
     harm, beyond, capped_harm, capped_beyond = (_Bets(rollouts) for _ in range(4))
     dispersion = [_Block(rollouts, length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
+    best_run = _BestRun(rollouts)
     events, gross, history = np.zeros(rollouts), np.zeros(rollouts), _History(rollouts)
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
     for minute in range(length):
@@ -94,7 +95,9 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
         worse = bad >= treated * (control_bad / control + FUSE_POINTS)
         gross = np.where(enough & worse, gross + 1, 0)
         harmful, too_much = (harm.wealth + capped_harm.wealth) / 2, (beyond.wealth + capped_beyond.wealth) / 2
-        guilty = (harmful >= CONVICTION_NEEDED) & (too_much >= BEYOND_NEEDED) | (gross >= FUSE_INTERVALS)
+        best_run.take(np.log(harmful), somebody)
+        proven = (harmful >= CONVICTION_NEEDED) & (too_much >= BEYOND_NEEDED)
+        guilty = proven & best_run.is_enough(phi, max_difference * treated) | (gross >= FUSE_INTERVALS)
         rolled_back = np.where((rolled_back == 0) & guilty, minute + 1, rolled_back)
         held = np.where((held == 0) & (harmful >= HARM_NEEDED), minute + 1, held)
     return Outcomes(rolled_back, held)
@@ -133,6 +136,26 @@ class _Bets:
         arms = np.minimum(LARGEST_WEALTH, (self._arms * (1 - self._ending) + fresh) * np.exp(log_factors))
         self._arms = np.where(somebody[:, None], arms, self._arms)
         self._cash = np.where(somebody, self._cash * (1 - self._onset) + self._ending * before, self._cash)
+
+
+class _BestRun:
+    """`rollout.best_run.BestRun` of every rollout."""
+
+    def __init__(self, rollouts: int) -> None:
+        self._recent: Array = np.zeros((RUN + 1, rollouts))
+        self._largest: Array = np.zeros(rollouts)
+
+    def take(self, log_odds: Array, somebody: npt.NDArray[np.bool_]) -> None:
+        recent = np.concatenate([self._recent[1:], log_odds[None]])
+        largest, harmless = np.maximum(self._largest, log_odds - recent.min(axis=0)), log_odds <= 0
+        self._recent = np.where(somebody, np.where(harmless, log_odds, recent), self._recent)
+        self._largest = np.where(somebody, np.where(harmless, 0.0, largest), self._largest)
+
+    def is_enough(self, phi: Array, at_limit: Array) -> npt.NDArray[np.bool_]:
+        beyond = np.clip(phi - PRIOR_PHI, 0.0, LARGEST_PHI)
+        needed = SPREAD_NEEDED + PER_PHI * beyond + SPARSE * np.clip(2 - 4 * at_limit, 0.0, 1.0)
+        enough: npt.NDArray[np.bool_] = self._recent[-1] - self._largest >= needed
+        return enough
 
 
 class _History:

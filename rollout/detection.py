@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import log, sqrt
 from statistics import NormalDist
 
+from rollout.best_run import RUN, BestRun, spread_needed
 from rollout.sequential_evidence import UNKNOWN_BURST
 from rollout.sequential_model import BEYOND_NEEDED, HARM_NEEDED
 from rollout.statistics import (
@@ -58,7 +59,8 @@ class Flow:
 class Regression:
     """Bad shares of treated and of control, and what each key allows. `learnt` control requests come before any bet.
 
-    `needed` are the odds of the first key for a failure.
+    `needed` are the odds of the first key for a failure. With a `margin`, the evidence has to convict without its best
+    run too.
     """
 
     treated: float
@@ -68,6 +70,7 @@ class Regression:
     risk_ratios: tuple[float, ...]
     learnt: int = 0
     needed: float = HARM_NEEDED
+    margin: float | None = None
 
 
 def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> float | None:
@@ -79,7 +82,7 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
         return None
     harm, beyond = (Mixture.fresh(len(regression.risk_ratios)) for _ in range(2))
     learning = regression.learnt / flow.control if regression.learnt and flow.control else 0.0
-    elapsed = 0
+    elapsed, best_run = 0, BestRun()
     while (elapsed + learning) * flow.minutes < within:
         together = max(1, elapsed // STEPS_OF_ONE_INTERVAL)
         burst = _burst(flow, regression, elapsed)
@@ -91,9 +94,24 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
             bets.after([together * one for one in wins], minutes, largest_gain=together * largest)
             for bets, wins in zip((harm, beyond), won, strict=True)
         )
-        if harm.wealth >= regression.needed and beyond.wealth >= BEYOND_NEEDED:
+        best_run = _grown(best_run, harm.wealth, together, _spread_needed(flow, regression, burst))
+        enough = regression.margin is None or best_run.is_enough
+        if enough and harm.wealth >= regression.needed and beyond.wealth >= BEYOND_NEEDED:
             return (elapsed + learning) * flow.minutes
     return None
+
+
+def _spread_needed(flow: Flow, regression: Regression, burst: float) -> float:
+    return spread_needed(2 * burst - 1, (regression.margin or 0.0) * flow.treated)
+
+
+def _grown(best_run: BestRun, wealth: float, together: int, needed: float) -> BestRun:
+    """After so many intervals in which the log odds grew evenly; a run knows no more than its last ones."""
+    before, now = best_run.recent[-1], log(wealth)
+    kept = min(together, RUN + 1)
+    for left in reversed(range(kept)):
+        best_run = best_run.after(now - (now - before) * left / together, needed)
+    return best_run
 
 
 def slower_tail(tail: float, increase: float, sigma: float) -> float:

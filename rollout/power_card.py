@@ -11,6 +11,7 @@ from math import ceil, log
 
 from pydantic import BaseModel, ConfigDict
 
+from rollout.best_run import LARGEST_TERM
 from rollout.detection import INDEPENDENT, Flow, Regression, minutes_to_detect, slower_tail
 from rollout.exposure import treated_share
 from rollout.gates import QUANTILES, MeasuredGate, ThresholdGate, VersusBaselineGate, VersusControlGate
@@ -142,7 +143,7 @@ def learnt_phis(past: Iterable[tuple[int, int]], minutes: float) -> tuple[float,
     dispersion = Dispersion()
     for bad, total in past:
         if total:
-            dispersion = dispersion.after(0, 0, bad, total, minutes)
+            dispersion = dispersion.after(0, 0, bad, total, minutes, largest_term=LARGEST_TERM)
     return tuple(block.phi for block in dispersion.blocks)
 
 
@@ -155,6 +156,7 @@ def error_regression(usual: float, margin: float, excess: float) -> Regression:
         beyond=(BEYOND_SHARE * margin, 1.0),
         risk_ratios=ERROR_RATIOS,
         needed=CONVICTION_NEEDED,
+        margin=margin,
     )
 
 

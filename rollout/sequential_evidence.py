@@ -3,6 +3,7 @@
 from datetime import timedelta
 from math import exp, log, prod
 
+from rollout.best_run import spread_needed
 from rollout.capped_bets import capped_bets
 from rollout.cohort_history import CohortHistory
 from rollout.sample_ratio import SampleRatio
@@ -88,7 +89,7 @@ def with_control_alone(gate: SequentialGate, state: SequentialState, interval: I
     if gate.statistic != "bad_share" or not isinstance(control, GroupCounts) or control.total == 0:
         return state
     keys, minutes = state.keys[0], gate.interval / timedelta(minutes=1)
-    learnt = keys.dispersion.after(0, 0, control.bad, control.total, minutes)
+    learnt = keys.dispersion.after(0, 0, control.bad, control.total, minutes, largest_term=keys.largest_term)
     return state.model_copy(update={"keys": (keys.model_copy(update={"dispersion": learnt}),)})
 
 
@@ -112,7 +113,8 @@ def with_history(gate: SequentialGate, state: SequentialState, interval: Interva
 def _with_past(keys: Keys, treated: GroupCounts, control: GroupCounts, minutes: float) -> Keys:
     counts = (treated.bad, treated.total, control.bad, control.total)
     history = (keys.history or CohortHistory()).after(*counts, keys.dispersion.phi)
-    return keys.model_copy(update={"history": history, "dispersion": keys.dispersion.after(*counts, minutes)})
+    dispersion = keys.dispersion.after(*counts, minutes, largest_term=keys.largest_term)
+    return keys.model_copy(update={"history": history, "dispersion": dispersion})
 
 
 def _above(group: GroupLatencies, edge: int) -> GroupCounts:
@@ -146,6 +148,9 @@ def _with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control
     margin = gate.max_difference or 0.0
     allowed = ((HARM_SHARE * margin, keys.allowed_ratio), (BEYOND_SHARE * margin, keys.allowed_ratio))
     grown = _grown(keys, treated, control, allowed, ERROR_RATIOS, minutes)
+    if keys.best_run is not None:
+        needed = spread_needed(keys.dispersion.phi, margin * treated.total)
+        grown = grown.model_copy(update={"best_run": keys.best_run.after(log(grown.harm_odds), needed)})
     return _compared(keys, grown, treated, control, margin, 1.0)
 
 
@@ -262,12 +267,13 @@ def _grown(
         factors = [won - margin * stake * treated.total for stake, won in bets]
         wealth.append(mixture.after(factors, minutes, largest_gain=largest))
     counts = (treated.bad, treated.total, control.bad, control.total)
+    learnt = keys.dispersion.after(*counts, minutes, largest_term=keys.largest_term) if control.total else None
     return keys.model_copy(
         update={
             "capped": _capped(keys, treated, control, allowed, risk_ratios, minutes),
             "harm": wealth[0],
             "beyond": wealth[1],
-            "dispersion": keys.dispersion.after(*counts, minutes) if control.total else keys.dispersion,
+            "dispersion": learnt or keys.dispersion,
             "bad": keys.bad + treated.bad,
             "total": keys.total + treated.total,
             "control_bad": keys.control_bad + control.bad,

@@ -11,6 +11,7 @@ the average harm below the limit. Groups that are not of the planned sizes hold 
 
 from datetime import datetime
 
+from rollout.best_run import RUN, BestRun
 from rollout.interval_estimates import newcombe, wilson
 from rollout.sequential_evidence import (
     SCORE_STAKES,
@@ -52,7 +53,8 @@ def begin(gate: SequentialGate) -> SequentialState:
     dispersion = Dispersion.without_the_longest() if gate.statistic == "p95" else Dispersion()
     fresh = Mixture.fresh(len(arms))
     capped = (fresh, fresh) if gate.compares_shares else None
-    keys = Keys(harm=fresh, beyond=fresh, dispersion=dispersion, capped=capped)
+    best_run = BestRun() if gate.compares_shares else None
+    keys = Keys(harm=fresh, beyond=fresh, dispersion=dispersion, capped=capped, best_run=best_run)
     return SequentialState(keys=(keys, keys) if gate.statistic == "p95" else (keys,))
 
 
@@ -141,9 +143,16 @@ def _failure(gate: SequentialGate, state: SequentialState, interval: Interval) -
         points = f"{FUSE_POINTS * 100:.0f} points or more beyond it in {FUSE_INTERVALS} intervals in a row"
         return f"{_measured(gate, state)}; {points}"
     found = _evidence(gate, state)
-    if found.harm >= found.harm_needed and found.beyond >= found.beyond_needed:
+    proven = found.harm >= found.harm_needed and found.beyond >= found.beyond_needed
+    if proven and not rests_on_one_run(state, found):
         return _measured(gate, state)
     return ""
+
+
+def rests_on_one_run(state: SequentialState, evidence: Evidence) -> bool:
+    """Whether all is proven that a failure needs, but a burst of errors would explain too much of it."""
+    proven = evidence.harm >= evidence.harm_needed and evidence.beyond >= evidence.beyond_needed
+    return proven and not all(keys.spread_enough for keys in state.keys)
 
 
 def _passes(gate: SequentialGate, state: SequentialState) -> bool:
@@ -189,6 +198,8 @@ def _suspicion(gate: SequentialGate, state: SequentialState, evidence: Evidence)
     """Why the rollout should go no further although the gate has not failed, or nothing."""
     if state.sample is not None and state.sample.alarmed:
         return state.sample.in_words()
+    if evidence.harm >= HARM_NEEDED and rests_on_one_run(state, evidence):
+        return f"{_measured(gate, state)}; so far too much of that is one run of {RUN} intervals"
     if evidence.harm >= HARM_NEEDED:
         return f"{_measured(gate, state)}; worse, but not yet beyond what is tolerated"
     return ""

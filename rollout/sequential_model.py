@@ -5,10 +5,12 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from rollout.best_run import LARGEST_TERM as LARGEST_TERM_WITH_BEST_RUN
+from rollout.best_run import BestRun
 from rollout.cohort_history import CohortHistory
 from rollout.quantity import Duration, Limit, Share
 from rollout.sample_ratio import SampleRatio
-from rollout.statistics import Average, Dispersion, Mixture
+from rollout.statistics import LARGEST_TERM, Average, Dispersion, Mixture
 from rollout.verdict import Action, Verdict
 
 Decision = Literal["advance", "hold", "rollback", "continue"]
@@ -193,6 +195,20 @@ class Keys(_Frozen):
     capped: tuple[Mixture, Mixture] | None = Field(
         default=None, exclude_if=_is_absent, description="the second bettor's; without them the first has it all"
     )
+
+    best_run: BestRun | None = Field(
+        default=None, exclude_if=_is_absent, description="without it nothing is left out of the evidence"
+    )
+
+    @property
+    def spread_enough(self) -> bool:
+        """Whether the evidence is more than one run of a few intervals."""
+        return self.best_run is None or self.best_run.is_enough
+
+    @property
+    def largest_term(self) -> float:
+        """What two blocks may tell of bursts at most: as it was when the state began."""
+        return LARGEST_TERM if self.best_run is None else LARGEST_TERM_WITH_BEST_RUN
 
     @property
     def harm_odds(self) -> float:

@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from rollout.best_run import RUN
 from rollout.gate_question import Question, interval_of, lies_inside_a_bucket
 from rollout.gates import MeasuredGate, ThresholdGate, VersusControlGate
 from rollout.measurement import Group, Sample
-from rollout.sequential_gate import begin, step
+from rollout.sequential_gate import begin, rests_on_one_run, step
 from rollout.sequential_model import HARM_NEEDED, Evidence, Interval, SequentialJudgement, SequentialState
 from rollout.statistics import Average
 from rollout.verdict import LEAVING, Judgement, Lack, Verdict
@@ -155,6 +156,8 @@ def _ruling(gate: MeasuredGate, question: Question, state: SequentialState, judg
             found = judged.evidence
             needed = f"{found.harm_needed:,.0f} and {found.beyond_needed:g} to 1 are needed"
             beyond = f"not beyond what is tolerated ({_odds(found.beyond)}; {needed})"
+            if rests_on_one_run(state, found):
+                beyond = f"too much of that is one run of {RUN} intervals, as a burst of errors would be"
             because = f"harm is proven ({_odds(found.harm)}), but {beyond}"
             return _Ruling(Verdict.SUSPECT, because)
         case _ if question.asks.statistic == "p95" and not state.edges:

@@ -158,13 +158,13 @@ class _Block:
     def phi(self) -> float:
         return self.weighted / self.weight
 
-    def after(self, sums: _Sums, length: int, minutes: float, prior_weight: float) -> "_Block":
+    def after(self, sums: _Sums, length: int, minutes: float, prior_weight: float, largest_term: float) -> "_Block":
         intervals, filling = self.intervals + 1, self.filling.plus(sums)
         if intervals >= length:
-            return self._closed(filling, length, minutes, prior_weight)
+            return self._closed(filling, length, minutes, prior_weight, largest_term)
         return _Block(intervals, filling, self.finished, weighted=self.weighted, weight=self.weight)
 
-    def _closed(self, full: _Sums, length: int, minutes: float, prior_weight: float) -> "_Block":
+    def _closed(self, full: _Sums, length: int, minutes: float, prior_weight: float, largest_term: float) -> "_Block":
         """A full block is compared with the one before the last: neighbours may share the edge of an incident."""
         kept = 0.5 ** (length * minutes / HALF_LIFE_MINUTES)
         prior = prior_weight * (1 - kept)
@@ -172,7 +172,7 @@ class _Block:
         if len(self.finished) == 2:  # noqa: PLR2004  (the block before the last is there)
             for measure in (_treated_term, _control_term)[: 2 if length <= LONGEST_OF_CONTROL else 1]:
                 term, counted = measure(self.finished[0], full)
-                weighted, weight = weighted + counted * min(term, LARGEST_TERM), weight + counted
+                weighted, weight = weighted + counted * min(term, largest_term), weight + counted
         return _Block(
             finished=(*self.finished, full)[-2:],
             weighted=round(weighted, DIGITS),
@@ -240,7 +240,16 @@ class Dispersion:
         """What one interval may add to a bet, given how much is known about bursts."""
         return LARGEST_GAIN if self.events >= KNOWN_EVENTS else CAUTIOUS_GAIN
 
-    def after(self, bad: int, total: int, control_bad: int, control_total: int, minutes: float) -> "Dispersion":
+    def after(
+        self,
+        bad: int,
+        total: int,
+        control_bad: int,
+        control_total: int,
+        minutes: float,
+        *,
+        largest_term: float = LARGEST_TERM,
+    ) -> "Dispersion":
         """Nobody has to be treated: control alone tells of bursts too. Block lengths stay those it began with."""
         events, share = bad + control_bad, total / (total + control_total)
         sums = _Sums(
@@ -251,7 +260,7 @@ class Dispersion:
         )
         blocks = zip(self.blocks, BLOCKS, PRIOR_WEIGHTS, strict=False)
         return Dispersion(
-            blocks=tuple(block.after(sums, length, minutes, prior) for block, length, prior in blocks),
+            blocks=tuple(block.after(sums, length, minutes, prior, largest_term) for block, length, prior in blocks),
             events=self.events + events,
         )
 

@@ -1,0 +1,52 @@
+"""The evidence that remains when its best few minutes are left out, so that one or two bursts do not roll back.
+
+A regression that stays spreads its evidence evenly, a burst of errors brings all of it within minutes. The size of a
+burst is learnt from the past, and the one that is larger than all before it looks like a regression to every bet.
+"""
+
+from dataclasses import dataclass, field
+
+from rollout.statistics import DIGITS, PRIOR_PHI, STORED
+
+RUN = 8
+"""Intervals that are left out together; what a retry storm or a crashing instance takes."""
+SPREAD_NEEDED, PER_PHI, SPARSE = 0.5, 0.4, 3.0
+"""In log odds, what must remain: at least; more for each unit of phi beyond what is believed before anything is seen,
+since bursts vary the more the larger they are; and more where the limit itself would bring less than half a bad event
+in an interval, all of it below a quarter: there a single burst is worth hours."""
+LARGEST_PHI = 15.0
+"""Beyond what is believed at first, so much of it asks for more."""
+LARGEST_TERM = 50.0
+"""Of what two blocks of intervals tell of phi, wherever the best run is left out: rare large bursts are most of it."""
+
+
+def spread_needed(phi: float, at_limit: float) -> float:
+    """Log odds that must remain. `at_limit`: bad events that the limit would bring in the interval."""
+    few = min(1.0, max(0.0, 2 - 4 * at_limit))
+    return SPREAD_NEEDED + PER_PHI * min(max(phi - PRIOR_PHI, 0.0), LARGEST_PHI) + SPARSE * few
+
+
+@dataclass(frozen=True, slots=True)
+class BestRun:
+    """The largest rise of the log odds within a run, since they last spoke for the new code."""
+
+    __pydantic_config__ = STORED
+
+    recent: tuple[float, ...] = (0.0,)
+    """Log odds after each of the last intervals, oldest first."""
+    largest: float = field(kw_only=True, default=0.0)
+    needed: float = field(kw_only=True, default=SPREAD_NEEDED)
+    """What had to remain after the last interval."""
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the evidence convicts without its best run too."""
+        return self.recent[-1] - self.largest >= self.needed
+
+    def after(self, log_odds: float, needed: float) -> "BestRun":
+        odds, needed = round(log_odds, DIGITS), round(needed, DIGITS)
+        if odds <= 0:
+            return BestRun((odds,), needed=needed)
+        recent = (*self.recent, odds)[-(RUN + 1) :]
+        largest = max(self.largest, odds - min(recent))
+        return BestRun(recent, largest=round(largest, DIGITS), needed=needed)
