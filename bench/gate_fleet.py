@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rollout.best_run import LARGEST_PHI, LARGEST_TERM, PER_PHI, RUN, SPARSE, SPREAD_NEEDED
+from rollout.best_run import LARGEST_PHI, LARGEST_TERM, MOST_LEFT_OUT, PER_PHI, RUN, SPARSE, SPREAD_NEEDED
 from rollout.capped_bets import CAPPED_BURSTS, CAPPED_GAIN, DISCOUNT, NO_DISCOUNT_FROM, WELL_KNOWN_EVENTS
 from rollout.cohort_history import LARGEST_ERROR
 from rollout.sequential_evidence import BEYOND_SHARE, HARM_SHARE
@@ -154,7 +154,7 @@ class _BestRun:
     def is_enough(self, phi: Array, at_limit: Array) -> npt.NDArray[np.bool_]:
         beyond = np.clip(phi - PRIOR_PHI, 0.0, LARGEST_PHI)
         needed = SPREAD_NEEDED + PER_PHI * beyond + SPARSE * np.clip(2 - 4 * at_limit, 0.0, 1.0)
-        enough: npt.NDArray[np.bool_] = self._recent[-1] - self._largest >= needed
+        enough: npt.NDArray[np.bool_] = self._recent[-1] - np.minimum(self._largest, MOST_LEFT_OUT) >= needed
         return enough
 
 

@@ -10,6 +10,9 @@ from rollout.statistics import DIGITS, PRIOR_PHI, STORED
 
 RUN = 8
 """Intervals that are left out together; what a retry storm or a crashing instance takes."""
+MOST_LEFT_OUT = 11.0
+"""In log odds, 60,000 to 1. No burst that was tried brings more than that beyond what must remain; what does is gross,
+and is not waited for."""
 SPREAD_NEEDED, PER_PHI, SPARSE = 0.5, 0.4, 3.0
 """In log odds, what must remain: at least; more for each unit of phi beyond what is believed before anything is seen,
 since bursts vary the more the larger they are; and more where the limit itself would bring less than half a bad event
@@ -41,7 +44,7 @@ class BestRun:
     @property
     def is_enough(self) -> bool:
         """Whether the evidence convicts without its best run too."""
-        return self.recent[-1] - self.largest >= self.needed
+        return self.recent[-1] - min(self.largest, MOST_LEFT_OUT) >= self.needed
 
     def after(self, log_odds: float, needed: float) -> "BestRun":
         odds, needed = round(log_odds, DIGITS), round(needed, DIGITS)

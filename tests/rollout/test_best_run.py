@@ -11,8 +11,8 @@ from rollout.sequential_model import GroupCounts, Interval, SequentialGate, Sequ
 GATE = SequentialGate.model_validate({"kind": "versus_control", "max_difference": "1%"})
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HEALTHY = (1, 0) * 30
-BURST = (42, 27, 15, 10, 7, 9)
-"""Errors of a hundred and more that begin together, of 120 requests a minute; healthy is one in two minutes."""
+BURST = (26, 17, 10, 7, 5, 4)
+"""Some seventy errors that begin together, of 120 requests a minute; healthy is one in two minutes."""
 
 
 def judged(state: SequentialState, errors: tuple[int, ...]) -> tuple[SequentialState, list[SequentialJudgement]]:

@@ -93,15 +93,15 @@ def first(minutes: Iterator[Minute], count: int) -> list[Minute]:
 
 class TestVersusControl:
     def test_a_difference_beyond_the_limit_fails_within_minutes_and_says_why(self) -> None:
-        _, judged = soaked(ERRORS, [healthy()] * 60 + [healthy(bad=50)] * 12)
+        _, judged = soaked(ERRORS, [healthy()] * 60 + [healthy(bad=50)] * 10)
 
         failed = next(number for number, judgement in enumerate(judged) if judgement.verdict is Verdict.FAIL)
         assert {judgement.verdict for judgement in judged[:60]} == {Verdict.PASS}
-        assert failed - 60 < 12
+        assert failed - 60 < 8
         assert judged[-1].reason == (
             "Errors: 4.17 % against 0.33 % in control: +3.83 points, 99 % interval +3.39 to +4.33, limit ≤ +1 points; "
-            "12,000 and 108,000 observations; harm is proven (more than 1,000,000 to 1), and "
-            "beyond what is tolerated (more than 1,000,000 to 1); data until 13:12, 2 min old"
+            "12,000 and 108,000 observations; harm is proven (192,035 to 1), and beyond what is tolerated (78,803 to 1)"
+            "; data until 13:10, 2 min old"
         )
 
     def test_a_small_difference_that_is_certain_is_suspect_and_does_not_fail(self) -> None:
