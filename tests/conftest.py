@@ -1,5 +1,6 @@
 """A real Redis for everybody who needs one: emptied before each test."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -7,6 +8,12 @@ from redis.asyncio import Redis
 
 from flagstore.store import connect
 from local.redis_server import RedisServer
+
+
+def pytest_configure() -> None:
+    """A shell has what it starts in the background ignore Ctrl-C, and that is inherited: here it is sent on purpose."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

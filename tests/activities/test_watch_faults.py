@@ -43,7 +43,6 @@ METRICS = {"requests": REQUESTS, "score": SCORES}
 def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits are for a service far away."""
     monkeypatch.setattr(monitoring, "PAUSE_SECONDS", 0.001)
-    monkeypatch.setattr(monitoring, "ANSWER_SECONDS", 0.2)
 
 
 @dataclass(frozen=True)
@@ -120,7 +119,8 @@ async def test_a_source_that_fails_holds_as_an_error_and_its_time_counts_once_it
         assert rollout.clock.now <= NOON + HOUR + INGEST_DELAY + 5 * MINUTE
 
 
-async def test_a_source_that_does_not_answer_in_time_is_an_error(redis: Redis) -> None:
+async def test_a_source_that_does_not_answer_in_time_is_an_error(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(monitoring, "ANSWER_SECONDS", 0.2)
     async with soaking(redis) as rollout:
         await rollout.minutes(10)
         earned = rollout.soak.soak.credit
