@@ -12,6 +12,7 @@ from math import ceil, log
 from pydantic import BaseModel, ConfigDict
 
 from rollout.best_run import LARGEST_TERM
+from rollout.control_curve import LEARNT_FROM
 from rollout.detection import INDEPENDENT, Flow, Regression, minutes_to_detect, slower_tail
 from rollout.exposure import treated_share
 from rollout.gates import QUANTILES, MeasuredGate, ThresholdGate, VersusBaselineGate, VersusControlGate
@@ -24,7 +25,6 @@ from rollout.sequential_evidence import (
     HARM_SHARE,
     LATENCY_BEYOND_SHARE,
     LATENCY_HARM_SHARE,
-    LEARNT_FROM,
 )
 from rollout.sequential_model import CONVICTION_NEEDED
 from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, Dispersion

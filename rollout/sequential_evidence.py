@@ -1,11 +1,12 @@
 """What one interval adds to the evidence: shares, scores and latencies, each as a bet against "no harm"."""
 
 from datetime import timedelta
-from math import exp, log, prod
+from math import log
 
 from rollout.best_run import spread_needed
 from rollout.capped_bets import capped_bets
 from rollout.cohort_history import CohortHistory
+from rollout.control_curve import edges_around_p95, exceedance_ratio
 from rollout.sample_ratio import SampleRatio
 from rollout.sequential_model import (
     Group,
@@ -29,9 +30,6 @@ from rollout.statistics import (
 HARM_SHARE, BEYOND_SHARE = 0.05, 0.6
 """Which part of the gate's margin each key allows: the first key's part is what nobody would notice."""
 LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE = 0.2, 0.5
-P95_TAIL = 0.05
-LEARNT_FROM = 1_000
-"""Requests in control before a latency gate knows where its p95 lies."""
 LEARNT_HALF_LIFE_MINUTES = 1_440.0
 UNKNOWN_BURST = 2.0
 """The burst size of a gate that has no control to estimate it from."""
@@ -89,7 +87,7 @@ def with_control_alone(gate: SequentialGate, state: SequentialState, interval: I
     if gate.statistic != "bad_share" or not isinstance(control, GroupCounts) or control.total == 0:
         return state
     keys, minutes = state.keys[0], gate.interval / timedelta(minutes=1)
-    learnt = keys.dispersion.after(0, 0, control.bad, control.total, minutes, largest_term=keys.largest_term)
+    learnt = keys.dispersion_after(0, 0, control.bad, control.total, minutes)
     return state.model_copy(update={"keys": (keys.model_copy(update={"dispersion": learnt}),)})
 
 
@@ -113,7 +111,7 @@ def with_history(gate: SequentialGate, state: SequentialState, interval: Interva
 def _with_past(keys: Keys, treated: GroupCounts, control: GroupCounts, minutes: float) -> Keys:
     counts = (treated.bad, treated.total, control.bad, control.total)
     history = (keys.history or CohortHistory()).after(*counts, keys.dispersion.phi)
-    dispersion = keys.dispersion.after(*counts, minutes, largest_term=keys.largest_term)
+    dispersion = keys.dispersion_after(*counts, minutes)
     return keys.model_copy(update={"history": history, "dispersion": dispersion})
 
 
@@ -187,7 +185,7 @@ def _with_latencies(
         for key, edge in zip(keys, edges, strict=True):
             above, other = _above(treated, edge), _above(control, edge)
             ratios = [
-                _exceedance_ratio(known, control.bounds_ms, edge, part * increase)
+                exceedance_ratio(known, control.bounds_ms, edge, part * increase)
                 for part in (LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE, 1.0)
             ]
             allowed = ((0.0, key.allowed_ratio * ratios[0]), (0.0, key.allowed_ratio * ratios[1]))
@@ -205,7 +203,7 @@ def _learnt(
         raise ValueError("bounds_ms: treated and control need the same edges")
     known = _known(state, control)
     edges = state.edges if state.bounds_ms == control.bounds_ms else ()
-    edges = edges or _edges_around_p95(known)
+    edges = edges or edges_around_p95(known)
     kept = 0.5 ** (minutes / LEARNT_HALF_LIFE_MINUTES)
     counts = tuple(round(old * kept + new, 1) for old, new in zip(known, control.counts, strict=True))
     curve = {"edges": edges, "bounds_ms": control.bounds_ms, "control_counts": counts}
@@ -215,36 +213,6 @@ def _learnt(
 def _known(state: SequentialState, control: GroupLatencies) -> tuple[float, ...]:
     """Control's curve so far; nothing where the buckets have changed."""
     return state.control_counts if state.bounds_ms == control.bounds_ms else (0.0,) * len(control.counts)
-
-
-def _edges_around_p95(counts: tuple[float, ...]) -> tuple[int, ...]:
-    """The last edge below the p95 and the first at or above it; none while too little is known."""
-    total = sum(counts)
-    if total < LEARNT_FROM:
-        return ()
-    above = 0.0
-    for edge in range(len(counts) - 2, 0, -1):
-        above += counts[edge + 1]
-        if above > P95_TAIL * total:
-            upper = min(edge + 1, len(counts) - 2)
-            return (upper - 1, upper)
-    return (1, 2)
-
-
-def _exceedance_ratio(counts: tuple[float, ...], bounds: tuple[float, ...], edge: int, increase: float) -> float:
-    """How many times more requests lie above an edge when every one takes `increase` longer; from control's own curve.
-
-    A parabola through three edges, logarithmic in both directions; half a request keeps an empty tail finite.
-    """
-    total = sum(counts) + 1
-    around = [index for index in (edge - 1, edge, edge + 1) if 0 <= index < len(bounds)]
-    xs = [log(max(bounds[index], 1e-9)) for index in around]
-    ys = [log((sum(counts[index + 1 :]) + 0.5) / total) for index in around]
-    at = log(max(bounds[edge], 1e-9)) - log(1 + increase)
-    survived = sum(
-        y * prod((at - other) / (x - other) for other in xs if other != x) for x, y in zip(xs, ys, strict=True)
-    )
-    return max(1.0, exp(survived - ys[around.index(edge)]))
 
 
 def _grown(
@@ -267,7 +235,7 @@ def _grown(
         factors = [won - margin * stake * treated.total for stake, won in bets]
         wealth.append(mixture.after(factors, minutes, largest_gain=largest))
     counts = (treated.bad, treated.total, control.bad, control.total)
-    learnt = keys.dispersion.after(*counts, minutes, largest_term=keys.largest_term) if control.total else None
+    learnt = keys.dispersion_after(*counts, minutes) if control.total else None
     return keys.model_copy(
         update={
             "capped": _capped(keys, treated, control, allowed, risk_ratios, minutes),

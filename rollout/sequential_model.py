@@ -195,7 +195,6 @@ class Keys(_Frozen):
     capped: tuple[Mixture, Mixture] | None = Field(
         default=None, exclude_if=_is_absent, description="the second bettor's; without them the first has it all"
     )
-
     best_run: BestRun | None = Field(
         default=None, exclude_if=_is_absent, description="without it nothing is left out of the evidence"
     )
@@ -209,6 +208,12 @@ class Keys(_Frozen):
     def largest_term(self) -> float:
         """What two blocks may tell of bursts at most: as it was when the state began."""
         return LARGEST_TERM if self.best_run is None else LARGEST_TERM_WITH_BEST_RUN
+
+    def dispersion_after(
+        self, bad: int, total: int, control_bad: int, control_total: int, minutes: float
+    ) -> Dispersion:
+        """What is known of bursts with one more interval; learning as these keys began to."""
+        return self.dispersion.after(bad, total, control_bad, control_total, minutes, largest_term=self.largest_term)
 
     @property
     def harm_odds(self) -> float:

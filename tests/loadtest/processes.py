@@ -1,4 +1,4 @@
-"""Processes of load tests that descend from a process of ours."""
+"""Processes that descend from one of ours: which are load tests, and when one has ended."""
 
 import os
 import select

@@ -14,6 +14,7 @@ from google.cloud import monitoring_v3
 from google.cloud.monitoring_v3.services.metric_service.transports import MetricServiceGrpcTransport
 
 from local.sandbox_server import SAMPLE_APP, SandboxOptions, SandboxServer
+from tests.loadtest.processes import ends
 
 PATIENCE_SECONDS = 20.0
 SERVICE = "example-shop/europe-west1/backend=example/backend:1"
@@ -34,13 +35,6 @@ def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def wait_until_ended(pid: int) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline, f"process {pid} still runs"
-        time.sleep(0.02)
-
-
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
 def test_no_application_outlives_its_sandbox(sandbox: SandboxServer, told: signal.Signals) -> None:
     (url,) = sandbox.service_urls()
@@ -49,7 +43,7 @@ def test_no_application_outlives_its_sandbox(sandbox: SandboxServer, told: signa
 
     os.kill(sandbox.pid, told)
 
-    wait_until_ended(application)
+    assert ends(application)
 
 
 def test_after_a_kill_the_same_address_is_answered_by_a_new_process_and_what_was_served_is_known(
@@ -70,7 +64,7 @@ def test_after_a_kill_the_same_address_is_answered_by_a_new_process_and_what_was
         until_counted(again, USERS + 1)
     finally:
         again.stop()
-    wait_until_ended(application)
+    assert ends(application)
 
 
 def until_counted(sandbox: SandboxServer, requests: int) -> None:

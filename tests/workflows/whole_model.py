@@ -12,10 +12,7 @@ from tests.workflows.model_run import told
 from tests.workflows.model_script import Script, scripts
 
 WORLDS = 12
-
-
-@pytest.mark.timeout(7200)
-@settings(
+MANY = settings(
     max_examples=WORLDS,
     deadline=None,
     database=None,
@@ -23,20 +20,17 @@ WORLDS = 12
     report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
+
+pytestmark = pytest.mark.timeout(7200)
+
+
+@MANY
 @given(scripts(stories=(10, 12), steps=(3, 10)))
 def test_whatever_comes_in_whatever_order_exposure_rises_only_as_allowed_and_ends_in_safety(script: Script) -> None:
     told(script)
 
 
-@pytest.mark.timeout(7200)
-@settings(
-    max_examples=WORLDS,
-    deadline=None,
-    database=None,
-    print_blob=True,
-    report_multiple_bugs=False,
-    suppress_health_check=list(HealthCheck),
-)
+@MANY
 @given(scripts(stories=(1, 2), steps=(1, 6)))
 def test_a_rollout_almost_by_itself_keeps_the_same_promises_and_makes_the_shortest_stories(script: Script) -> None:
     told(script)
