@@ -19,6 +19,8 @@ from rollout.load_test import LoadReport, LoadTest
 
 LONGEST_SILENCE_SECONDS = 60.0
 """It reports every second; the first report comes after Locust is loaded."""
+SECONDS_TO_LEAVE = 10.0
+"""From the final report to the end of the process, which has nothing left to do."""
 _LARGEST_REPORT_BYTES = 4 * 1024 * 1024
 _TOLD_OF_A_FAILURE = 2000
 
@@ -65,9 +67,11 @@ async def started(test: LoadTest) -> AsyncIterator[AsyncIterator[LoadReport]]:
             process.stdin.write(test.model_dump_json().encode() + b"\n")
             yield _reports(process, said)
         finally:
-            # It has nothing to put in order.
-            with suppress(ProcessLookupError):
-                process.kill()
+            # It has nothing to put in order. One that has ended is left alone: to signal it would take its exit status
+            # from asyncio, which then says on stderr that it knows no such child.
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
             await process.wait()
 
 
@@ -87,4 +91,6 @@ async def _reports(process: asyncio.subprocess.Process, said: IO[bytes]) -> Asyn
         report = LoadReport.model_validate_json(line)
         yield report
         if report.final:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), SECONDS_TO_LEAVE)
             return
