@@ -33,8 +33,13 @@ def why_not_resolved(progress: RolloutProgress, how: How) -> str | None:
 
 def how_resolved(progress: RolloutProgress) -> str:
     """The command that ends this hold at once, as the end of a sentence; nothing where none but going back does."""
-    ends = [how for how in _ENDED_BY_HAND if why_not_resolved(progress, how) is None]
+    ends = ended_by_hand(progress)
     return f", or at once by `rollout resolve-hold {ends[0]} --reason …`" if ends else ""
+
+
+def ended_by_hand(progress: RolloutProgress) -> list[How]:
+    """How a person can end this hold and leave people exposed."""
+    return [how for how in _ENDED_BY_HAND if why_not_resolved(progress, how) is None]
 
 
 def why_held(stage: StageProgress) -> str | None:

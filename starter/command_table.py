@@ -7,6 +7,7 @@ import sys
 
 from rollout.commands import CommandName, in_words, refusal
 from rollout.progress import RolloutStatus
+from rollout.superseding import ending_at
 
 BEGIN, END = "<!-- commands: python -m starter.command_table -->", "<!-- end of commands -->"
 ACCEPTED = "yes"
@@ -25,6 +26,11 @@ FURTHER = {
     CommandName.REPLACE_CANDIDATE: "Needs other images than now, and a reason; not images that were taken back before.",
     CommandName.FINISH: "Ends the watch after the last stage, one that holds too, or the guard after a rollback.",
 }
+SUPERSEDING = (
+    "What becomes of the rollout that is open. Ended is only its watch: everybody stays exposed until the next rollout "
+    "begins with its flags off, and what serves is the anchor of that one. Refused while such a watch holds (it stands "
+    "at `holding` then): `resolve-hold` decides first. Refused too while no worker says how far it is."
+)
 
 
 def table() -> str:
@@ -39,11 +45,13 @@ def table() -> str:
             cells.append(ACCEPTED if why is None else str(messages.setdefault(_reason(why), len(messages) + 1)))
         rows.append([_written(command), *cells])
     rows.append(["`emergency-rollback`", *(_emergency(status) for status in RolloutStatus)])
+    rows.append(["`start --supersede`", *(ending_at(status) for status in RolloutStatus)])
     lines = [f"| {' | '.join(row)} |" for row in rows]
     lines += ["", "Refused (exit code 2), with `cannot COMMAND:` and", ""]
     lines += [f"{number}. {message}" for message, number in messages.items()]
     lines += ["", "Besides:", ""]
     lines += [f"- {_written(command)}: {more}" for command, more in FURTHER.items()]
+    lines += [f"- `start --supersede`: {SUPERSEDING}"]
     return "\n".join(lines)
 
 

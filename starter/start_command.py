@@ -29,7 +29,11 @@ def start(
     ] = False,
     supersede: Annotated[
         bool,
-        typer.Option("--supersede", help="Take back the rollout of this plan that is under way first; needs --reason."),
+        typer.Option(
+            "--supersede",
+            help="End the rollout of this plan that is open first: taken back, unless all its stages have passed; "
+            "needs --reason.",
+        ),
     ] = False,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.")] = "",
     *,
@@ -39,8 +43,10 @@ def start(
     """Start the rollout that a plan describes.
 
     Everything is checked first: a wrong plan or image starts nothing (exit code 2). Safe to repeat: while a rollout of
-    the plan is open, another start is refused and changes nothing, unless --supersede takes that one back first. With
-    --watch the exit code is 0 when it completed and 1 when it was rolled back; leaving with Ctrl-C leaves it running.
+    the plan is open, another start is refused and changes nothing, unless --supersede ends that one first: it is taken
+    back, or, where all its stages have passed, only its watch ends. A watch that holds needs a decision before that
+    (`rollout resolve-hold`, exit code 2). With --watch the exit code is 0 when it completed and 1 when it was rolled
+    back; leaving with Ctrl-C leaves it running.
     """
     from rollout.messages import RolloutRequest
     from starter.outcome import ExitCode, refused
@@ -51,7 +57,7 @@ def start(
     if again and not reason:
         raise refused("--again: say in --reason why a candidate that was rolled back may be tried once more")
     if supersede and not reason:
-        raise refused("--supersede: say in --reason why the rollout under way is taken back")
+        raise refused("--supersede: say in --reason why the rollout that is open ends")
     loaded = load_plan(plan)
     images = images_of(loaded, image or [])
     request = RolloutRequest(plan=loaded, images=images, by=by, reason=reason, again=reason if again else None)
@@ -65,14 +71,14 @@ async def _start(
 ) -> "ExitCode":
     from starter.outcome import ExitCode
     from starter.starting import check_intervals, first_word, knows_search_attributes, start
-    from starter.superseding import supersede as take_back_first
+    from starter.superseding import supersede as make_room
     from starter.terminal import output, warn
     from starter.watching import follow
 
     plan, rollouts = request.plan, session.rollouts
     check_intervals(plan, on_a_sandbox=session.settings.on_a_sandbox)
     if supersede:
-        await take_back_first(session.settings, rollouts, plan, by=request.by, reason=request.reason, tell=warn)
+        await make_room(session.settings, rollouts, plan, by=request.by, reason=request.reason, tell=warn)
     known = await knows_search_attributes(rollouts.client)
     if not known:
         warn("This namespace does not have the rollout's search attributes; it runs without them.")

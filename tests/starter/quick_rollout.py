@@ -38,3 +38,4 @@ def once(holds: Callable[[RolloutProgress], bool]) -> Callable[[Rollouts], Await
 
 it_waits_for_approval = once(lambda found: found.status is RolloutStatus.AWAITING_APPROVAL)
 it_is_watched = once(lambda found: found.status is RolloutStatus.WATCHING)
+it_holds = once(lambda found: found.status is RolloutStatus.HOLDING)

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from config.temporal import connect as connect_to_temporal
@@ -17,7 +18,7 @@ from rollout.flags import Audience
 from starter.stage_change import EXPOSURES
 from tests.starter.command_line import Ran
 from tests.starter.conftest import QUICK_PLAN, Look, Rollout, Run
-from tests.starter.quick_rollout import closed, it_is_watched, it_waits_for_approval
+from tests.starter.quick_rollout import closed, it_holds, it_is_watched, it_waits_for_approval
 
 NOBODY_LISTENS = "127.0.0.1:1"
 WHO = ("--updated-by", "kim", "--reason", "checkout is down")
@@ -160,7 +161,7 @@ class TestSuperseding:
         unsaid = command("start", QUICK_PLAN, "--image", f"backend={image}x", "--supersede")
         assert (unsaid.code, unsaid.err) == (
             2,
-            "--supersede: say in --reason why the rollout under way is taken back\n",
+            "--supersede: say in --reason why the rollout that is open ends\n",
         )
         before = look(it_waits_for_approval).run_id
 
@@ -189,6 +190,61 @@ class TestSuperseding:
         assert started.code == 0, started.err
         assert "all its stages had passed; the watch after them is ended" in started.err
         assert look(it_waits_for_approval).images == {"backend": f"{image}y"}
+
+    def test_a_hold_in_the_watch_is_decided_by_a_person_and_never_by_starting_the_next_one(
+        self, command: Rollout, look: Look, stack: LocalStack, image: str, quick: None, tmp_path: Path
+    ) -> None:
+        plan = tmp_path / "watched.yaml"
+        plan.write_text(
+            QUICK_PLAN.read_text(encoding="utf-8").replace("action: rollback", "action: hold") + "watch: 1h\n",
+            encoding="utf-8",
+        )
+        arguments = ("--supersede", "--reason", "a fix for the basket")
+        assert command("start", plan, "--image", f"backend={image}x", *arguments).code == 0
+        look(it_waits_for_approval)
+        assert command("approve", "quick").code == 0
+        watched = look(it_is_watched)
+        behaviour = {"image": f"{image}x", "cascade_failures_per_minute": 6000}
+        httpx.put(f"{stack.sandbox.url}/behaviours", json=behaviour).raise_for_status()
+        held = look(it_holds)
+
+        refused = command("start", QUICK_PLAN, "--image", f"backend={image}y", *arguments)
+
+        assert refused.code == 2, refused.err
+        assert f"quick has passed all its stages, and its watch holds: {held.why.split(';')[0]}" in refused.err
+        assert "Nothing was changed" in refused.err
+        assert "`rollout resolve-hold continue quick --reason …`" in refused.err
+        still = look(it_holds)
+        assert (still.run_id, still.exposed_to, still.rollback) == (watched.run_id, "full", None)
+
+        assert command("resolve-hold", "continue", "quick", "--reason", "the fix is here").code == 0
+        candidate, ended = still.candidates["backend"].revision, watched.run_id
+        started = command("start", QUICK_PLAN, "--image", f"backend={image}y", *arguments)
+        assert started.code == 0, started.err
+        assert "all its stages had passed; the watch after them is ended" in started.err
+        following = look(it_waits_for_approval)
+        assert following.run_id != ended
+        assert following.anchors["backend"].split.shares == {candidate: 100}
+
+    def test_a_watch_that_holds_because_somebody_else_changed_a_flag_names_what_adopts_it(
+        self, command: Rollout, look: Look, image: str, quick: None, tmp_path: Path
+    ) -> None:
+        plan = tmp_path / "watched.yaml"
+        plan.write_text(QUICK_PLAN.read_text(encoding="utf-8") + "watch: 1h\n", encoding="utf-8")
+        arguments = ("--supersede", "--reason", "a fix for the basket")
+        assert command("start", plan, "--image", f"backend={image}x", *arguments).code == 0
+        look(it_waits_for_approval)
+        assert command("approve", "quick").code == 0
+        look(it_is_watched)
+        by_hand = ("update-stage", "--flag", "new_basket", "--stage", "canary", *WHO, "--environment", "test")
+        assert command(*by_hand, "--force").code == 0
+        look(it_holds)
+
+        refused = command("start", QUICK_PLAN, "--image", f"backend={image}y", *arguments)
+
+        assert refused.code == 2, refused.err
+        assert "`rollout resolve-hold adopt quick --reason …`" in refused.err
+        assert look(it_holds).rollback is None
 
 
 class TestKillSwitch:
