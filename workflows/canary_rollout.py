@@ -19,6 +19,7 @@ from workflows.activity_options import summarised
 from workflows.any_shape import AnyShape
 from workflows.context import RolloutContext, reason_of
 from workflows.course_commands import CourseCommands
+from workflows.forward import call_forward
 from workflows.rollback import GoBack, RollbackOrder, RollbackPath
 from workflows.soak_commands import SoakCommands
 from workflows.stages import Refused
@@ -119,7 +120,6 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
     async def _complete(self) -> None:
         context, progress = self._context, self._progress
         await self._settle("completed")
-        context.must_go_on()
         took = duration_in_words((progress.current.passed_at or workflow.now()) - progress.started_at)
         context.note("finished", f"all {len(progress.stages)} stages passed in {took}")
         context.tell(
@@ -133,7 +133,6 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
         context = self._context
         if self._progress.fence:
             await self._settle("refused")
-            context.must_go_on()
         context.note("finished", f"refused before anything was changed: {why}")
         context.tell("warning", "Rollout refused", why)
         context.stand(RolloutStatus.REFUSED, why, "nothing was changed")
@@ -150,10 +149,11 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
             reason=outcome,
         )
         try:
-            await workflow.execute_activity_method(
+            await call_forward(
+                self._context,
                 FeatureFlagActivities.settle,
                 request,
-                **summarised(activity_options.FLAG_STORE, "release flags and services"),
+                summarised(activity_options.FLAG_STORE, "release flags and services"),
             )
         except ActivityError as failure:
             if is_cancelled_exception(failure):
@@ -161,6 +161,8 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
             # Users are where the plan wants them; only the ownership was not given back, which a person can do.
             self._context.note("failure", f"ownership was not released: {reason_of(failure)}")
             self._context.tell("warning", "Ownership was not released", reason_of(failure))
+            # For runs that began before `call_forward` knew of failures beside a rollback.
+            self._context.must_go_on()
 
 
 def _fresh_progress(request: RolloutRequest) -> RolloutProgress:

@@ -44,10 +44,12 @@ class RolloutContext:
     def leave_the_way_forward(self) -> None:
         self._going_back = True
 
-    def must_go_on(self) -> None:
-        """Called on the way forward after a call whose answer may have come in the very task that cancelled it.
+    @property
+    def goes_back(self) -> bool:
+        return self._going_back
 
-        The SDK hands such an answer on and forgets the cancellation.
+    def must_go_on(self) -> None:
+        """Called on the way forward after every call, by `call_forward`.
 
         Raises:
             asyncio.CancelledError: everything is being taken back.

@@ -5,6 +5,7 @@ from temporalio import workflow
 from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext
+from workflows.forward import call_forward
 
 with workflow.unsafe.imports_passed_through():
     from activities.feature_flags import FeatureFlagActivities, SetExposures
@@ -37,10 +38,8 @@ class Exposing:
                 }
                 if on_the_way:
                     summary = f"features for {rung.in_words()}, on their way up"
-                    await self._set(on_the_way, progress.started_by, f"stage {stage.name}", summary)
-                    self._context.must_go_on()
-            await self._set(wanted, progress.started_by, f"stage {stage.name}", f"features for {shown}, read back")
-            self._context.must_go_on()
+                    await self._show(on_the_way, stage, summary)
+            await self._show(wanted, stage, f"features for {shown}, read back")
             self._context.note("flags", f"features are on for {shown}")
             return True
 
@@ -80,18 +79,34 @@ class Exposing:
                 await self._set({flag: rung}, by, reason, f"{flag} for {rung.in_words()}, on its way up")
         await self._set({flag: wanted}, by, reason, f"{flag} for {wanted.in_words()} again, read back")
 
-    async def _set(self, to: dict[str, Exposure], by: str, reason: str, summary: str) -> None:
-        plan, progress = self._plan, self._progress
-        progress.flags = await workflow.execute_activity_method(
+    async def _show(self, to: dict[str, Exposure], stage: Stage, summary: str) -> None:
+        def keep(shown: dict[str, Exposure]) -> None:
+            self._progress.flags = shown
+
+        await call_forward(
+            self._context,
             FeatureFlagActivities.set_exposures,
-            SetExposures(
-                environment=plan.environment,
-                group=plan.name,
-                fence=progress.fence,
-                to=to,
-                expected=progress.flags,
-                by=by,
-                reason=reason,
-            ),
+            self._request(to, self._progress.started_by, f"stage {stage.name}"),
+            summarised(activity_options.FLAG_STORE, summary),
+            keep=keep,
+        )
+
+    async def _set(self, to: dict[str, Exposure], by: str, reason: str, summary: str) -> None:
+        """For a person, beside the way forward."""
+        self._progress.flags = await workflow.execute_activity_method(
+            FeatureFlagActivities.set_exposures,
+            self._request(to, by, reason),
             **summarised(activity_options.FLAG_STORE, summary),
+        )
+
+    def _request(self, to: dict[str, Exposure], by: str, reason: str) -> SetExposures:
+        plan, progress = self._plan, self._progress
+        return SetExposures(
+            environment=plan.environment,
+            group=plan.name,
+            fence=progress.fence,
+            to=to,
+            expected=progress.flags,
+            by=by,
+            reason=reason,
         )

@@ -10,10 +10,11 @@ from temporalio import workflow
 from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext
+from workflows.forward import call_forward
 
 with workflow.unsafe.imports_passed_through():
     from activities.cloud_run import CloudRunActivities
-    from activities.feature_flags import BeginRollout, FeatureFlagActivities, RecordAnchors
+    from activities.feature_flags import BeginRollout, Begun, FeatureFlagActivities, RecordAnchors
     from activities.gate_trial import GateTrialActivities, TryGates
     from activities.monitoring import CaptureBaseline, MonitoringActivities
     from rollout import exposure as exposures
@@ -32,21 +33,18 @@ async def prepare(context: RolloutContext) -> None:
     anchors = dict(zip(context.plan.services, read, strict=True))
     if workflow.patched("trial-of-gates"):
         await _try_gates(context)
-        context.must_go_on()
     await _take_ownership(context, above=max(anchor.fence for anchor in read))
-    context.must_go_on()
     await _measure_baseline(context)
-    context.must_go_on()
     await _record_anchors(context, anchors)
-    context.must_go_on()
 
 
 async def _try_gates(context: RolloutContext) -> None:
     context.waiting_for("trying the gates")
-    found = await workflow.execute_activity_method(
+    found = await call_forward(
+        context,
         GateTrialActivities.try_gates,
         TryGates(plan=context.plan),
-        **summarised(activity_options.READ_MONITORING, "every gate once, on what is measured now and on a breach"),
+        summarised(activity_options.READ_MONITORING, "every gate once, on what is measured now and on a breach"),
     )
     context.note("started", in_a_sentence(found))
     if slow := too_slow_in_a_sentence(found):
@@ -56,7 +54,13 @@ async def _try_gates(context: RolloutContext) -> None:
 async def _take_ownership(context: RolloutContext, above: int) -> None:
     plan, progress = context.plan, context.progress
     context.waiting_for("taking ownership of flags and services")
-    begun = await workflow.execute_activity_method(
+
+    def keep(begun: Begun) -> None:
+        progress.fence = begun.fence
+        progress.flags = {flag: exposures.document_of(exposures.OFF, "off") for flag in plan.flags}
+
+    await call_forward(
+        context,
         FeatureFlagActivities.begin_rollout,
         BeginRollout(
             environment=plan.environment,
@@ -73,20 +77,17 @@ async def _take_ownership(context: RolloutContext, above: int) -> None:
             min_epoch=above + 1,
             deadman=plan.deadman.flags_off_after if plan.deadman else None,
         ),
-        **summarised(
-            activity_options.FLAG_STORE,
-            "take ownership and a fence, every flag off",
-        ),
+        summarised(activity_options.FLAG_STORE, "take ownership and a fence, every flag off"),
+        keep=keep,
     )
-    progress.fence = begun.fence
-    progress.flags = {flag: exposures.document_of(exposures.OFF, "off") for flag in plan.flags}
 
 
 async def _read_anchor(context: RolloutContext, key: str) -> ServiceAnchor:
-    return await workflow.execute_activity_method(
+    return await call_forward(
+        context,
         CloudRunActivities.read_anchor,
         context.plan.service_ref(key),
-        **summarised(activity_options.READ_CLOUD_RUN, f"{key}: what serves now"),
+        summarised(activity_options.READ_CLOUD_RUN, f"{key}: what serves now"),
     )
 
 
@@ -95,10 +96,11 @@ async def _measure_baseline(context: RolloutContext) -> None:
     if not queries:
         return
     context.waiting_for("measuring the baseline")
-    context.progress.baseline = await workflow.execute_activity_method(
+    context.progress.baseline = await call_forward(
+        context,
         MonitoringActivities.capture_baseline,
         CaptureBaseline(queries=queries, window=window),
-        **summarised(
+        summarised(
             activity_options.READ_MONITORING, f"baseline: the {duration_in_words(window)} before the first change"
         ),
     )
@@ -107,14 +109,19 @@ async def _measure_baseline(context: RolloutContext) -> None:
 async def _record_anchors(context: RolloutContext, anchors: dict[str, ServiceAnchor]) -> None:
     plan, progress = context.plan, context.progress
     context.waiting_for("recording the anchors")
-    await workflow.execute_activity_method(
+
+    def keep(_: None) -> None:
+        progress.anchors = anchors
+        progress.traffic = {key: anchor.split for key, anchor in anchors.items()}
+        described = "; ".join(f"{key}: {anchor.split.in_words()}" for key, anchor in anchors.items())
+        context.note("started", f"anchor recorded ({described}), every flag off")
+
+    await call_forward(
+        context,
         FeatureFlagActivities.record_anchors,
         RecordAnchors(environment=plan.environment, group=plan.name, fence=progress.fence, anchors=anchors),
-        **summarised(
+        summarised(
             activity_options.FLAG_STORE, "keep the anchors beside the flags, for whoever must go back without Temporal"
         ),
+        keep=keep,
     )
-    progress.anchors = anchors
-    progress.traffic = {key: anchor.split for key, anchor in anchors.items()}
-    described = "; ".join(f"{key}: {anchor.split.in_words()}" for key, anchor in anchors.items())
-    context.note("started", f"anchor recorded ({described}), every flag off")

@@ -8,6 +8,7 @@ from temporalio import workflow
 from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext
+from workflows.forward import call_forward
 from workflows.timers import sleep_for
 from workflows.waiting import Waiting
 
@@ -26,12 +27,12 @@ class PromotionWindow:
         windows, told = self._context.plan.windows, False
         while windows is not None and not state.window_waived and not self._waiting.interrupted():
             self._context.waiting_for(f"{what}: whether promotion is allowed now")
-            answer = await workflow.execute_activity(
+            answer = await call_forward(
+                self._context,
                 ask_window,
                 AskWindow(windows=windows, at=workflow.now()),
-                **summarised(activity_options.ASK_WINDOW, f"{what}: is promotion allowed now?"),
+                summarised(activity_options.ASK_WINDOW, f"{what}: is promotion allowed now?"),
             )
-            self._context.must_go_on()
             if answer.opens_at is None:
                 return
             why = f"{what} waits: {answer.why_closed}"

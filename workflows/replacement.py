@@ -13,6 +13,7 @@ from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext
 from workflows.exposure import Exposing
+from workflows.forward import call_forward
 from workflows.traffic_shift import shift
 
 with workflow.unsafe.imports_passed_through():
@@ -77,10 +78,11 @@ class Replacement:
             ApplicationError: something else than the anchor has the traffic.
         """
         progress, anchor = self._progress, self._progress.anchors[key]
-        now = await workflow.execute_activity_method(
+        now = await call_forward(
+            self._context,
             CloudRunActivities.read_anchor,
             anchor.service,
-            **summarised(activity_options.READ_CLOUD_RUN, f"{key}: what serves now"),
+            summarised(activity_options.READ_CLOUD_RUN, f"{key}: what serves now"),
         )
         if now.stable != anchor.stable:
             raise ApplicationError(f"{key}: {now.stable} serves and not its anchor {anchor.stable}", non_retryable=True)

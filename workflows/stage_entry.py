@@ -9,6 +9,7 @@ from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext
 from workflows.exposure import Exposing
+from workflows.forward import call_forward
 from workflows.promotion_window import PromotionWindow
 from workflows.soaking import leave
 from workflows.traffic_shift import shift
@@ -36,7 +37,7 @@ with workflow.unsafe.imports_passed_through():
     )
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.soak import begin
-    from rollout.traffic import CANDIDATE_TAG, split_between
+    from rollout.traffic import CANDIDATE_TAG, Candidate, split_between
     from rollout.wording import duration_in_words
 
 
@@ -106,42 +107,45 @@ class StageEntry:
                 case AttestCheck():
                     # Confirmed by the approval, which names every statement of the stage.
                     continue
-            self._context.must_go_on()
 
     async def _check_endpoint(self, stage: Stage, check: HttpCheck) -> None:
         title = f"{check.service} {check.path}"
         self._context.waiting_for(f"{stage.name}: {title} answers")
         url = self._progress.candidates[check.service].url
-        await workflow.execute_activity_method(
+        await call_forward(
+            self._context,
             HealthActivities.check_endpoint,
             EndpointCheck(url=f"{url}{check.path}", title=title),
-            **summarised(activity_options.CHECK, f"{title} answers 200"),
+            summarised(activity_options.CHECK, f"{title} answers 200"),
         )
 
     async def _check_store(self, stage: Stage) -> None:
         self._context.waiting_for(f"{stage.name}: the flag store answers")
-        await workflow.execute_activity_method(
+        await call_forward(
+            self._context,
             FeatureFlagActivities.check_store,
             CheckStore(environment=self._plan.environment, group=self._plan.name),
-            **summarised(activity_options.FLAG_STORE, "the flag store answers"),
+            summarised(activity_options.FLAG_STORE, "the flag store answers"),
         )
 
     async def _check_metric(self, stage: Stage, check: MonitoringCheck) -> None:
         self._context.waiting_for(f"{stage.name}: {check.metric} has data")
         query = query_for(self._plan, check.metric, self._progress.anchors, self._progress.candidates)
-        await workflow.execute_activity_method(
+        await call_forward(
+            self._context,
             MonitoringActivities.capture_baseline,
             CaptureBaseline(queries={check.metric: query}, window=self._plan.baseline.window),
-            **summarised(activity_options.READ_MONITORING, f"{check.metric} has data"),
+            summarised(activity_options.READ_MONITORING, f"{check.metric} has data"),
         )
 
     async def _check_secret(self, stage: Stage, check: SecretCheck) -> None:
         title = f"secret {check.name} ({check.version})"
         self._context.waiting_for(f"{stage.name}: {title} is enabled")
-        await workflow.execute_activity_method(
+        await call_forward(
+            self._context,
             SecretActivities.check_secret,
             CheckSecret(name=check.version_name, title=title),
-            **summarised(activity_options.CHECK, f"{title} is enabled"),
+            summarised(activity_options.CHECK, f"{title} is enabled"),
         )
 
     async def _load(self, stage: Stage, check: LoadTestCheck) -> None:
@@ -187,7 +191,14 @@ class StageEntry:
     async def _deploy(self, key: str) -> None:
         progress = self._progress
         self._context.waiting_for("deploying at 0 %")
-        candidate = await workflow.execute_activity_method(
+
+        def keep(candidate: Candidate) -> None:
+            progress.candidates[key] = candidate
+            progress.traffic[key] = split_between(progress.anchors[key], candidate, 0)
+            self._context.note("traffic", f"{key}: {candidate.revision} deployed at 0 %")
+
+        await call_forward(
+            self._context,
             CloudRunActivities.deploy_candidate,
             DeployCandidate(
                 anchor=progress.anchors[key],
@@ -196,11 +207,9 @@ class StageEntry:
                 rollout_id=self._context.owner,
                 fence=progress.fence,
             ),
-            **summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: deploy {progress.images[key]} at 0 %"),
+            summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: deploy {progress.images[key]} at 0 %"),
+            keep=keep,
         )
-        progress.candidates[key] = candidate
-        progress.traffic[key] = split_between(progress.anchors[key], candidate, 0)
-        self._context.note("traffic", f"{key}: {candidate.revision} deployed at 0 %")
 
 
 def asks_the_candidate(check: Check) -> bool:

@@ -5,18 +5,26 @@ from temporalio import workflow
 from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext
+from workflows.forward import call_forward
 
 with workflow.unsafe.imports_passed_through():
     from activities.cloud_run import CloudRunActivities, ShiftTraffic
+    from rollout.traffic import TrafficSplit
 
 
 async def shift(context: RolloutContext, key: str, percent: int) -> None:
     progress = context.progress
     anchor, candidate = progress.anchors[key], progress.candidates[key]
     context.waiting_for(f"traffic to {percent} %")
-    progress.traffic[key] = await workflow.execute_activity_method(
+
+    def keep(split: TrafficSplit) -> None:
+        progress.traffic[key] = split
+        context.note("traffic", f"{key}: {split.in_words()}")
+
+    await call_forward(
+        context,
         CloudRunActivities.shift_traffic,
         ShiftTraffic(anchor=anchor, candidate=candidate, percent=percent, fence=progress.fence),
-        **summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: {percent} % to the candidate, read back"),
+        summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: {percent} % to the candidate, read back"),
+        keep=keep,
     )
-    context.note("traffic", f"{key}: {progress.traffic[key].in_words()}")

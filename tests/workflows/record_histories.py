@@ -5,11 +5,12 @@ it needs `workflow.patched`, and a newly recorded file beside the old one, under
 """
 
 import asyncio
+import json
 import os
 import re
 import sys
 import tempfile
-from base64 import b64encode
+from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -35,10 +36,11 @@ from rollout.messages import (
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Deadman
 from rollout.progress import RolloutStatus
-from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Shape, land_for, plan_of
+from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Land, Shape, land_for, plan_of
 from tests.workflows.test_answers_beside_an_emergency import (
     carrying_on,
     emergency_as_a_step_back_is_answered,
+    emergency_as_the_start_is_refused,
     without_the_workflow,
 )
 from tests.workflows.test_going_back import errors_of_treated_users
@@ -52,8 +54,7 @@ HISTORIES = Path(__file__).parent / "histories"
 SET_WITHOUT_AN_ANSWER = "flag-set-without-an-answer"
 APPROVED_WHILE_HELD = "approved-while-held"
 ANSWERED_BESIDE_AN_EMERGENCY = "answered-beside-an-emergency"
-OWN_FLAGS_PATCH = b64encode(b'{"id":"own-flags-are-no-drift","deprecated":false}').decode()
-"""How the marker of that story's patch appears in a history."""
+REFUSED_BESIDE_AN_EMERGENCY = "refused-beside-an-emergency"
 
 Story = Callable[[World, Handle], Awaitable[None]]
 PlanAt = Callable[[RolloutPlan, datetime], RolloutPlan]
@@ -221,9 +222,7 @@ async def record_a_flag_set_without_an_answer() -> None:
             await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="seen enough"), result_type=Answer)
             await handle.result()
             history = await handle.fetch_history()
-    if OWN_FLAGS_PATCH not in history.to_json():
-        raise SystemExit(f"{SET_WITHOUT_AN_ANSWER}: no look fell into the write; record it again")
-    keep(SET_WITHOUT_AN_ANSWER, history)
+    keep(SET_WITHOUT_AN_ANSWER, history, patch="own-flags-are-no-drift")
 
 
 async def record_an_approval_while_held() -> None:
@@ -243,18 +242,42 @@ async def record_an_approval_while_held() -> None:
 
 
 async def record_an_answer_beside_an_emergency() -> None:
-    name = ANSWERED_BESIDE_AN_EMERGENCY
+    await record_beside_an_emergency(
+        ANSWERED_BESIDE_AN_EMERGENCY, emergency_as_a_step_back_is_answered, "nothing-goes-on-beside-a-rollback"
+    )
+
+
+async def record_a_refusal_beside_an_emergency() -> None:
+    await record_beside_an_emergency(
+        REFUSED_BESIDE_AN_EMERGENCY, emergency_as_the_start_is_refused, "failed-beside-a-rollback"
+    )
+
+
+async def record_beside_an_emergency(
+    name: str, emergency: Callable[[Land, World], Awaitable[Handle]], patch: str
+) -> None:
+    """The worlds of these stories are carried on only after the emergency has met what it is to meet."""
     with tempfile.TemporaryDirectory() as directory:
         async with land_for([name], Path(directory), worked_by=without_the_workflow) as land:
             world = land.world(plan_of(name, Shape(canary_soak=AN_HOUR), Path(directory)))
-            handle = await emergency_as_a_step_back_is_answered(land, world)
+            handle = await emergency(land, world)
             async with carrying_on(world.client):
                 await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="seen enough"), result_type=Answer)
                 await handle.result()
-            keep(name, await handle.fetch_history())
+            keep(name, await handle.fetch_history(), patch=patch)
 
 
-def keep(name: str, history: WorkflowHistory) -> None:
+def patches_of(history: str) -> set[str]:
+    """The names in the markers of a history."""
+    markers = [event.get("markerRecordedEventAttributes", {}) for event in json.loads(history)["events"]]
+    data = [marker["details"]["patch-data"]["payloads"][0]["data"] for marker in markers if marker]
+    return {json.loads(b64decode(one))["id"] for one in data}
+
+
+def keep(name: str, history: WorkflowHistory, patch: str | None = None) -> None:
+    """Write it down, where it has what it was recorded for."""
+    if patch is not None and patch not in patches_of(history.to_json()):
+        raise SystemExit(f"{name}: what {patch} is about did not happen; record it again")
     # Where a failure came from names paths of this machine, and decides nothing.
     recorded = re.sub(r'"stackTrace": "(?:[^"\\]|\\.)*"', '"stackTrace": ""', history.to_json())
     (HISTORIES / f"{name}.json").write_text(recorded + "\n", encoding="utf-8")
@@ -265,6 +288,7 @@ RECORDED_IN_REAL_TIME = {
     SET_WITHOUT_AN_ANSWER: record_a_flag_set_without_an_answer,
     APPROVED_WHILE_HELD: record_an_approval_while_held,
     ANSWERED_BESIDE_AN_EMERGENCY: record_an_answer_beside_an_emergency,
+    REFUSED_BESIDE_AN_EMERGENCY: record_a_refusal_beside_an_emergency,
 }
 
 

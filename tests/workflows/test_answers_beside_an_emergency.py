@@ -1,5 +1,6 @@
 """An emergency and the answer to a call of the way forward, both in one task of the workflow: nothing goes on."""
 
+import ast
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,20 @@ from workflows.canary_rollout import CanaryRolloutWorkflow
 
 SOON = timedelta(milliseconds=200)
 NAME = "answered-late"
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+BESIDE_THE_WAY_FORWARD = {
+    "adoption._read_flags": "a person's command",
+    "adoption._read_traffic.of": "a person's command",
+    "exposure.Exposing._set": "a person's command",
+    "replacement.Replacement.must_not_be_refused": "a person's command",
+    "context.RolloutContext._deliver": "a notice, which a rollback sends too",
+    "deadman.DeadmanWatch._silence": "it goes on beside the whole way forward and ends by itself",
+    "rollback.RollbackPath._latched": "the way back",
+    "rollback.RollbackPath._restore.restored": "the way back",
+    "rollback.RollbackPath._refuse_candidates": "the way back",
+    "rollback.RollbackPath._guard": "the way back",
+    "forward.call_forward": "the one place",
+}
 
 
 def without_the_workflow(client: Client, outside: OutsideWorld) -> Sequence[Worker]:
@@ -66,3 +81,58 @@ async def test_the_way_forward_does_not_go_on_beside_the_rollback_of_an_emergenc
             assert [event.text for event in progress.timeline if event.text.startswith("stepped back")] == []
             assert await world.under_way(handle) == ["guard_rollback"]
             assert await world.is_safe(progress)
+
+
+async def emergency_as_the_start_is_refused(land: Land, world: World) -> Handle:
+    """Leaves a rollout that could take nothing, rolled back, guarded, and with nobody who carries it on."""
+    away = FAILING["the flag store is away"]
+    away.strike(land)
+    async with carrying_on(world.client):
+        handle = await world.start()
+        await world.until_under_way(handle, "begin_rollout", 1)
+    await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
+    latched = await world.store.emergency(by="robin", reason="not today")
+    assert latched.accepted, latched.sentence
+    away.lift(land)
+    while await world.under_way(handle):
+        await world.environment.sleep(SOON)
+    async with carrying_on(world.client):
+        await world.until_under_way(handle, "guard_rollback", 1)
+    return handle
+
+
+async def test_a_call_that_failed_as_the_emergency_came_refuses_nothing_beside_the_rollback(tmp_path: Path) -> None:
+    async with land_for([NAME], tmp_path, worked_by=without_the_workflow) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+
+        handle = await emergency_as_the_start_is_refused(land, world)
+
+        async with carrying_on(world.client):
+            progress = await world.progress(handle)
+            assert progress.status is RolloutStatus.ROLLED_BACK, progress.why
+            assert [event.text for event in progress.timeline if event.kind == "finished"] == []
+            assert any("beside the rollback: take ownership" in event.text for event in progress.timeline)
+            assert "Rollout refused" not in [notice.title for notice in land.channel.notices]
+
+
+def test_no_call_of_the_way_forward_is_made_past_the_one_place_that_stops_it() -> None:
+    past = {name for file in WORKFLOWS.glob("*.py") for name in calls_awaited_in(file)}
+
+    assert past == set(BESIDE_THE_WAY_FORWARD), "a call of the way forward goes through workflows/forward.py"
+
+
+def calls_awaited_in(file: Path) -> list[str]:
+    """Where a file has activities executed, by qualified name."""
+    found: list[str] = []
+
+    def visit(node: ast.AST, name: str) -> None:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            name = f"{name}.{node.name}"
+        called = node.func.attr if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) else ""
+        if called.startswith(("execute_activity", "execute_local_activity")):
+            found.append(name)
+        for child in ast.iter_child_nodes(node):
+            visit(child, name)
+
+    visit(ast.parse(file.read_text(encoding="utf-8")), file.stem)
+    return found

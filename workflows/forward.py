@@ -1,0 +1,66 @@
+"""The one place where the way forward calls anything: what was answered is kept, and nothing goes on beside a rollback.
+
+A rollout that goes back leaves its way forward by cancelling it. The SDK hands on the answer of a call that comes in
+the very task which cancels it, and forgets the cancellation: without this the way forward would go on.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, overload
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.workflow import ActivityConfig
+
+from workflows.context import RolloutContext, reason_of
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+
+@overload
+async def call_forward(
+    context: RolloutContext,
+    activity: Callable[[Any, Request], Awaitable[Answer]],
+    request: Request,
+    options: ActivityConfig,
+    *,
+    keep: Callable[[Answer], None] | None = None,
+) -> Answer: ...
+
+
+@overload
+async def call_forward(
+    context: RolloutContext,
+    activity: Callable[[Request], Awaitable[Answer]],
+    request: Request,
+    options: ActivityConfig,
+    *,
+    keep: Callable[[Answer], None] | None = None,
+) -> Answer: ...
+
+
+async def call_forward(
+    context: RolloutContext,
+    activity: Callable[..., Awaitable[Answer]],
+    request: object,
+    options: ActivityConfig,
+    *,
+    keep: Callable[[Answer], None] | None = None,
+) -> Answer:
+    """Execute an activity of the way forward. `keep` records its answer, which a rollback beside it may need.
+
+    Raises:
+        ActivityError: it failed for good.
+        asyncio.CancelledError: everything is being taken back.
+    """
+    try:
+        answer = await workflow.execute_activity(activity, request, **options)
+    except ActivityError as failure:
+        if not is_cancelled_exception(failure) and context.goes_back and workflow.patched("failed-beside-a-rollback"):
+            context.note("failure", f"beside the rollback: {options.get('summary')}: {reason_of(failure)}")
+            context.must_go_on()
+        raise
+    if keep is not None:
+        keep(answer)
+    context.must_go_on()
+    return answer
