@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 from temporalio.workflow import ActivityConfig
 
 from workflows import activity_options
@@ -21,6 +21,7 @@ from workflows.timers import sleep_for
 
 with workflow.unsafe.imports_passed_through():
     from activities.cloud_run import CloudRunActivities, RestoreTraffic
+    from activities.failures import Failure
     from activities.feature_flags import FeatureFlagActivities, Latched, LatchFlags, Settle
     from activities.rollback_guard import GuardRequest, RollbackGuardActivities
     from rollout.progress import Rollback, RollbackCause, RollbackStep, RolloutStatus
@@ -142,19 +143,32 @@ class RollbackPath:
         progress, key = self._progress, anchor.service.key
 
         async def restored() -> TrafficSplit:
-            request = RestoreTraffic(anchor=anchor, candidate=progress.candidates.get(key), fence=self._fence)
-            words = f"{key}: traffic back to {anchor.split.in_words()}, read back"
-            try:
-                return await workflow.execute_activity_method(
-                    CloudRunActivities.restore_traffic, request, **summarised(activity_options.RESTORE_TRAFFIC, words)
-                )
-            except ActivityError as failure:
-                if not is_cancelled_exception(failure) and workflow.patched(REFUSALS):
-                    await self._learn_fence(order)
-                raise
+            while True:
+                fence = self._fence
+                request = RestoreTraffic(anchor=anchor, candidate=progress.candidates.get(key), fence=fence)
+                words = f"{key}: traffic back to {anchor.split.in_words()}, read back"
+                try:
+                    return await workflow.execute_activity_method(
+                        CloudRunActivities.restore_traffic,
+                        request,
+                        **summarised(activity_options.RESTORE_TRAFFIC, words),
+                    )
+                except ActivityError as failure:
+                    if not is_cancelled_exception(failure) and workflow.patched(REFUSALS):
+                        await self._learn_fence(order)
+                    if not self._was_overtaken(failure, fence):
+                        raise
 
         progress.traffic[key] = await self._until_done(f"traffic of {key}", restored)
         self._done(f"{key}: traffic at its anchor and read back")
+
+    def _was_overtaken(self, failure: ActivityError, fence: int) -> bool:
+        """Whether the call was refused only because somebody pulled the kill switch after it was made.
+
+        Nothing keeps it from being made again at once, with the fence of now. Each further time needs another person.
+        """
+        stale = isinstance(failure.cause, ApplicationError) and failure.cause.type == Failure.STALE_FENCE
+        return stale and self._fence > fence and workflow.patched("overtaken-is-not-refused")
 
     async def _learn_fence(self, order: RollbackOrder) -> None:
         """Somebody may have pulled the kill switch after us and signed the traffic; a store that is down is silent."""

@@ -44,6 +44,11 @@ from tests.workflows.test_answers_beside_an_emergency import (
     without_the_workflow,
 )
 from tests.workflows.test_going_back import errors_of_treated_users
+from tests.workflows.test_overtaken_rollback import (
+    rollback_overtaken_while_its_worker_was_dead,
+    the_way_back,
+    without_the_way_back,
+)
 from tests.workflows.test_promotion_windows import frozen_today
 from tests.workflows.test_step_back_by_a_gate import leading_one_stage_down
 from tests.workflows.test_where_it_stands import until_held
@@ -55,6 +60,8 @@ SET_WITHOUT_AN_ANSWER = "flag-set-without-an-answer"
 APPROVED_WHILE_HELD = "approved-while-held"
 ANSWERED_BESIDE_AN_EMERGENCY = "answered-beside-an-emergency"
 REFUSED_BESIDE_AN_EMERGENCY = "refused-beside-an-emergency"
+OVERTAKEN = "rollback-overtaken-by-a-person"
+TOLD_AS_IT_ENDED = "told-as-it-ended"
 
 Story = Callable[[World, Handle], Awaitable[None]]
 PlanAt = Callable[[RolloutPlan, datetime], RolloutPlan]
@@ -267,6 +274,40 @@ async def record_beside_an_emergency(
             keep(name, await handle.fetch_history(), patch=patch)
 
 
+async def record_a_rollback_that_was_overtaken() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        async with land_for([OVERTAKEN], Path(directory), worked_by=without_the_way_back) as land:
+            world = land.world(plan_of(OVERTAKEN, Shape(canary_soak=AN_HOUR), Path(directory)))
+            handle = await rollback_overtaken_while_its_worker_was_dead(land, world)
+            async with the_way_back(land):
+                await world.until_under_way(handle, "guard_rollback", 1)
+                await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="seen enough"), result_type=Answer)
+                await handle.result()
+            keep(OVERTAKEN, await handle.fetch_history(), patch="overtaken-is-not-refused")
+
+
+async def record_what_was_told_as_it_ended() -> None:
+    """The last notice is delivered, and something more to tell arrives, in one task of the workflow."""
+    name, soon = TOLD_AS_IT_ENDED, timedelta(milliseconds=200)
+    with tempfile.TemporaryDirectory() as directory:
+        async with land_for([name], Path(directory), worked_by=without_the_workflow) as land:
+            shape = Shape(canary_soak=A_MOMENT, staged_soak=A_MOMENT)
+            world = land.world(plan_of(name, shape, Path(directory)))
+            async with carrying_on(world.client):
+                handle = await world.start()
+                await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=soon)
+                land.channel.answering.clear()
+                await world.until(handle, RolloutStatus.COMPLETED, step=soon)
+                await world.until_under_way(handle, "notify", 1)
+            await handle.signal("hello")
+            land.channel.answering.set()
+            while await world.under_way(handle):
+                await world.environment.sleep(soon)
+            async with carrying_on(world.client):
+                await handle.result()
+            keep(name, await handle.fetch_history(), patch="nothing-told-is-left-behind")
+
+
 def patches_of(history: str) -> set[str]:
     """The names in the markers of a history."""
     markers = [event.get("markerRecordedEventAttributes", {}) for event in json.loads(history)["events"]]
@@ -289,6 +330,8 @@ RECORDED_IN_REAL_TIME = {
     APPROVED_WHILE_HELD: record_an_approval_while_held,
     ANSWERED_BESIDE_AN_EMERGENCY: record_an_answer_beside_an_emergency,
     REFUSED_BESIDE_AN_EMERGENCY: record_a_refusal_beside_an_emergency,
+    OVERTAKEN: record_a_rollback_that_was_overtaken,
+    TOLD_AS_IT_ENDED: record_what_was_told_as_it_ended,
 }
 
 

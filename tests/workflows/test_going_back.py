@@ -255,7 +255,7 @@ class TestPeople:
 
         assert fence > first
         result = await taken_back(world, handle, "emergency")
-        assert any("was refused" in notice.title for notice in world.channel.notices)
+        assert not any("was refused" in notice.title for notice in world.channel.notices)
         assert result.fence == fence
 
 

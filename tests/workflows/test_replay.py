@@ -1,5 +1,6 @@
 """Every history ever recorded replays, so that a rollout that is under way survives a new version of the worker."""
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from config.data_converter import DATA_CONVERTER
 from rollout.messages import WORKFLOW, RolloutRequest
 from rollout.progress import RolloutProgress
-from tests.workflows.record_histories import HISTORIES, RECORDED_IN_REAL_TIME, STORIES
+from tests.workflows.record_histories import HISTORIES, RECORDED_IN_REAL_TIME, STORIES, patches_of
 from workflows.canary_rollout import CanaryRolloutWorkflow
 
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
 RECORDED = sorted(HISTORIES.glob("*.json"))
 REMEDY = (
     "a rollout that is under way would break: guard the change with workflow.patched, "
@@ -26,6 +28,30 @@ def history(path: Path) -> WorkflowHistory:
 
 def test_every_story_is_recorded() -> None:
     assert {*STORIES, *RECORDED_IN_REAL_TIME} == {path.stem for path in RECORDED}
+
+
+def test_every_patch_of_the_workflow_has_a_history_that_went_its_way() -> None:
+    recorded = {name for path in RECORDED for name in patches_of(path.read_text(encoding="utf-8"))}
+
+    assert patches_in_the_code() == recorded
+
+
+def patches_in_the_code() -> set[str]:
+    """The names that `workflow.patched` is asked for, written there or as a constant of the module."""
+    found: set[str] = set()
+    for file in WORKFLOWS.glob("*.py"):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        constants = {
+            ast.unparse(target): node.value
+            for node in tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "workflow.patched":
+                name = node.args[0]
+                found.add(ast.literal_eval(constants.get(ast.unparse(name), name)))
+    return found
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=[path.stem for path in RECORDED])
