@@ -17,14 +17,15 @@ from rollout.traffic import ServiceAnchor
 from starter.cloud_run_access import cloud_run
 from starter.emergency import FLAGS_WITHOUT_THE_STORE
 from starter.emergency_disable import disable
-from starter.flag_store_access import flag_store, recorded_anchors, stores_meant
-from starter.outcome import refused
+from starter.flag_store_access import HoldsNothing, StoreSilent, flag_store, recorded_anchors, stores_meant
+from starter.outcome import CommandEnds, refused
+from starter.recorded_rollout import RecordedRollout, RecordedRollouts
 
 RESTORED_WITHIN = timedelta(minutes=2)
 """Far beyond Cloud Run's usual seconds; after it a person is told what to type instead."""
 WITHOUT_THE_STORE = f"""\
 {FLAGS_WITHOUT_THE_STORE}
-Where the traffic was before is in that store too. By hand, for every service of the rollout:
+What the traffic was before is in that store too, and Temporal did not say it. By hand, for every service:
   gcloud run revisions list --service=SERVICE --project=PROJECT --region=REGION     the one before the newest
   gcloud run services update-traffic SERVICE --project=PROJECT --region=REGION --to-revisions=REVISION=100
 Then bring the store back, with its data, and give this command again: only it keeps the flags off."""
@@ -55,19 +56,100 @@ async def roll_back_directly(
 ) -> BrokenGlass:
     """Latch the flags, then give every service its anchored traffic back; each read back and told.
 
+    What the flag store cannot say, because it is away or has lost it, is read from the rollout's history in Temporal.
+
     Raises:
-        CommandEnds: it is not clear what is meant, or the flag store could not be asked; nothing was changed then.
+        CommandEnds: it is not clear what is meant, or neither the store nor Temporal could be asked; nothing was
+            changed then.
     """
     settings = Settings.from_environment()
-    async with flag_store(settings) as redis:
-        store = await _meant(redis, environment, group)
-        where = store.keys
-        flags = await disable(where.environment, where.group, by=by, reason=reason, tell=tell)
-        orders = await _orders(store)
-    if not orders:
-        tell("traffic: no rollout has recorded a service, so there is nothing to give back")
+    off, orders = False, list[RestoreTraffic]()
+    try:
+        async with flag_store(settings) as redis:
+            store = await _meant(redis, environment, group)
+            group = store.keys.group
+            flags = await disable(store.keys.environment, group, by=by, reason=reason, tell=tell)
+            off = all(not outcome.problem for outcome in flags)
+            orders = await _orders(store) or await _orders_without_the_record(store, tell)
+    except StoreSilent as silence:
+        temporal, recorded = await _as_temporal_knows_it(environment, group, silence)
+        if not off:
+            tell(_flags_left_on(recorded, silence))
+        await _told(temporal, recorded, by, reason, tell)
+        orders = _orders_of(recorded)
+    except HoldsNothing as lost:
+        temporal, recorded = await _as_temporal_knows_it(environment, group, lost)
+        epoch = await _latched_anew(settings, recorded, by, reason, tell)
+        off, orders = epoch is not None, _orders_of(recorded, at_least=epoch)
+        await _told(temporal, recorded, by, reason, tell)
     services = await _restore_all(settings, orders, tell)
-    return BrokenGlass(all(not outcome.problem for outcome in flags), services)
+    return BrokenGlass(off, services)
+
+
+async def _as_temporal_knows_it(
+    environment: str | None, group: str | None, unknown: CommandEnds
+) -> tuple[RecordedRollouts, RecordedRollout]:
+    """The rollout by its history.
+
+    Raises:
+        CommandEnds: `unknown`, where Temporal knows of no such rollout either.
+    """
+    temporal = await RecordedRollouts.where_temporal_answers()
+    recorded = None if temporal is None else await temporal.meant(group)
+    if temporal is None or recorded is None or environment not in (None, recorded.environment):
+        raise unknown
+    return temporal, recorded
+
+
+def _flags_left_on(recorded: RecordedRollout, silence: StoreSilent) -> str:
+    name = recorded.group
+    return (
+        f"flags of {name}: NOT OFF: {silence.text}. {FLAGS_WITHOUT_THE_STORE} When it is back, with its data:\n"
+        f"  rollout emergency-disable {name} --environment {recorded.environment} --reason …"
+    )
+
+
+async def _latched_anew(
+    settings: Settings, recorded: RecordedRollout, by: str, reason: str, tell: Callable[[str], None]
+) -> int | None:
+    """Set the kill switch in a store that has lost the group, above every epoch that applications may have seen."""
+    async with flag_store(settings) as redis:
+        store = FlagStore(redis, recorded.environment, recorded.group)
+        await store.emergency(by=by, reason=reason, min_epoch=recorded.fence)
+        snapshot = await store.read()
+    if snapshot is None or not snapshot.is_latched_off:
+        tell(f"flags of {recorded.group}: NOT VERIFIED: the store took the kill switch, but reads back without it")
+        return None
+    tell(f"{recorded.group}: the flag store had lost its flags; the kill switch is set again, and read back")
+    return snapshot.epoch
+
+
+async def _told(
+    temporal: RecordedRollouts, recorded: RecordedRollout, by: str, reason: str, tell: Callable[[str], None]
+) -> None:
+    """What this command could not do, the rollout itself does as soon as somebody carries it on."""
+    if await temporal.tell(recorded.group, by=by, reason=reason):
+        tell(f"{recorded.group}: its rollout is told; the next worker sees to whatever is left, flags and traffic")
+    else:
+        tell(f"{recorded.group}: no rollout runs that could be told, so that nobody else sees to what is left")
+    tell(f"{recorded.group}: what its traffic was before is read from its history in Temporal")
+
+
+async def _orders_without_the_record(store: FlagStore, tell: Callable[[str], None]) -> list[RestoreTraffic]:
+    """The store has the group and no anchors: nothing was begun yet, or they were lost."""
+    temporal, group = await RecordedRollouts.where_temporal_answers(), store.keys.group
+    recorded = None if temporal is None else await temporal.meant(group)
+    if recorded is None or not recorded.anchors or recorded.environment != store.keys.environment:
+        tell("traffic: no rollout has recorded a service, so there is nothing to give back")
+        return []
+    tell(f"{group}: the flag store has no record of what its traffic was before; its history in Temporal has it")
+    snapshot = await store.read()
+    return _orders_of(recorded, at_least=snapshot.epoch if snapshot is not None else None)
+
+
+def _orders_of(recorded: RecordedRollout, *, at_least: int | None = None) -> list[RestoreTraffic]:
+    fence = max(recorded.fence, at_least or 0)
+    return [RestoreTraffic(anchor=anchor, candidate=None, fence=fence) for anchor in recorded.anchors]
 
 
 async def _meant(redis: Redis, environment: str | None, group: str | None) -> FlagStore:

@@ -30,8 +30,9 @@ def emergency_rollback(
     doing, and safe to repeat.
 
     Where Temporal does not answer, no worker acts within ten seconds, or the rollout's workflow was terminated, this
-    command does all of it itself, at once with --direct. It prints a `gcloud` line for what it could not do; a rollout
-    that runs sees the kill switch and settles as rolled back.
+    command does all of it itself, at once with --direct. Where the flag store does not say what the traffic was before,
+    the rollout's history in Temporal does. It prints a command for what it could not do; a rollout that runs sees the
+    kill switch and settles as rolled back.
     """
     from config.settings import SettingsError
     from config.temporal import TemporalUnreachable

@@ -25,6 +25,14 @@ class StoreSilent(CommandEnds):
         super().__init__(ExitCode.FAILED, f"the flag store at {address} did not answer: {failure}")
 
 
+class HoldsNothing(CommandEnds):
+    """The flag store answers, and knows nothing of what is meant: nothing ever began there, or its data were lost."""
+
+    def __init__(self, group: str | None, environment: str | None) -> None:
+        of, where = f" of {group}" if group else "", f" in {environment}" if environment else ""
+        super().__init__(ExitCode.REFUSED, f"the flag store holds nothing{of}{where}: no rollout has ever begun there")
+
+
 @asynccontextmanager
 async def flag_store(settings: Settings) -> AsyncIterator[Redis]:
     """A client of the store.
@@ -48,16 +56,14 @@ async def stores_meant(redis: Redis, environment: str | None, group: str | None)
     """The store of a group, or of every group that ever began in an environment. Neither is needed where it is clear.
 
     Raises:
-        CommandEnds: there is no such group, or several environments to choose from.
+        HoldsNothing: there is no such group.
+        CommandEnds: there are several environments to choose from.
     """
     known = [environment] if environment is not None else await environments(redis)
     found = {name: [group_ for group_ in await groups_of(redis, name) if group in (None, group_)] for name in known}
     meant = {name: groups for name, groups in found.items() if groups}
     if not meant:
-        where = f" in {environment}" if environment else ""
-        raise refused(
-            f"the flag store holds nothing{f' of {group}' if group else ''}{where}: no rollout has ever begun there"
-        )
+        raise HoldsNothing(group, environment)
     if len(meant) > 1:
         raise refused(f"--environment: which one? There are {', '.join(meant)}")
     ((name, groups),) = meant.items()

@@ -1,0 +1,132 @@
+"""What Temporal's history knows of a rollout's way back, where no worker answers and the flag store cannot say it.
+
+A history needs no worker to be read: what each activity was asked for, and what it answered, stands in it.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+from pydantic import BaseModel
+from temporalio.api.common.v1 import Payload
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError
+
+from activities.cloud_run import CloudRunActivities, RestoreTraffic
+from activities.feature_flags import FeatureFlagActivities, Latched, RecordAnchors
+from config.settings import SettingsError
+from config.temporal import TemporalUnreachable, connect
+from rollout.messages import SIGNAL_EMERGENCY, RolloutRequest
+from rollout.traffic import ServiceAnchor
+from starter.outcome import CommandEnds, refused
+from starter.rollouts import SERVER_ANSWERS_WITHIN, Rollouts, name_of, workflow_id_of
+
+HISTORY_READ_WITHIN = timedelta(seconds=30)
+"""All its pages; one of a few hundred events takes milliseconds."""
+
+M = TypeVar("M", bound=BaseModel)
+
+_RECORD_ANCHORS = FeatureFlagActivities.record_anchors.__name__
+_LATCH_OFF = FeatureFlagActivities.latch_off.__name__
+_RESTORE_TRAFFIC = CloudRunActivities.restore_traffic.__name__
+
+
+@dataclass(frozen=True)
+class RecordedRollout:
+    """`fence` is the one that its own rollback would sign with: whatever its way forward still writes is older."""
+
+    group: str
+    environment: str
+    anchors: tuple[ServiceAnchor, ...]
+    fence: int
+
+
+class RecordedRollouts:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    @classmethod
+    async def where_temporal_answers(cls) -> "RecordedRollouts | None":
+        try:
+            return cls(await connect())
+        except (TemporalUnreachable, SettingsError):
+            return None
+
+    async def meant(self, group: str | None) -> RecordedRollout | None:
+        """The rollout of that name, unless it ended by itself; without a name the only one that is open.
+
+        None where there is none, or where the server does not say.
+
+        Raises:
+            CommandEnds: several are open, and nobody said which.
+        """
+        try:
+            workflow_id = workflow_id_of(group) if group is not None else await self._only_open_one()
+            if workflow_id is None:
+                return None
+            description = await self._client.get_workflow_handle(workflow_id).describe(
+                rpc_timeout=SERVER_ANSWERS_WITHIN
+            )
+            if description.status is WorkflowExecutionStatus.COMPLETED:
+                return None
+            async with asyncio.timeout(HISTORY_READ_WITHIN.total_seconds()):
+                return await self._read(workflow_id, description.run_id)
+        except (RPCError, TimeoutError):
+            return None
+
+    async def tell(self, group: str, *, by: str, reason: str) -> bool:
+        """Send the emergency signal, for whichever worker comes back; False where it was not taken."""
+        handle = self._client.get_workflow_handle(workflow_id_of(group))
+        try:
+            await handle.signal(SIGNAL_EMERGENCY, {"by": by, "reason": reason}, rpc_timeout=SERVER_ANSWERS_WITHIN)
+        except RPCError:
+            return False
+        return True
+
+    async def _only_open_one(self) -> str | None:
+        try:
+            found = await Rollouts(self._client).listed(only_open=True)
+        except CommandEnds:
+            return None
+        if len(found) > 1:
+            names = ", ".join(sorted(name_of(execution.id) for execution in found))
+            raise refused(f"{len(found)} rollouts are open in Temporal; say whose traffic is to go back: {names}")
+        return found[0].id if found else None
+
+    async def _read(self, workflow_id: str, run_id: str) -> RecordedRollout | None:
+        """A run that continued another one was given what that one knew."""
+        plan, anchors, fence, latching = None, dict[str, ServiceAnchor](), 0, set[int]()
+        handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
+        async for event in handle.fetch_history_events(rpc_timeout=SERVER_ANSWERS_WITHIN):
+            if event.HasField("workflow_execution_started_event_attributes"):
+                given = event.workflow_execution_started_event_attributes.input.payloads
+                request = await self._decoded(given, RolloutRequest)
+                plan = request.plan
+                if request.carried is not None:
+                    anchors, fence = request.carried.anchors, request.carried.fence + 1
+            match _scheduled(event):
+                case name, payloads if name == _RECORD_ANCHORS:
+                    recorded = await self._decoded(payloads, RecordAnchors)
+                    anchors, fence = recorded.anchors, max(fence, recorded.fence + 1)
+                case name, payloads if name == _RESTORE_TRAFFIC:
+                    fence = max(fence, (await self._decoded(payloads, RestoreTraffic)).fence)
+                case name, _ if name == _LATCH_OFF:
+                    latching.add(event.event_id)
+            completed = event.activity_task_completed_event_attributes
+            if completed.scheduled_event_id in latching:
+                fence = max(fence, (await self._decoded(completed.result.payloads, Latched)).epoch)
+        return None if plan is None else RecordedRollout(plan.name, plan.environment, tuple(anchors.values()), fence)
+
+    async def _decoded(self, payloads: Sequence[Payload], kind: type[M]) -> M:
+        (value,) = await self._client.data_converter.decode(payloads, [kind])
+        return kind.model_validate(value)
+
+
+def _scheduled(event: HistoryEvent) -> tuple[str, Sequence[Payload]] | None:
+    if not event.HasField("activity_task_scheduled_event_attributes"):
+        return None
+    scheduled = event.activity_task_scheduled_event_attributes
+    return scheduled.activity_type.name, scheduled.input.payloads

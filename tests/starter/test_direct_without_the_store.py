@@ -1,0 +1,156 @@
+"""Breaking the glass with the flag store away, or without its data, and with no worker: Temporal's history knows."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from local.redis_server import RedisServer
+from rollout.messages import UPDATE_RETRY, Answer, Command
+from rollout.progress import RolloutProgress, RolloutStatus
+from rollout.traffic import TrafficSplit
+from tests.starter.command_line import Ran, rollout
+from tests.workflows.many_rollouts import AN_HOUR, Land, Shape, land_for, plan_of
+from tests.workflows.test_continue_as_new import SHORTLY
+from tests.workflows.world import Handle, World
+from worker.wiring import OutsideWorld, workers
+
+SOON = timedelta(milliseconds=200)
+NAME = "glass"
+TEMPORAL_IS_AWAY = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
+
+
+def nobody(_client: Client, _outside: OutsideWorld) -> Sequence[Worker]:
+    return ()
+
+
+@asynccontextmanager
+async def working(land: Land) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        for worker in workers(land.environment.client, land.outside):
+            await stack.enter_async_context(worker)
+        yield
+
+
+async def in_canary(world: World, land: Land) -> tuple[Handle, RolloutProgress]:
+    """A tenth of the users see the features, all traffic goes to the candidate, and then the worker dies."""
+    async with working(land):
+        handle = await world.start()
+        progress = await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
+    assert await world.candidate_shares(progress) == {"backend": 100}
+    return handle, progress
+
+
+async def give(land: Land, *arguments: str, **changed: str) -> Ran:
+    environment = {
+        "ROLLOUT_REDIS_URL": land.redis.url,
+        "ROLLOUT_GOOGLE_ENDPOINT": land.sandbox.grpc_target,
+        "TEMPORAL_ADDRESS": land.environment.client.service_client.config.target_host,
+        **changed,
+    }
+    command = ("emergency-rollback", *arguments, "--reason", "checkout is down", "--by", "kim")
+    return await asyncio.to_thread(rollout, *command, environment=environment)
+
+
+async def served(world: World, progress: RolloutProgress) -> dict[str, TrafficSplit]:
+    return {key: await world.cloud_run.read_traffic(anchor.service) for key, anchor in progress.anchors.items()}
+
+
+def before(progress: RolloutProgress) -> dict[str, int]:
+    return progress.anchors["backend"].split.shares
+
+
+@pytest.mark.parametrize(
+    "arguments", [(NAME, "--direct"), ("--direct",), (NAME,)], ids=["named", "unnamed", "found out"]
+)
+async def test_traffic_goes_back_by_the_history_and_what_is_left_is_said_and_done_by_the_next_worker(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        handle, progress = await in_canary(world, land)
+        land.redis.kill()
+
+        ran = await give(land, *arguments)
+
+        assert ran.code == 1, ran.out + ran.err
+        assert f"flags of {NAME}: NOT OFF: the flag store at {land.redis.url} did not answer" in ran.out
+        assert "turn flags of some users off by themselves after 10 s, all flags after 4 min" in ran.out
+        assert f"\n  rollout emergency-disable {NAME} --environment matrix --reason …\n" in ran.out
+        assert f"{NAME}: its rollout is told; the next worker sees to whatever is left" in ran.out
+        assert f"traffic of {NAME}: {progress.anchors['backend'].stable} 100 %, read back after" in ran.out
+        assert "NOT VERIFIED: see above for what is left to do" in ran.err
+        assert (await served(world, progress))["backend"].shares == before(progress)
+
+        again = RedisServer.start(land.redis.directory, land.redis.port)
+        try:
+            async with working(land):
+                await world.until_under_way(handle, "guard_rollback", 1)
+                settled = await world.progress(handle)
+                assert settled.status is RolloutStatus.ROLLED_BACK, settled.why
+                assert await world.is_safe(settled)
+                assert [notice.title for notice in land.channel.notices if "refused" in notice.title] == []
+        finally:
+            again.stop()
+
+
+async def test_a_store_that_lost_its_data_is_latched_again_and_traffic_goes_back_by_the_history(tmp_path: Path) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        _, progress = await in_canary(world, land)
+        await land.reading.flushall()
+
+        ran = await give(land, NAME, "--direct")
+
+        assert ran.code == 0, ran.out + ran.err
+        assert "VERIFIED: flags off, traffic at its anchor" in ran.out
+        assert await world.is_safe(progress)
+        # Applications believe no epoch that is not above the one they have seen.
+        assert (await world.flags()).epoch > progress.fence
+
+
+async def test_anchors_that_the_store_lost_are_read_from_the_history(tmp_path: Path) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        _, progress = await in_canary(world, land)
+        await land.reading.hdel(world.store.keys.safety, "anchors")
+
+        ran = await give(land, NAME, "--direct")
+
+        assert ran.code == 0, ran.out + ran.err
+        assert "the flag store has no record of what its traffic was before; its history in Temporal has it" in ran.out
+        assert await world.is_safe(progress)
+
+
+async def test_a_run_that_continued_another_one_was_given_the_anchors(tmp_path: Path) -> None:
+    async with land_for([NAME], tmp_path, *SHORTLY, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        async with working(land):
+            handle = await world.start()
+            progress = await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
+            while (await world.progress(handle)).run_id == progress.run_id:
+                await handle.execute_update(UPDATE_RETRY, Command(by="kim"), result_type=Answer)
+        land.redis.kill()
+
+        ran = await give(land, NAME, "--direct")
+
+        assert ran.code == 1, ran.out + ran.err
+        assert (await served(world, progress))["backend"].shares == before(progress)
+
+
+async def test_with_temporal_away_too_nothing_is_done_and_everything_left_is_said(tmp_path: Path) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        await in_canary(world, land)
+        land.redis.kill()
+
+        ran = await give(land, NAME, "--direct", **TEMPORAL_IS_AWAY)
+
+        assert ran.code == 1
+        assert "NOT DONE: the flag store" in ran.err
+        assert "What the traffic was before is in that store too, and Temporal did not say it." in ran.err
