@@ -11,17 +11,21 @@ from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_
 from temporalio.converter import DefaultFailureConverter, PayloadConverter
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
+from config.failure_size import shorten
+
 
 class _FailureConverter(DefaultFailureConverter):
-    """A benign failure is an expected answer, such as "still soaking": where it was raised in our code is no news.
+    """Failures are small enough for Temporal to show them.
 
-    Its stack trace would be the longest thing on the Temporal UI's page of a healthy rollout, written anew each minute.
+    A benign one is an expected answer, such as "still soaking": where it was raised in our code is no news. Its stack
+    trace would be the longest thing on the Temporal UI's page of a healthy rollout, written anew each minute.
     """
 
     def to_failure(self, exception: BaseException, payload_converter: PayloadConverter, failure: Failure) -> None:
         if isinstance(exception, ApplicationError) and exception.category is ApplicationErrorCategory.BENIGN:
             exception.with_traceback(None)
         super().to_failure(exception, payload_converter, failure)
+        shorten(failure)
 
 
 class _PayloadConverter(PydanticPayloadConverter):

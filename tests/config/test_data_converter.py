@@ -6,6 +6,9 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from config.data_converter import DATA_CONVERTER
+from config.failure_size import LARGEST_FAILURE_BYTES
+
+MOST_THE_SERVER_SHOWS = 4 * 1024
 
 
 async def encoded(category: ApplicationErrorCategory) -> Failure:
@@ -25,6 +28,49 @@ async def test_an_expected_answer_carries_its_text_and_no_stack_trace() -> None:
 
 async def test_an_unexpected_failure_says_where_it_was_raised() -> None:
     assert "test_data_converter.py" in (await encoded(ApplicationErrorCategory.UNSPECIFIED)).stack_trace
+
+
+def raised_from(depth: int, text: str) -> None:
+    """Fails as deep inside, and is raised anew on each level above."""
+    if depth == 0:
+        raise ConnectionError(text)
+    try:
+        raised_from(depth - 1, text)
+    except Exception as failure:
+        raise ApplicationError(f"{depth}: {text}", type="SourceFailure") from failure
+
+
+async def encoded_deep(depth: int, text: str) -> Failure:
+    with pytest.raises(ApplicationError) as raised:
+        raised_from(depth, text)
+    failure = Failure()
+    await DATA_CONVERTER.encode_failure(raised.value, failure)
+    return failure
+
+
+async def test_of_a_failure_that_is_raised_from_others_the_server_is_given_no_more_than_it_shows() -> None:
+    failure = await encoded_deep(12, "no answer")
+
+    assert failure.ByteSize() <= LARGEST_FAILURE_BYTES < MOST_THE_SERVER_SHOWS
+    assert (failure.message, failure.application_failure_info.type) == ("12: no answer", "SourceFailure")
+    assert "test_data_converter.py" in failure.stack_trace
+    assert (failure.cause.message, failure.cause.cause.message) == ("11: no answer", "10: no answer")
+
+
+async def test_a_failure_that_says_too_much_by_itself_says_where_the_rest_is() -> None:
+    failure = await encoded_deep(2, "no answer, öfter " * 1_000)
+
+    assert failure.ByteSize() <= LARGEST_FAILURE_BYTES
+    assert failure.message.startswith("2: no answer, öfter no answer")
+    assert failure.message.endswith("… (the worker's log has the rest)")
+    assert failure.application_failure_info.type == "SourceFailure"
+
+
+async def test_a_failure_that_is_small_enough_travels_whole() -> None:
+    failure = await encoded_deep(1, "no answer")
+
+    assert failure.cause.message == "no answer"
+    assert "raised_from" in failure.cause.stack_trace
 
 
 UNREADABLE = {

@@ -1,32 +1,26 @@
 """Breaking the glass with the flag store away, or without its data, and with no worker: Temporal's history knows."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from temporalio.client import Client
-from temporalio.worker import Worker
 
 from local.redis_server import RedisServer
 from rollout.messages import UPDATE_RETRY, Answer, Command
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.traffic import TrafficSplit
 from tests.starter.command_line import Ran, rollout
-from tests.workflows.many_rollouts import AN_HOUR, Land, Shape, land_for, plan_of
+from tests.workflows.many_rollouts import AN_HOUR, Land, Shape, land_for, nobody, plan_of
 from tests.workflows.test_continue_as_new import SHORTLY
 from tests.workflows.world import Handle, World
-from worker.wiring import OutsideWorld, workers
+from worker.wiring import workers
 
 SOON = timedelta(milliseconds=200)
 NAME = "glass"
 TEMPORAL_IS_AWAY = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
-
-
-def nobody(_client: Client, _outside: OutsideWorld) -> Sequence[Worker]:
-    return ()
 
 
 @asynccontextmanager

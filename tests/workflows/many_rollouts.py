@@ -178,6 +178,11 @@ class Land:
         )
 
 
+def nobody(_client: Client, _outside: OutsideWorld) -> Sequence[Worker]:
+    """For a land whose workers are started, and die, later."""
+    return ()
+
+
 @asynccontextmanager
 async def land_for(
     names: Collection[str],

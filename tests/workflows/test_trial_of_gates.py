@@ -1,17 +1,30 @@
 """A rollout whose gates could not do their work is refused before it changes anything."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from activities.google_clients import google_clients
+from activities.monitoring import CloudMonitoring
 from rollout.measurement import Counts, Group, Histogram, Sample
 from rollout.progress import RolloutStatus
+from sandbox.faults import Fault
 from starter.outcome import ExitCode
 from starter.rollouts import Rollouts
 from starter.start_command import _tell
-from tests.workflows.world import World, laid_out
+from tests.workflows.many_rollouts import Shape, land_for, nobody, plan_of
+from tests.workflows.world import REAL_SECONDS, World, laid_out
+from worker.wiring import workers
+
+OVER_QUOTA = (
+    "Quota exceeded for quota metric 'Time series queries' and limit 'Time series queries per minute' of service "
+    "'monitoring.googleapis.com' for consumer 'project_number:123456789012'."
+)
 
 
 @pytest.fixture
@@ -69,3 +82,27 @@ async def test_a_soak_too_short_for_its_traffic_is_warned_of_by_the_start_and_th
     assert code is ExitCode.DONE
     assert f"Warning: {warning}errors_against_stable" in " ".join(said.err.split())
     assert "`rollout plan check` says when it would be found, and what would do" in " ".join(said.err.split())
+
+
+async def test_while_monitoring_fails_the_server_shows_what_it_said_and_not_that_a_failure_was_too_large(
+    tmp_path: Path,
+) -> None:
+    async with AsyncExitStack() as stack:
+        land = await stack.enter_async_context(land_for(["tried"], tmp_path, worked_by=nobody))
+        google = google_clients(land.sandbox.grpc_target)
+        stack.push_async_callback(google.close)
+        land.sandbox.faults.put(Fault(method="GetMetricDescriptor", code="RESOURCE_EXHAUSTED", message=OVER_QUOTA))
+        for worker in workers(land.environment.client, replace(land.outside, source=CloudMonitoring(google.metrics))):
+            await stack.enter_async_context(worker)
+        world = land.world(plan_of("tried", Shape(), tmp_path))
+
+        handle = await world.start()
+        async with asyncio.timeout(REAL_SECONDS):
+            observed = await Rollouts(world.client).observe(handle.id)
+            while not any(call.last_failure for call in observed.pending):
+                observed = await Rollouts(world.client).observe(handle.id)
+
+    why = "Cloud Monitoring failed on the descriptor of custom.googleapis.com/tried/cascade_failures: "
+    assert [(call.activity, call.last_failure) for call in observed.pending] == [
+        ("try_gates", f"{why}RESOURCE_EXHAUSTED: {OVER_QUOTA}")
+    ]
