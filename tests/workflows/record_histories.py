@@ -40,7 +40,9 @@ from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Land, Shape, land_f
 from tests.workflows.test_answers_beside_an_emergency import (
     carrying_on,
     emergency_as_a_step_back_is_answered,
+    emergency_as_the_dead_man_pages,
     emergency_as_the_start_is_refused,
+    looked_after,
     without_the_workflow,
 )
 from tests.workflows.test_going_back import errors_of_treated_users
@@ -60,6 +62,7 @@ SET_WITHOUT_AN_ANSWER = "flag-set-without-an-answer"
 APPROVED_WHILE_HELD = "approved-while-held"
 ANSWERED_BESIDE_AN_EMERGENCY = "answered-beside-an-emergency"
 REFUSED_BESIDE_AN_EMERGENCY = "refused-beside-an-emergency"
+PAGED_BESIDE_AN_EMERGENCY = "paged-beside-an-emergency"
 OVERTAKEN = "rollback-overtaken-by-a-person"
 TOLD_AS_IT_ENDED = "told-as-it-ended"
 
@@ -260,13 +263,26 @@ async def record_a_refusal_beside_an_emergency() -> None:
     )
 
 
+async def record_a_page_beside_an_emergency() -> None:
+    await record_beside_an_emergency(
+        PAGED_BESIDE_AN_EMERGENCY, emergency_as_the_dead_man_pages, "ended-as-it-paged", looked_after
+    )
+
+
+def soaking_long(name: str, directory: Path) -> RolloutPlan:
+    return plan_of(name, Shape(canary_soak=AN_HOUR), directory)
+
+
 async def record_beside_an_emergency(
-    name: str, emergency: Callable[[Land, World], Awaitable[Handle]], patch: str
+    name: str,
+    emergency: Callable[[Land, World], Awaitable[Handle]],
+    patch: str,
+    planned: Callable[[str, Path], RolloutPlan] = soaking_long,
 ) -> None:
     """The worlds of these stories are carried on only after the emergency has met what it is to meet."""
     with tempfile.TemporaryDirectory() as directory:
         async with land_for([name], Path(directory), worked_by=without_the_workflow) as land:
-            world = land.world(plan_of(name, Shape(canary_soak=AN_HOUR), Path(directory)))
+            world = land.world(planned(name, Path(directory)))
             handle = await emergency(land, world)
             async with carrying_on(world.client):
                 await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="seen enough"), result_type=Answer)
@@ -330,6 +346,7 @@ RECORDED_IN_REAL_TIME = {
     APPROVED_WHILE_HELD: record_an_approval_while_held,
     ANSWERED_BESIDE_AN_EMERGENCY: record_an_answer_beside_an_emergency,
     REFUSED_BESIDE_AN_EMERGENCY: record_a_refusal_beside_an_emergency,
+    PAGED_BESIDE_AN_EMERGENCY: record_a_page_beside_an_emergency,
     OVERTAKEN: record_a_rollback_that_was_overtaken,
     TOLD_AS_IT_ENDED: record_what_was_told_as_it_ended,
 }

@@ -1,6 +1,7 @@
 """An emergency and the answer to a call of the way forward, both in one task of the workflow: nothing goes on."""
 
 import ast
+import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -8,12 +9,14 @@ from pathlib import Path
 from temporalio.client import Client
 from temporalio.worker import Worker
 
-from rollout.messages import EMERGENCY_TASK_QUEUE, SIGNAL_EMERGENCY, TASK_QUEUE, UPDATE_STEP_BACK
+from rollout.messages import EMERGENCY_TASK_QUEUE, SIGNAL_EMERGENCY, TASK_QUEUE, UPDATE_FINISH, UPDATE_STEP_BACK
+from rollout.plan import RolloutPlan
+from rollout.plan_parts import Deadman
 from rollout.progress import RolloutStatus
 from tests.workflows.many_rollouts import AN_HOUR, Land, Shape, land_for, plan_of
 from tests.workflows.outside_faults import FAILING
 from tests.workflows.test_commands import ask
-from tests.workflows.world import Handle, World
+from tests.workflows.world import REAL_SECONDS, Handle, World
 from worker.wiring import OutsideWorld, activities_of
 from workflows.canary_rollout import CanaryRolloutWorkflow
 
@@ -113,6 +116,40 @@ async def test_a_call_that_failed_as_the_emergency_came_refuses_nothing_beside_t
             assert [event.text for event in progress.timeline if event.kind == "finished"] == []
             assert any("beside the rollback: take ownership" in event.text for event in progress.timeline)
             assert "Rollout refused" not in [notice.title for notice in land.channel.notices]
+
+
+def looked_after(name: str, directory: Path) -> RolloutPlan:
+    plan = plan_of(name, Shape(canary_soak=AN_HOUR), directory)
+    return plan.model_copy(update={"deadman": Deadman(page_after=timedelta(seconds=3))})
+
+
+async def emergency_as_the_dead_man_pages(land: Land, world: World) -> Handle:
+    """Leaves the rollout rolled back, guarded, and with nobody who carries it on."""
+    async with carrying_on(world.client):
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
+        land.source.hanging = True
+    while "look_after_the_watch" in await world.under_way(handle):
+        await world.environment.sleep(SOON)
+    await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
+    async with carrying_on(world.client):
+        await world.until_under_way(handle, "guard_rollback", 1)
+    return handle
+
+
+async def test_a_dead_man_that_paged_as_the_emergency_came_does_not_keep_the_rollout_from_closing(
+    tmp_path: Path,
+) -> None:
+    async with land_for([NAME], tmp_path, worked_by=without_the_workflow) as land:
+        world = land.world(looked_after(NAME, tmp_path))
+
+        handle = await emergency_as_the_dead_man_pages(land, world)
+
+        async with carrying_on(world.client):
+            assert "look_after_the_watch" not in await world.under_way(handle)
+            await ask(handle, UPDATE_FINISH)
+            result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
+            assert result.status is RolloutStatus.ROLLED_BACK, result.why
 
 
 def test_no_call_of_the_way_forward_is_made_past_the_one_place_that_stops_it() -> None:
