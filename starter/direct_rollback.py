@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from temporalio.exceptions import ApplicationError
 
 from activities.cloud_run import CloudRunActivities, RestoreTraffic
+from activities.failures import Failure
 from config.settings import Settings
 from flagstore.store import FlagStore
 from rollout.traffic import ServiceAnchor
@@ -188,13 +189,24 @@ async def _restore(services: CloudRunActivities, order: RestoreTraffic, tell: Ca
         async with asyncio.timeout(RESTORED_WITHIN.total_seconds()):
             split = await services.restore_traffic(order)
     except ApplicationError as failure:
-        return _not_restored(anchor, time.monotonic() - began, failure.message, tell)
+        # Whoever wrote later may have given the traffic back before us; the store that knew of it may be away now.
+        if failure.type != Failure.STALE_FENCE or not await _is_back(services, anchor):
+            return _not_restored(anchor, time.monotonic() - began, failure.message, tell)
+        split = anchor.split
     except TimeoutError:
         why = f"not back within {RESTORED_WITHIN.total_seconds():g} s"
         return _not_restored(anchor, time.monotonic() - began, why, tell)
     after = time.monotonic() - began
     tell(f"traffic of {anchor.service.service}: {split.in_words()}, read back after {after:.2f} s")
     return Restored(anchor.service.service, after)
+
+
+async def _is_back(services: CloudRunActivities, anchor: ServiceAnchor) -> bool:
+    try:
+        async with asyncio.timeout(RESTORED_WITHIN.total_seconds()):
+            return (await services.read_traffic(anchor.service)).shares == anchor.split.shares
+    except (ApplicationError, TimeoutError):
+        return False
 
 
 def _not_restored(anchor: ServiceAnchor, after: float, why: str, tell: Callable[[str], None]) -> Restored:

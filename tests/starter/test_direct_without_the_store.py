@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from activities.cloud_run import RestoreTraffic
 from local.redis_server import RedisServer
 from rollout.messages import UPDATE_RETRY, Answer, Command
 from rollout.progress import RolloutProgress, RolloutStatus
@@ -91,6 +92,25 @@ async def test_traffic_goes_back_by_the_history_and_what_is_left_is_said_and_don
                 assert [notice.title for notice in land.channel.notices if "refused" in notice.title] == []
         finally:
             again.stop()
+
+
+async def test_what_a_later_kill_switch_gave_back_before_the_store_went_away_is_not_called_left_to_do(
+    tmp_path: Path,
+) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        _, progress = await in_canary(world, land)
+        for _ in range(2):
+            assert (await world.store.emergency(by="robin", reason="from a terminal")).accepted
+        fence, anchor = (await world.flags()).epoch, progress.anchors["backend"]
+        await world.cloud_run.restore_traffic(RestoreTraffic(anchor=anchor, candidate=None, fence=fence))
+        land.redis.kill()
+
+        ran = await give(land, NAME, "--direct")
+
+        assert fence > progress.fence + 1
+        assert f"traffic of {NAME}: {anchor.stable} 100 %, read back after" in ran.out, ran.out
+        assert "NOT RESTORED" not in ran.out
 
 
 async def test_a_store_that_lost_its_data_is_latched_again_and_traffic_goes_back_by_the_history(tmp_path: Path) -> None:
