@@ -86,8 +86,10 @@ class SyntheticLoad:
             return []
         visible = min(end, now - self.settings.ingest_delay)
         found: dict[tuple[ServiceName, str, Labels], Series | None] = {}
+        # Most questions are about one service; the users of all others need not be made up to answer them.
+        service = wanted.demanded.get("job" if metric.by == "group" else "service_name")
         for past in self._pasts.values():
-            if past.name.project == project:
+            if past.name.project == project and service in (None, past.name.service):
                 self._collect(past, metric, wanted, range(*self._indices(past, start, visible)), found)
         return [series for series in found.values() if series is not None]
 

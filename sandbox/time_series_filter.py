@@ -7,7 +7,7 @@ by `AND`, `OR`, `NOT`, parentheses, or nothing (which means AND).
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from sandbox.rpc_errors import RpcError, refused_value
@@ -40,8 +40,19 @@ Text = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class TimeSeriesFilter:
+    """`demanded` are labels of the resource that every series it matches has: others need not even be made."""
+
     metric_type: str
     matches: Predicate
+    demanded: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Clause:
+    """A part of a filter: what it says of a series, and the resource's labels without which it cannot be true."""
+
+    matches: Predicate
+    demanded: Mapping[str, str] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=512)
@@ -52,11 +63,11 @@ def parse_filter(text: str) -> TimeSeriesFilter:
         RpcError: INVALID_ARGUMENT, saying where the text stopped making sense.
     """
     parser = _Parser(text)
-    predicate = parser.expression()
+    whole = parser.expression()
     parser.expect_end()
     if len(parser.metric_types) != 1:
         raise refused_value(_FIELD, text, 'The filter must name exactly one metric type, as metric.type = "…".')
-    return TimeSeriesFilter(parser.metric_types[0], predicate)
+    return TimeSeriesFilter(parser.metric_types[0], whole.matches, whole.demanded)
 
 
 def label_reader(name: str, *, field: str) -> Callable[[SeriesIdentity], str | None]:
@@ -87,39 +98,37 @@ class _Parser:
         self._at = 0
         self.metric_types: list[str] = []
 
-    def expression(self) -> Predicate:
-        predicate = self._alternatives()
+    def expression(self) -> _Clause:
+        clause = self._alternatives()
         while self._peek() not in (None, ")"):
             if self._peek() == "AND":
                 self._at += 1
-            left, right = predicate, self._alternatives()
-            predicate = _both(left, right)
-        return predicate
+            clause = _both(clause, self._alternatives())
+        return clause
 
     def expect_end(self) -> None:
         if self._peek() is not None:
             raise self._confused()
 
-    def _alternatives(self) -> Predicate:
-        predicate = self._term()
+    def _alternatives(self) -> _Clause:
+        clause = self._term()
         while self._peek() == "OR":
             self._at += 1
-            left, right = predicate, self._term()
-            predicate = _either(left, right)
-        return predicate
+            clause = _either(clause, self._term())
+        return clause
 
-    def _term(self) -> Predicate:
+    def _term(self) -> _Clause:
         token = self._next()
         if token == "NOT":  # noqa: S105  (a word of the grammar)
-            negated = self._term()
-            return lambda series: not negated(series)
+            negated = self._term().matches
+            return _Clause(lambda series: not negated(series))
         if token == "(":  # noqa: S105
             inner = self.expression()
             self._demand(")")
             return inner
         return self._comparison(token)
 
-    def _comparison(self, name: str) -> Predicate:
+    def _comparison(self, name: str) -> _Clause:
         read = label_reader(name, field=_FIELD)
         sign = self._next()
         if sign not in ("=", "!="):
@@ -128,9 +137,11 @@ class _Parser:
         if name == "metric.type" and sign == "=" and _is_string(value):
             self.metric_types.append(_unquoted(value))
         fits = self._text_test(value)
-        if sign == "=":
-            return lambda series: (found := read(series)) is not None and fits(found)
-        return lambda series: (found := read(series)) is None or not fits(found)
+        if sign == "!=":
+            return _Clause(lambda series: (found := read(series)) is None or not fits(found))
+        prefix, _, label = name.rpartition(".")
+        demanded = {label: _unquoted(value)} if _LABELS.get(f"{prefix}.") == "resource" and _is_string(value) else {}
+        return _Clause(lambda series: (found := read(series)) is not None and fits(found), demanded)
 
     def _text_test(self, token: str) -> Text:
         if _is_string(token):
@@ -196,12 +207,14 @@ def _unquoted(token: str) -> str:
     return re.sub(r"\\(.)", r"\1", token[1:-1])
 
 
-def _both(left: Predicate, right: Predicate) -> Predicate:
-    return lambda series: left(series) and right(series)
+def _both(left: _Clause, right: _Clause) -> _Clause:
+    one, other = left.matches, right.matches
+    return _Clause(lambda series: one(series) and other(series), {**left.demanded, **right.demanded})
 
 
-def _either(left: Predicate, right: Predicate) -> Predicate:
-    return lambda series: left(series) or right(series)
+def _either(left: _Clause, right: _Clause) -> _Clause:
+    one, other = left.matches, right.matches
+    return _Clause(lambda series: one(series) or other(series))
 
 
 _FUNCTIONS: dict[str, Callable[[list[str]], Text]] = {

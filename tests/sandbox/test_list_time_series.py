@@ -56,6 +56,26 @@ async def test_before_the_service_was_there_nothing_is_there(google: Google) -> 
     assert len(await google.series(COUNT, START - timedelta(minutes=59))) == 1
 
 
+@pytest.mark.parametrize(
+    ("only", "found"),
+    [
+        ("", {"backend", "auth"}),
+        ('AND resource.labels.{label} = "auth"', {"auth"}),
+        ('AND resource.labels.{label} = "other"', set()),
+        ('AND resource.labels.{label} = "auth" OR resource.labels.{label} = "backend"', {"backend", "auth"}),
+        ('AND NOT resource.labels.{label} = "auth"', {"backend"}),
+    ],
+)
+@pytest.mark.parametrize(("metric", "label"), [(COUNT, "job"), (RUN_COUNT, "service_name")])
+async def test_a_question_finds_the_services_it_is_about(
+    google: Google, metric: str, label: str, only: str, found: set[str]
+) -> None:
+    path = f"resource.labels.{label}"
+    series = await google.series(metric, VISIBLE, by=[path], only=only.format(label=label))
+
+    assert {each.resource.labels[label] for each in series} == found
+
+
 async def test_the_same_question_has_the_same_answer(google: Google) -> None:
     first = await google.series(LATENCY, VISIBLE, window=timedelta(minutes=30), by=["metric.labels.group"])
     again = await google.series(LATENCY, VISIBLE, window=timedelta(minutes=30), by=["metric.labels.group"])

@@ -48,6 +48,29 @@ def test_a_condition_chooses_series(condition: str, matches: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("condition", "demanded"),
+    [
+        ('AND resource.labels.job = "backend" AND metric.labels.group = "treated"', {"job": "backend"}),
+        (
+            'resource.label.job = "backend" (resource.labels.namespace = "shop")',
+            {"job": "backend", "namespace": "shop"},
+        ),
+        ('AND resource.labels.job = "backend" OR resource.labels.job = "auth"', {}),
+        (
+            'AND (resource.labels.job = "backend" AND metric.labels.group = "a" OR metric.labels.group = "b")',
+            {"job": "backend"},
+        ),
+        ('AND NOT resource.labels.job = "backend"', {}),
+        ('AND resource.labels.job != "backend"', {}),
+        ('AND resource.labels.job = one_of("backend")', {}),
+        ('AND resource.type = "generic_task"', {}),
+    ],
+)
+def test_a_filter_says_without_which_labels_no_series_can_match(condition: str, demanded: dict[str, str]) -> None:
+    assert parse_filter(f"{TYPE} {condition}").demanded == demanded
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
