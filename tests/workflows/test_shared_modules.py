@@ -1,0 +1,51 @@
+"""Rollouts of one worker share the modules of their workflow: none pays for its own, and none sees another's."""
+
+import gc
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import TypeVar
+
+from rollout.messages import SIGNAL_EMERGENCY
+from rollout.progress import RolloutStatus
+from tests.workflows.many_rollouts import AN_HOUR, Shape, land_for, plan_of
+
+NAMES = ("one-of-three", "two-of-three", "three-of-three")
+A_LOOK = timedelta(milliseconds=200)
+
+
+def copies_of_the_workflow() -> int:
+    """How many times its modules are in memory; those that nobody holds any more are not counted."""
+    gc.collect()
+    return sum(isinstance(each, ModuleType) and each.__name__ == "workflows.stages" for each in gc.get_objects())
+
+
+def what_modules_keep() -> Iterator[tuple[str, str]]:
+    """Everything in the workflow's modules and classes that is a value and not code, in words."""
+    for module in [each for name, each in sys.modules.items() if name.partition(".")[0] == "workflows"]:
+        for name, value in vars(module).items():
+            if name.startswith("__") or isinstance(value, ModuleType | FunctionType | TypeVar):
+                continue
+            if isinstance(value, type) and value.__module__ == module.__name__:
+                yield from ((f"{module.__name__}.{name}.{key}", repr(held)) for key, held in vars(value).items())
+            elif not isinstance(value, type):
+                yield f"{module.__name__}.{name}", repr(value)
+
+
+async def test_three_rollouts_share_their_modules_and_leave_nothing_in_them(tmp_path: Path) -> None:
+    async with land_for(NAMES, tmp_path) as land:
+        copies, kept = copies_of_the_workflow(), dict(what_modules_keep())
+        worlds = [land.world(plan_of(name, Shape(canary_soak=AN_HOUR), tmp_path)) for name in NAMES]
+        handles = [await world.start() for world in worlds]
+        for world, handle in zip(worlds, handles, strict=True):
+            await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=A_LOOK)
+
+        await handles[0].signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "only this one"})
+        await worlds[0].until(handles[0], RolloutStatus.ROLLED_BACK, step=A_LOOK)
+
+        others = [await world.progress(handle) for world, handle in zip(worlds[1:], handles[1:], strict=True)]
+        assert [progress.status for progress in others] == [RolloutStatus.SOAKING] * 2
+        assert copies_of_the_workflow() == copies
+        assert dict(what_modules_keep()) == kept
