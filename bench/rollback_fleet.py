@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from redis.asyncio import Redis
@@ -11,14 +12,17 @@ from flagstore.store import FlagStore
 from rollout.messages import RolloutRequest
 from rollout.plan import RolloutPlan
 from starter.plan_file import load_plan
-from starter.rollouts import Rollouts
+from starter.rollouts import Rollouts, latest_beat
 from starter.starting import start
 
 IMAGE = "example/bench:2"
-STARTED_AT_ONCE = 20
+STARTED_AT_ONCE = 50
 TOLD_EVERY = 100
-BETWEEN_LOOKS = timedelta(milliseconds=200)
-LOOKS_PER_QUESTION = 50
+ASKED_AT_ONCE = 20
+BETWEEN_LOOKS = timedelta(milliseconds=500)
+LOOKS_PER_QUESTION = 60
+BETWEEN_READS = timedelta(milliseconds=5)
+"""So fine are the figures. Reading without a pause would measure what the reading takes from everybody else."""
 
 _PLAN = """\
 name: {name}
@@ -34,8 +38,7 @@ notifications: {{channels: [log]}}
 metrics:
   cascades:
     type: custom.googleapis.com/rollout/cascade_failures
-    filter: >-
-      resource.type = "generic_task" AND resource.labels.namespace = "bench" AND resource.labels.job = "{name}"
+    filter: resource.type = "generic_task" AND resource.labels.job = "{name}"
     value: count
     groups: {{by: label, label: metric.labels.group, treated: treated, control: control}}
 gates:
@@ -140,3 +143,37 @@ async def until_latched_off(store: FlagStore) -> None:
         snapshot = await store.read()
         if snapshot is not None and snapshot.is_latched_off:
             return
+        await asyncio.sleep(BETWEEN_READS.total_seconds())
+
+
+@dataclass(frozen=True)
+class Looks:
+    """How the fleet is looked after: how old its judgements are, and how many of it are held."""
+
+    ages: list[float]
+    held: int
+
+
+async def looks(rollouts: Rollouts, plans: Sequence[RolloutPlan]) -> Looks:
+    """Ask the server for each one's newest judgement; an age is in seconds from the end of the interval it is about.
+
+    Raises:
+        RuntimeError: one of them does not soak, or was not looked at since it does.
+    """
+    at_once = asyncio.Semaphore(ASKED_AT_ONCE)
+    found: list[float] = []
+    held = 0
+
+    async def look(plan: RolloutPlan) -> None:
+        nonlocal held
+        async with at_once:
+            beat = await latest_beat(await rollouts.describe(plan.workflow_id))
+        if beat is None:
+            raise RuntimeError(f"{plan.name} was not looked at since it soaks")
+        found.append((datetime.now(UTC) - beat.soak.judged_until).total_seconds())
+        held += bool(beat.soak.causes)
+
+    async with asyncio.TaskGroup() as looking:
+        for plan in plans:
+            looking.create_task(look(plan))
+    return Looks(found, held)

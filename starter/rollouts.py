@@ -199,7 +199,7 @@ class Rollouts:
             history_length=description.history_length,
             progress=progress,
             silence=silence,
-            latest=await _latest(description),
+            latest=await latest_beat(description),
             pending=tuple(_pending(call) for call in description.raw_description.pending_activities),
         )
 
@@ -238,7 +238,8 @@ def _pending(call: PendingActivityInfo) -> PendingCall:
     )
 
 
-async def _latest(description: WorkflowExecutionDescription) -> WatchBeat | None:
+async def latest_beat(description: WorkflowExecutionDescription) -> WatchBeat | None:
+    """What the watch that is under way found last; None while there is none, or before its first look."""
     for call in description.raw_description.pending_activities:
         if call.activity_type.name == WATCH_ACTIVITY and call.heartbeat_details.payloads:
             (beat,) = await description.data_converter.decode(call.heartbeat_details.payloads, [WatchBeat])
