@@ -111,12 +111,17 @@ def plan_of(name: str, shape: Shape, directory: Path) -> RolloutPlan:
 
 
 class SourceOfMany(TrafficSource):
-    """Measurements whose metrics can be silent or busy for one plan and healthy for all others."""
+    """Measurements whose metrics can be silent or busy for one plan and healthy for all others.
+
+    While it is not `answering`, questions are taken, and answered when it is again.
+    """
 
     def __init__(self) -> None:
         super().__init__(self._tenth, self._busy)
         self.silent_metrics: set[str] = set()
         self.busy_plans: set[str] = set()
+        self.answering = asyncio.Event()
+        self.answering.set()
         self.delay = timedelta()
 
     async def _tenth(self) -> float:
@@ -131,6 +136,7 @@ class SourceOfMany(TrafficSource):
     ) -> list[IntervalMeasurement]:
         if query.metric.type in self.silent_metrics:
             await asyncio.Event().wait()
+        await self.answering.wait()
         return await super().measure(query, start=start, end=end, interval=interval)
 
 

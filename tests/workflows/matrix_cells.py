@@ -4,7 +4,7 @@ Four rules leave out what cannot be:
 
 - `completed` and `refused` are the last words of a closed workflow, and Temporal answers for it that there is none.
 - `rolling back` lasts only while something outside keeps the rollback from ending, so it stands under such faults only.
-- `finish` while `watching` completes the rollout: there is nothing left that could be taken back.
+- `finish` while `watching` completes the rollout: nothing can be taken back after it.
 - What the table of `rollout/commands.py` refuses changes nothing: in each cell all of it is asked for before the one
   command that is taken.
 """
@@ -85,18 +85,20 @@ LEADS_TO: Mapping[tuple[RolloutStatus, CommandName], Standing] = {
     (_S.PAUSED, _C.REPLACE_CANDIDATE): Standing(_S.PAUSED, NOBODY),
     (_S.WATCHING, _C.SET_STAGE): Standing(_S.WATCHING, NOBODY),
     (_S.WATCHING, _C.STEP_BACK): Standing(_S.AWAITING_APPROVAL, TENTH),
+    (_S.WATCHING, _C.FINISH): Standing(_S.COMPLETED, HALF),
     (_S.ROLLED_BACK, _C.FINISH): Standing(_S.ROLLED_BACK, NOBODY),
 }
-"""Where each command that is taken leads, with nothing wrong outside."""
+"""Where each command that is taken leads, with nothing wrong outside, or once nothing is wrong any more."""
 
-MEETS_SOMEBODY = (_C.SET_STAGE, _C.STEP_BACK, _C.REPLACE_CANDIDATE)
-"""The commands that reach for an outside system; all others change the rollout's record and nothing else."""
+MEETS_SOMEBODY = (_C.SET_STAGE, _C.STEP_BACK, _C.REPLACE_CANDIDATE, _C.APPROVE, _C.PROMOTE)
+"""The commands that lead to calls of outside systems; all others change the rollout's record and nothing else."""
+
+ASKS_FIRST = (_C.SET_STAGE, _C.REPLACE_CANDIDATE)
+"""The commands that are answered when the flag store has answered; all others at once, whatever is wrong outside."""
 
 
 def taken_in(state: RolloutStatus) -> list[CommandName]:
-    """The commands that a rollout takes there and still is there to be taken back."""
-    closes = {_C.FINISH} if state is _S.WATCHING else set()
-    return [command for command in CommandName if refusal(command, state) is None and command not in closes]
+    return [command for command in CommandName if refusal(command, state) is None]
 
 
 def message(command: CommandName, plan: RolloutPlan) -> Command:

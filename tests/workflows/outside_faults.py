@@ -77,7 +77,7 @@ def _answers_of_the_flag_store_are_lost(land: Land) -> None:
 
 
 def _monitoring_hangs(land: Land) -> None:
-    land.source.hanging = True
+    land.source.answering.clear()
 
 
 def _monitoring_fails(land: Land) -> None:
@@ -85,7 +85,8 @@ def _monitoring_fails(land: Land) -> None:
 
 
 def _monitoring_answers(land: Land) -> None:
-    land.source.hanging, land.source.failing = False, ""
+    land.source.failing = ""
+    land.source.answering.set()
 
 
 def _channel_refuses(land: Land) -> None:

@@ -1,8 +1,9 @@
 """Every state, every command there, everything that can be wrong outside: the way back is open and ends in safety.
 
-One world for each fault; in it all the cells beside each other, each a rollout of its own. `matrix_cells` says which
-cells there are, and which cannot be. Here everything outside is wrong in one way at a time; each system by itself, and
-every command under it, by `python -m pytest tests/workflows/whole_matrix.py`.
+And what is wrong outside only delays what a command leads to: the command has its answer, and once nothing is wrong any
+more its outcome. One world for each fault; in it all the cells beside each other, each a rollout of its own.
+`matrix_cells` says which cells there are, and which cannot be. Here everything outside is wrong in one way at a time;
+each system by itself, and every command under it, by `python -m pytest tests/workflows/whole_matrix.py`.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from rollout.commands import CommandName
 from rollout.progress import RolloutStatus
 from tests.workflows.many_rollouts import Land, land_for
 from tests.workflows.matrix_cells import LASTING, LEADS_TO, MEETS_SOMEBODY, STATES, taken_in
@@ -19,6 +21,13 @@ from tests.workflows.matrix_rollout import Cell, MatrixRollout, WayBack
 from tests.workflows.outside_faults import EVERYTHING_AT_ONCE, OutsideFault
 
 WAYS_BACK: tuple[WayBack, ...] = ("emergency", "cancellation")
+EACH_COMMAND_ONCE = [
+    *(Cell(RolloutStatus.SOAKING, command) for command in taken_in(RolloutStatus.SOAKING)),
+    Cell(RolloutStatus.HOLDING, CommandName.RESOLVE_HOLD),
+    Cell(RolloutStatus.PAUSED, CommandName.RESUME),
+    Cell(RolloutStatus.AWAITING_APPROVAL, CommandName.APPROVE),
+    Cell(RolloutStatus.WATCHING, CommandName.FINISH),
+]
 STEP_SECONDS = 150.0
 """So that one cell that stands still is told by its name."""
 STARTED_AT_ONCE = 16
@@ -26,7 +35,7 @@ STARTED_AT_ONCE = 16
 
 
 def cells_under(fault: OutsideFault, *, whole: bool) -> list[Cell]:
-    """An emergency in every state, and all that reaches for somebody outside while a stage soaks; whole: everywhere."""
+    """An emergency in every state, and all that leads to calls outside while a stage soaks; whole: in every state."""
     return [
         Cell(state, then)
         for state in (STATES if fault.keeps_rollbacks else LASTING)
@@ -40,6 +49,10 @@ def test_the_matrix_says_where_every_command_leads_that_is_taken_in_a_lasting_st
     taken = {(state, command) for state in LASTING for command in taken_in(state)}
 
     assert set(LEADS_TO) == taken
+
+
+def test_what_faults_delay_is_seen_every_day_for_each_command() -> None:
+    assert {cell.then for cell in EACH_COMMAND_ONCE} == set(CommandName)
 
 
 def test_the_matrix_has_every_state_in_which_a_rollout_can_be_asked_for_anything() -> None:
@@ -95,8 +108,30 @@ async def taken_back_under(wrong: OutsideFault, directory: Path, *, whole: bool 
         await beside.each(MatrixRollout.end)
 
 
+async def outlasting(wrong: OutsideFault, cells: Sequence[Cell], directory: Path) -> None:
+    """Commands given while something is wrong outside, which then ends."""
+    async with laid_out_cells(cells, directory) as (land, beside):
+        wrong.strike(land)
+        await beside.each(MatrixRollout.ask_what_is_refused)
+        await beside.each(MatrixRollout.give)
+        await beside.each(MatrixRollout.be_answered_at_once)
+        wrong.lift(land)
+
+        await beside.each(MatrixRollout.be_answered)
+        await beside.each(MatrixRollout.follow)
+
+        await beside.each(MatrixRollout.be_taken_back)
+        await beside.each(MatrixRollout.end)
+
+
 @pytest.mark.parametrize("fault", EVERYTHING_AT_ONCE)
 async def test_from_every_state_everything_is_taken_back_whatever_was_asked_for_and_is_wrong_outside(
     tmp_path: Path, fault: str
 ) -> None:
     await taken_back_under(EVERYTHING_AT_ONCE[fault], tmp_path)
+
+
+async def test_every_command_has_its_answer_while_nothing_is_acknowledged_and_its_outcome_afterwards(
+    tmp_path: Path,
+) -> None:
+    await outlasting(EVERYTHING_AT_ONCE["everything is done and nothing acknowledged"], EACH_COMMAND_ONCE, tmp_path)

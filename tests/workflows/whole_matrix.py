@@ -7,10 +7,11 @@ import pytest
 from tests.workflows.matrix_cells import LASTING, taken_in
 from tests.workflows.matrix_rollout import Cell, MatrixRollout
 from tests.workflows.outside_faults import EVERY_FAULT, EVERYTHING_AT_ONCE
-from tests.workflows.test_matrix import WAYS_BACK, laid_out_cells, taken_back_under
+from tests.workflows.test_matrix import WAYS_BACK, laid_out_cells, outlasting, taken_back_under
 
 pytestmark = pytest.mark.timeout(600)
-CELLS = [Cell(state, then) for state in LASTING for then in (*taken_in(state), *WAYS_BACK)]
+COMMANDS = [Cell(state, command) for state in LASTING for command in taken_in(state)]
+CELLS = [*COMMANDS, *(Cell(state, back) for state in LASTING for back in WAYS_BACK)]
 FAULTS = EVERYTHING_AT_ONCE | EVERY_FAULT
 
 
@@ -29,5 +30,12 @@ async def test_every_command_in_every_state_leads_where_it_should_and_from_there
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_each_fault_by_itself_keeps_nothing_from_being_taken_back_in_any_cell(tmp_path: Path, fault: str) -> None:
+async def test_no_fault_keeps_anything_from_being_taken_back_in_any_cell(tmp_path: Path, fault: str) -> None:
     await taken_back_under(FAULTS[fault], tmp_path, whole=True)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_under_every_fault_every_command_has_its_answer_and_once_the_fault_ends_its_outcome(
+    tmp_path: Path, fault: str
+) -> None:
+    await outlasting(FAULTS[fault], COMMANDS, tmp_path)
