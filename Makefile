@@ -29,7 +29,8 @@ test: setup
 
 # The long forms too, which prove the same promises in full: about an hour, before a release.
 test-all: test chaos
-	$(BIN)/python -m pytest tests/workflows/whole_matrix.py tests/local/zero_downtime_enforced.py
+	$(BIN)/python -m pytest tests/workflows/whole_matrix.py --numprocesses=2 --dist=load
+	$(BIN)/python -m pytest tests/local/zero_downtime_enforced.py
 
 check: setup
 	$(BIN)/ruff check .

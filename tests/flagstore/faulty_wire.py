@@ -10,6 +10,8 @@ from typing import Self
 from local.ports import LOOPBACK
 
 CHUNK = 65_536
+WRITES = b"\r\nEVAL\r\n"
+"""What a request contains that changes flags: each change is one script."""
 
 
 class FaultyWire:
@@ -25,6 +27,8 @@ class FaultyWire:
         self._silent = False
         self._answers_to_lose = 0
         self._requests_to_tear = 0
+        self._acknowledging = True
+        self._unacknowledged: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -49,6 +53,11 @@ class FaultyWire:
         """The next request reaches the server; when its answer comes, the connection breaks instead."""
         with self._lock:
             self._answers_to_lose += 1
+
+    def acknowledge_writes(self, acknowledging: bool) -> None:
+        """While it does not, every write reaches the server, and instead of its answer the connection breaks."""
+        with self._lock:
+            self._acknowledging = acknowledging
 
     def tear_next_request(self) -> None:
         """Only the first half of the next request reaches the server, then the connection breaks."""
@@ -101,8 +110,11 @@ class FaultyWire:
                     if self._silent or source in self._muted:
                         self._muted |= {source, sink}
                         continue
-                    lose = is_answer and self._answers_to_lose > 0
-                    self._answers_to_lose -= lose
+                    if not is_answer and not self._acknowledging and WRITES in data:
+                        self._unacknowledged.add(sink)
+                    lose_any = is_answer and self._answers_to_lose > 0
+                    self._answers_to_lose -= lose_any
+                    lose = lose_any or (is_answer and source in self._unacknowledged)
                     tear = not is_answer and self._requests_to_tear > 0
                     self._requests_to_tear -= tear
                 if lose:

@@ -23,7 +23,7 @@ from tests.workflows.matrix_cells import ASKS_FIRST, LEADS_TO, STATES, Standing,
 from tests.workflows.world import Handle, World
 
 BETWEEN_LOOKS = 1.0
-PATIENCE = 120.0
+PATIENCE = 200.0
 """Seconds of real time, for a machine with much else to do."""
 
 WayBack = Literal["emergency", "cancellation"]

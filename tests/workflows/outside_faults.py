@@ -9,7 +9,6 @@ from tests.workflows.many_rollouts import Land
 
 FOR_EVER = 3600.0
 LATE_SECONDS = 3.0
-ANSWERS_LOST = 20
 
 Act = Callable[[Land], None]
 
@@ -71,9 +70,12 @@ def _flag_store_back(land: Land) -> None:
     land.wire.lead_to(land.redis.port)
 
 
-def _answers_of_the_flag_store_are_lost(land: Land) -> None:
-    for _ in range(ANSWERS_LOST):
-        land.wire.lose_next_answer()
+def _flag_store_does_not_acknowledge(land: Land) -> None:
+    land.wire.acknowledge_writes(False)
+
+
+def _flag_store_acknowledges(land: Land) -> None:
+    land.wire.acknowledge_writes(True)
 
 
 def _monitoring_hangs(land: Land) -> None:
@@ -121,7 +123,9 @@ FAILING: dict[str, OutsideFault] = {
 UNACKNOWLEDGED: dict[str, OutsideFault] = {
     "Cloud Run makes changes and does not say so": OutsideFault(_changes_are_not_acknowledged, _cloud_run_answers),
     "Cloud Run brings changes about late": OutsideFault(_changes_come_late, _cloud_run_answers),
-    "the flag store writes and does not say so": OutsideFault(_answers_of_the_flag_store_are_lost, _flag_store_back),
+    "the flag store writes and does not say so": OutsideFault(
+        _flag_store_does_not_acknowledge, _flag_store_acknowledges
+    ),
 }
 EVERY_FAULT = HUNG | FAILING | UNACKNOWLEDGED
 EVERYTHING_AT_ONCE = {

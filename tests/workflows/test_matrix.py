@@ -20,6 +20,7 @@ from tests.workflows.matrix_cells import LASTING, LEADS_TO, MEETS_SOMEBODY, STAT
 from tests.workflows.matrix_rollout import Cell, MatrixRollout, WayBack
 from tests.workflows.outside_faults import EVERYTHING_AT_ONCE, OutsideFault
 
+pytestmark = pytest.mark.timeout(400)
 WAYS_BACK: tuple[WayBack, ...] = ("emergency", "cancellation")
 EACH_COMMAND_ONCE = [
     *(Cell(RolloutStatus.SOAKING, command) for command in taken_in(RolloutStatus.SOAKING)),
@@ -28,7 +29,7 @@ EACH_COMMAND_ONCE = [
     Cell(RolloutStatus.AWAITING_APPROVAL, CommandName.APPROVE),
     Cell(RolloutStatus.WATCHING, CommandName.FINISH),
 ]
-STEP_SECONDS = 150.0
+STEP_SECONDS = 240.0
 """So that one cell that stands still is told by its name."""
 STARTED_AT_ONCE = 16
 """More of them beginning in the same second keep two cores from answering Cloud Run's callers in time."""

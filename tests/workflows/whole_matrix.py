@@ -9,7 +9,7 @@ from tests.workflows.matrix_rollout import Cell, MatrixRollout
 from tests.workflows.outside_faults import EVERY_FAULT, EVERYTHING_AT_ONCE
 from tests.workflows.test_matrix import WAYS_BACK, laid_out_cells, outlasting, taken_back_under
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(900)
 COMMANDS = [Cell(state, command) for state in LASTING for command in taken_in(state)]
 CELLS = [*COMMANDS, *(Cell(state, back) for state in LASTING for back in WAYS_BACK)]
 FAULTS = EVERYTHING_AT_ONCE | EVERY_FAULT
