@@ -22,13 +22,14 @@ with workflow.unsafe.imports_passed_through():
     from rollout.holds import why_held
     from rollout.plan_parts import Stage
     from rollout.progress import RolloutStatus, StageProgress
-    from rollout.verdict import Verdict
+    from rollout.verdict import LEAVING, Verdict
     from rollout.watch import Expected, ExpectedTraffic, WatchReport, WatchRequest
     from rollout.wording import duration_in_words, moment_in_words
 
 
 NEVER = timedelta(days=3650)
 """More credit than any soak earns: a watch with this target ends by what it sees, not by what was earned."""
+_CHANGED_BY_OTHERS = {DRIFT, TAKEN_BACK}
 
 
 class SoakEnd(Enum):
@@ -116,21 +117,31 @@ class Soaking:
         if not watch.done() or watch.cancelled():
             return None
         report = watch.result()
-        if not self._saw_what_is_being_written(request.expected, report):
+        if not self._saw_what_is_being_written(request, report):
             return report
         # The next look sees it whole; should the write take long, gates go on being judged meanwhile.
         pause = asyncio.create_task(sleep_for(self._plan.check_interval, "what a command is writing"))
         await workflow.wait_condition(lambda: pause.done() or not self._context.writing_flags.locked() or over())
         return None
 
-    def _saw_what_is_being_written(self, expected: Expected, report: WatchReport) -> bool:
+    def _saw_what_is_being_written(self, request: WatchRequest, report: WatchReport) -> bool:
         """Whether it takes for somebody else's change what a person's command was writing while it looked."""
         if report.transition not in ("breached", "hold_began", "hold_changed"):
             return False
-        written = self._context.writing_flags.locked() or expected.flags != self._progress.flags
+        written = self._context.writing_flags.locked() or request.expected.flags != self._progress.flags
         failed = {judgement.gate for judgement in report.judgements if judgement.verdict is Verdict.FAIL}
-        differs = bool(failed & {DRIFT, TAKEN_BACK}) and set(report.soak.causes) <= {DRIFT, TAKEN_BACK}
-        return written and differs and workflow.patched("own-flags-are-no-drift")
+        if not written or not failed & _CHANGED_BY_OTHERS:
+            return False
+        beside = set(report.soak.causes) - _CHANGED_BY_OTHERS
+        if not beside:
+            return workflow.patched("own-flags-are-no-drift")
+        return not self._is_news(beside, request, report) and workflow.patched("own-flags-beside-a-hold")
+
+    def _is_news(self, gates: set[str], request: WatchRequest, report: WatchReport) -> bool:
+        """Whether what these gates say would be told without the change of flags; a hold that goes on is told once."""
+        if report.transition == "breached":
+            return any(self._plan.gates[name].action in LEAVING for name in gates)
+        return report.transition == "hold_began" or not gates <= set(request.soak.causes)
 
     def _request(self, stage: Stage, state: StageProgress, target: timedelta) -> WatchRequest:
         plan, progress = self._plan, self._progress

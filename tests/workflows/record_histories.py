@@ -13,6 +13,7 @@ import tempfile
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from temporalio.client import WorkflowHistory
@@ -45,6 +46,7 @@ from tests.workflows.test_answers_beside_an_emergency import (
     looked_after,
     without_the_workflow,
 )
+from tests.workflows.test_flag_limits import written_and_seen_before_it_is_acknowledged
 from tests.workflows.test_going_back import errors_of_treated_users
 from tests.workflows.test_overtaken_rollback import (
     rollback_overtaken_while_its_worker_was_dead,
@@ -59,12 +61,14 @@ from tests.workflows.world import Handle, World, laid_out
 
 HISTORIES = Path(__file__).parent / "histories"
 SET_WITHOUT_AN_ANSWER = "flag-set-without-an-answer"
+SET_WHILE_HELD = "flag-set-without-an-answer-while-held"
 APPROVED_WHILE_HELD = "approved-while-held"
 ANSWERED_BESIDE_AN_EMERGENCY = "answered-beside-an-emergency"
 REFUSED_BESIDE_AN_EMERGENCY = "refused-beside-an-emergency"
 PAGED_BESIDE_AN_EMERGENCY = "paged-beside-an-emergency"
 OVERTAKEN = "rollback-overtaken-by-a-person"
 TOLD_AS_IT_ENDED = "told-as-it-ended"
+PATCH_OF = {SET_WITHOUT_AN_ANSWER: "own-flags-are-no-drift", SET_WHILE_HELD: "own-flags-beside-a-hold"}
 
 Story = Callable[[World, Handle], Awaitable[None]]
 PlanAt = Callable[[RolloutPlan, datetime], RolloutPlan]
@@ -217,22 +221,23 @@ async def record(name: str, story: Story) -> None:
     sys.stdout.write(f"{name}: {result.status}, {len(history.events)} events\n")
 
 
-async def record_a_flag_set_without_an_answer() -> None:
-    """On the real server and through a wire that loses an answer, which no other story needs."""
+async def record_a_flag_set_without_an_answer(name: str, *, held: bool) -> None:
+    """On the real server and through a wire that keeps an answer back, which no other story needs."""
     with tempfile.TemporaryDirectory() as directory:
-        async with land_for([SET_WITHOUT_AN_ANSWER], Path(directory)) as land:
-            world = land.world(plan_of(SET_WITHOUT_AN_ANSWER, Shape(canary_soak=AN_HOUR), Path(directory)))
+        async with land_for([name], Path(directory)) as land:
+            world = land.world(plan_of(name, Shape(canary_soak=AN_HOUR), Path(directory)))
             handle = await world.start()
             await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(milliseconds=200))
-            land.wire.lose_next_answer()
-            held = FlagStage(by="kim", reason="it is slow", flag=world.plan.flags[0], stage="off")
-            await handle.execute_update(UPDATE_SET_STAGE, held, result_type=Answer)
+            if held:
+                land.source.busy_plans.add(name)
+                await world.until(handle, RolloutStatus.HOLDING, step=timedelta(milliseconds=200))
+            await written_and_seen_before_it_is_acknowledged(land, handle, "off", world.plan.flags[0])
             await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
             await world.until_under_way(handle, "guard_rollback", 1)
             await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="seen enough"), result_type=Answer)
             await handle.result()
             history = await handle.fetch_history()
-    keep(SET_WITHOUT_AN_ANSWER, history, patch="own-flags-are-no-drift")
+    keep(name, history, patch=PATCH_OF[name])
 
 
 async def record_an_approval_while_held() -> None:
@@ -341,8 +346,9 @@ def keep(name: str, history: WorkflowHistory, patch: str | None = None) -> None:
     sys.stdout.write(f"{name}: {len(history.events)} events\n")
 
 
-RECORDED_IN_REAL_TIME = {
-    SET_WITHOUT_AN_ANSWER: record_a_flag_set_without_an_answer,
+RECORDED_IN_REAL_TIME: dict[str, Callable[[], Awaitable[None]]] = {
+    SET_WITHOUT_AN_ANSWER: partial(record_a_flag_set_without_an_answer, SET_WITHOUT_AN_ANSWER, held=False),
+    SET_WHILE_HELD: partial(record_a_flag_set_without_an_answer, SET_WHILE_HELD, held=True),
     APPROVED_WHILE_HELD: record_an_approval_while_held,
     ANSWERED_BESIDE_AN_EMERGENCY: record_an_answer_beside_an_emergency,
     REFUSED_BESIDE_AN_EMERGENCY: record_a_refusal_beside_an_emergency,

@@ -1,5 +1,6 @@
 """One flag of several is held at an earlier stage by a person: the rollout does it, knows it, and goes on."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -9,8 +10,8 @@ from temporalio.client import WorkflowUpdateFailedError
 
 from rollout.messages import UPDATE_SET_STAGE, Answer, FlagStage
 from rollout.progress import RolloutStatus
-from tests.workflows.many_rollouts import AN_HOUR, Shape, land_for, plan_of
-from tests.workflows.world import Handle, World, hurried, laid_out
+from tests.workflows.many_rollouts import AN_HOUR, Land, Shape, land_for, plan_of
+from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World, hurried, laid_out
 
 
 @pytest.fixture
@@ -101,22 +102,45 @@ async def test_what_would_expose_more_than_the_rollout_has_reached_is_refused_wi
     assert set((await shown(world)).values()) == {"internal"}
 
 
-async def test_a_write_whose_answer_is_lost_is_not_taken_for_somebody_elses_change(tmp_path: Path) -> None:
+async def written_and_seen_before_it_is_acknowledged(land: Land, handle: Handle, stage: str, flag: str) -> Answer:
+    """Set the flag, and keep the answer of the store back until a look has seen what was written, and reported it."""
+    reported = await watches_begun(handle)
+    land.wire.acknowledge_writes(False)
+    answer = asyncio.create_task(set_stage(handle, stage, flag))
+    async with asyncio.timeout(REAL_SECONDS):
+        while await watches_begun(handle) == reported:  # noqa: ASYNC110  (the server is asked)
+            await asyncio.sleep(POLL_SECONDS)
+    land.wire.acknowledge_writes(True)
+    return await answer
+
+
+async def watches_begun(handle: Handle) -> int:
+    """Looks that report nothing are attempts of one watch; after a report another one is begun."""
+    events = [event async for event in handle.fetch_history_events()]
+    scheduled = [event.activity_task_scheduled_event_attributes.activity_type.name for event in events]
+    return scheduled.count("watch_gates")
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["soaking", "held by a gate"])
+async def test_a_write_whose_answer_is_lost_is_not_taken_for_somebody_elses_change(tmp_path: Path, held: bool) -> None:
     """The plan's only flag goes off: by somebody else's hand that would take the rollout back."""
     name = "answer-lost"
     async with land_for([name], tmp_path) as land:
         world = land.world(plan_of(name, Shape(canary_soak=AN_HOUR), tmp_path))
         handle = await world.start()
         await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(milliseconds=200))
+        if held:
+            land.source.busy_plans.add(name)
+            await world.until(handle, RolloutStatus.HOLDING, step=timedelta(milliseconds=200))
 
         for stage in ("off", "canary"):
-            # Done at once, and tried again a second later: a look falls in between.
-            land.wire.lose_next_answer()
-            answer = await set_stage(handle, stage, "answer_lost")
+            answer = await written_and_seen_before_it_is_acknowledged(land, handle, stage, "answer_lost")
             assert answer.happened == f"answer_lost set to {stage}"
 
         progress = await world.progress(handle)
-        assert progress.status is RolloutStatus.SOAKING, progress.why
-        assert progress.rollback is None
-        assert not [event.text for event in progress.timeline if event.kind == "hold"]
+        assert progress.rollback is None, progress.why
+        assert not [event.text for event in progress.timeline if "the rollout set" in event.text]
+        await world.until(
+            handle, RolloutStatus.HOLDING if held else RolloutStatus.SOAKING, step=timedelta(milliseconds=200)
+        )
         assert await shown(world) == {"answer_lost": "10%"}
