@@ -7,7 +7,7 @@ every client library of the worker.
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from rollout.commands import CommandName
 from rollout.plan import RolloutPlan
@@ -41,6 +41,20 @@ SEARCH_STATUS = "RolloutStatus"
 SEARCH_EXPOSURE = "RolloutExposure"
 SEARCH_ATTRIBUTES = (SEARCH_PLAN, SEARCH_STAGE, SEARCH_STATUS, SEARCH_EXPOSURE)
 
+LONGEST_NAME, LONGEST_TEXT, LONGEST_IMAGE = 100, 500, 1_000
+"""Characters that are kept of what people type: it goes into the record, its timeline, notices and the flag store, and
+the server ends a workflow whose data have grown too large."""
+
+
+def kept_of(text: str, longest: int = LONGEST_TEXT) -> str:
+    """The beginning of a text. Nothing is refused for being told at length."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+Name = Annotated[str, AfterValidator(lambda text: kept_of(text, LONGEST_NAME))]
+Text = Annotated[str, AfterValidator(kept_of)]
+Image = Annotated[str, Field(max_length=LONGEST_IMAGE)]
+
 
 class _Message(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -56,9 +70,9 @@ class RolloutRequest(_Message):
 
     plan: RolloutPlan
     images: dict[str, str]
-    by: str
-    reason: str = ""
-    again: str | None = None
+    by: Name
+    reason: Text = ""
+    again: Text | None = None
     search_attributes: bool = False
     carried: RolloutProgress | None = None
 
@@ -71,15 +85,15 @@ class Command(_Message):
 
     model_config = ConfigDict(str_strip_whitespace=True)
 
-    by: str = Field(min_length=1, description="a text that says who asks", examples=["kim"])
-    reason: str = Field(default="", description="a text that says why", examples=["checkout is slow"])
+    by: Name = Field(min_length=1, description="a text that says who asks", examples=["kim"])
+    reason: Text = Field(default="", description="a text that says why", examples=["checkout is slow"])
 
 
 class FlagStage(Command):
     """Hold one flag of the plan at one of its stages, or at `off`."""
 
-    flag: str = Field(description="the name of a flag of the plan", examples=["factory_pattern"])
-    stage: str = Field(description="the name of a stage of the plan, or off", examples=["internal"])
+    flag: Name = Field(description="the name of a flag of the plan", examples=["factory_pattern"])
+    stage: Name = Field(description="the name of a stage of the plan, or off", examples=["internal"])
 
 
 class Promote(Command):
@@ -111,9 +125,10 @@ class Extend(Command):
 class ReplaceCandidate(Command):
     """Other images for some or all services of the plan, by their keys. It needs a reason."""
 
-    images: dict[str, str] = Field(
+    images: dict[Name, Image] = Field(
         min_length=1,
-        description="an object with one image or more by the keys of their services",
+        description="an object with one image or more by the keys of their services, each at most "
+        f"{LONGEST_IMAGE:,} characters long",
         examples=[{"backend": "shop/backend:hotfix"}],
     )
 

@@ -19,6 +19,8 @@ from rollout.verdict import Judgement
 
 # The timeline tells the story; the full record of judgements is not its business.
 TIMELINE_LENGTH = 200
+LONGEST_NOTE = 2_000
+"""Characters. A record that has grown beyond what the server takes can be neither read nor continued."""
 ANSWERS_KEPT = 20
 
 
@@ -201,5 +203,6 @@ class RolloutProgress(_Record):
         del self.answered[:-ANSWERS_KEPT]
 
     def note(self, at: datetime, kind: EventKind, text: str, by: str | None = None) -> None:
-        self.timeline.append(Event(at=at, kind=kind, text=text, by=by))
+        kept = text if len(text) <= LONGEST_NOTE else f"{text[: LONGEST_NOTE - 1]}…"
+        self.timeline.append(Event(at=at, kind=kind, text=kept, by=by))
         del self.timeline[:-TIMELINE_LENGTH]

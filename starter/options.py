@@ -15,10 +15,12 @@ def login_name() -> str:
 
 
 def not_empty(value: str) -> str:
-    """For options that go into the record: said, or not accepted."""
+    """For options that go into the record: said, or not accepted. At length it is shortened, not refused."""
     if not value.strip():
         raise typer.BadParameter("it is kept in the record and cannot be empty")
-    return value
+    from rollout.messages import kept_of  # noqa: PLC0415  (not for `--help`)
+
+    return kept_of(value)
 
 
 RolloutId = Annotated[

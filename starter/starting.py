@@ -18,7 +18,7 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from rollout.messages import SEARCH_ATTRIBUTES, SEARCH_PLAN, TASK_QUEUE, WORKFLOW, RolloutRequest
+from rollout.messages import LONGEST_IMAGE, SEARCH_ATTRIBUTES, SEARCH_PLAN, TASK_QUEUE, WORKFLOW, RolloutRequest
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from rollout.wording import duration_in_words, plan_details_markdown
@@ -86,6 +86,8 @@ def _read(given: Sequence[str], *, example: str) -> tuple[dict[str, str], list[s
             problems.append(
                 f"--image {text!r}: expected SERVICE=IMAGE without spaces, for example {example}=registry/{example}:2"
             )
+        elif len(image) > LONGEST_IMAGE:
+            problems.append(f"--image {key}=…: {len(image):,} characters long, at most {LONGEST_IMAGE:,} are allowed")
         elif key in chosen:
             problems.append(f"--image {text!r}: {key} is given twice")
         else:

@@ -7,9 +7,7 @@ from temporalio import workflow
 from temporalio.common import RawValue
 
 with workflow.unsafe.imports_passed_through():
-    from rollout.messages import EMERGENCY_SPELLINGS
-
-LONGEST_TEXT = 500
+    from rollout.messages import EMERGENCY_SPELLINGS, LONGEST_NAME, kept_of
 
 
 def means_emergency(name: str) -> bool:
@@ -26,12 +24,12 @@ def read_by_and_reason(values: Sequence[RawValue]) -> tuple[str | None, str]:
         if isinstance(decoded, dict):
             for key, part in decoded.items():
                 if str(key).lower() in ("by", "actor", "user", "updated_by", "updated-by"):
-                    by = by or str(part)[:LONGEST_TEXT]
+                    by = by or kept_of(str(part), LONGEST_NAME)
                 else:
                     texts.append(str(part) if str(key).lower() == "reason" else f"{key}: {part}")
         elif decoded is not None and decoded != "":
             texts.append(str(decoded))
-    return by, "; ".join(texts)[:LONGEST_TEXT]
+    return by, kept_of("; ".join(texts))
 
 
 def _decode(value: RawValue) -> object:

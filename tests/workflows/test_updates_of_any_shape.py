@@ -11,10 +11,14 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.common import RawValue
 
 from rollout.messages import (
+    LONGEST_IMAGE,
+    LONGEST_NAME,
+    LONGEST_TEXT,
     SIGNAL_EMERGENCY,
     UPDATE_EXTEND,
     UPDATE_PAUSE,
     UPDATE_PROMOTE,
+    UPDATE_REPLACE_CANDIDATE,
     UPDATE_RESOLVE_HOLD,
     UPDATE_RESUME,
     Answer,
@@ -118,6 +122,23 @@ async def test_plain_json_of_the_right_shape_is_done_and_a_duration_is_read_as_i
     assert (paused.happened, resumed.happened) == ("paused", "resumed")
     progress = await world.progress(handle)
     assert [event.text for event in progress.timeline][-2:] == ["paused by kim: lunch", "resumed by kim: back"]
+
+
+async def test_after_commands_told_at_great_length_the_rollout_can_be_read_and_is_taken_back(world: World) -> None:
+    handle = await soaking(world)
+    for update in (UPDATE_PAUSE, UPDATE_RESUME, UPDATE_PAUSE):
+        await handle.execute_update(update, {"by": "k" * 700_000, "reason": "r" * 700_000}, result_type=Answer)
+
+    progress = await world.progress(handle)
+    (told,) = {event.text for event in progress.timeline if event.text.startswith("paused")}
+    assert told == f"paused by {'k' * (LONGEST_NAME - 1)}…: {'r' * (LONGEST_TEXT - 1)}…"
+    image = {"backend": "b" * (LONGEST_IMAGE + 1)}
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await handle.execute_update(UPDATE_REPLACE_CANDIDATE, {**KIM, "images": image})
+    assert "each at most 1,000 characters long" in str(refused.value.cause)
+    await handle.signal(SIGNAL_EMERGENCY, {"by": "k" * 700_000, "reason": "r" * 700_000})
+    rolled_back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=world.plan.check_interval / 20)
+    assert await world.is_safe(rolled_back)
 
 
 @pytest.mark.parametrize(
