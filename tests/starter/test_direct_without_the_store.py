@@ -13,10 +13,11 @@ from local.redis_server import RedisServer
 from rollout.messages import UPDATE_RETRY, Answer, Command
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.traffic import TrafficSplit
+from starter.rollouts import Rollouts
 from tests.starter.command_line import Ran, rollout
 from tests.workflows.many_rollouts import AN_HOUR, Land, Shape, land_for, nobody, plan_of
 from tests.workflows.test_continue_as_new import SHORTLY
-from tests.workflows.world import Handle, World
+from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World
 from worker.wiring import workers
 
 SOON = timedelta(milliseconds=200)
@@ -168,3 +169,38 @@ async def test_with_temporal_away_too_nothing_is_done_and_everything_left_is_sai
         assert ran.code == 1
         assert "NOT DONE: the flag store" in ran.err
         assert "What the traffic was before is in that store too, and Temporal did not say it." in ran.err
+
+
+async def test_of_a_rollout_whose_workflow_was_terminated_it_is_said_that_nobody_else_turns_its_flags_off(
+    tmp_path: Path,
+) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        handle, progress = await in_canary(world, land)
+        await handle.terminate("a mistake")
+        land.redis.kill()
+
+        ran = await give(land, NAME, "--direct")
+
+        assert ran.code == 1, ran.out + ran.err
+        assert "no rollout runs that could be told, so that nobody else sees to what is left" in ran.out
+        assert f"\n  rollout emergency-disable {NAME} --environment matrix --reason …\n" in ran.out
+        assert (await served(world, progress))["backend"].shares == before(progress)
+
+
+async def test_with_several_rollouts_open_and_none_named_nothing_is_done_and_they_are_listed(tmp_path: Path) -> None:
+    names = ["glass", "other"]
+    async with land_for(names, tmp_path, worked_by=nobody) as land:
+        started = [await land.world(plan_of(name, Shape(), tmp_path)).start() for name in names]
+        async with asyncio.timeout(REAL_SECONDS):
+            while len(await Rollouts(land.environment.client).listed(only_open=True)) < len(names):  # noqa: ASYNC110  (the server is asked)
+                await asyncio.sleep(POLL_SECONDS)
+        land.redis.kill()
+
+        ran = await give(land, "--direct")
+
+        assert ran.code == 2, ran.out + ran.err
+        assert "2 rollouts are open in Temporal; say whose traffic is to go back: glass, other" in ran.err
+        for handle in started:
+            events = (await handle.fetch_history()).events
+            assert not any(event.HasField("workflow_execution_signaled_event_attributes") for event in events)
