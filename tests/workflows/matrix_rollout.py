@@ -19,7 +19,7 @@ from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.traffic import TrafficSplit
 from tests.workflows.kept_promises import asked
 from tests.workflows.many_rollouts import Land, plan_of
-from tests.workflows.matrix_cells import ASKS_FIRST, LEADS_TO, STATES, Standing, message
+from tests.workflows.matrix_cells import ASKS_FIRST, LEADS_TO, STATES, TENTH, Standing, message
 from tests.workflows.world import Handle, World
 
 BETWEEN_LOOKS = 1.0
@@ -62,16 +62,20 @@ class MatrixRollout:
         self._handle: Handle
         self._before: TrafficSplit
 
-    async def bring_about(self) -> None:
-        """Start it, and lead it to its state."""
-        state, soaking = self.cell.state, Standing(RolloutStatus.SOAKING, self._standing.shown)
+    async def begin(self) -> None:
+        """Start it, until it answers."""
         self._before = await self._traffic()
-        if state is RolloutStatus.STARTING:
+        if self.cell.state is RolloutStatus.STARTING:
             self._silence("utilizations")
-        if state is RolloutStatus.ENTERING:
+        if self.cell.state is RolloutStatus.ENTERING:
             self._silence("smoke")
         self._handle = await self._world.start()
-        match state:
+        await self._world.progress(self._handle)
+
+    async def bring_about(self) -> None:
+        """Lead it to its state."""
+        soaking = Standing(RolloutStatus.SOAKING, TENTH)
+        match self.cell.state:
             case RolloutStatus.AWAITING_WINDOW:
                 for stage in ("dark", "canary"):
                     await self._until_waiting_for_its_window(stage)

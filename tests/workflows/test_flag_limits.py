@@ -6,11 +6,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateHandle, WorkflowUpdateStage
 
 from rollout.messages import UPDATE_SET_STAGE, Answer, FlagStage
 from rollout.progress import RolloutStatus
 from tests.workflows.many_rollouts import AN_HOUR, Land, Shape, land_for, plan_of
+from tests.workflows.test_going_back import one_cascade
 from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World, hurried, laid_out
 
 
@@ -102,16 +103,24 @@ async def test_what_would_expose_more_than_the_rollout_has_reached_is_refused_wi
     assert set((await shown(world)).values()) == {"internal"}
 
 
-async def written_and_seen_before_it_is_acknowledged(land: Land, handle: Handle, stage: str, flag: str) -> Answer:
-    """Set the flag, and keep the answer of the store back until a look has seen what was written, and reported it."""
+async def written_and_seen(land: Land, handle: Handle, stage: str, flag: str) -> WorkflowUpdateHandle[Answer]:
+    """Ask for the flag to be set. No answer of the store comes, but a look has reported what it saw written."""
     reported = await watches_begun(handle)
     land.wire.acknowledge_writes(False)
-    answer = asyncio.create_task(set_stage(handle, stage, flag))
+    command = FlagStage(by="kim", reason="it is slow", flag=flag, stage=stage)
+    asked = await handle.start_update(
+        UPDATE_SET_STAGE, command, wait_for_stage=WorkflowUpdateStage.ACCEPTED, result_type=Answer
+    )
     async with asyncio.timeout(REAL_SECONDS):
         while await watches_begun(handle) == reported:  # noqa: ASYNC110  (the server is asked)
             await asyncio.sleep(POLL_SECONDS)
+    return asked
+
+
+async def written_and_seen_before_it_is_acknowledged(land: Land, handle: Handle, stage: str, flag: str) -> Answer:
+    asked = await written_and_seen(land, handle, stage, flag)
     land.wire.acknowledge_writes(True)
-    return await answer
+    return await asked.result()
 
 
 async def watches_begun(handle: Handle) -> int:
@@ -144,3 +153,21 @@ async def test_a_write_whose_answer_is_lost_is_not_taken_for_somebody_elses_chan
             handle, RolloutStatus.HOLDING if held else RolloutStatus.SOAKING, step=timedelta(milliseconds=200)
         )
         assert await shown(world) == {"answer_lost": "10%"}
+
+
+async def test_a_gate_that_fails_while_a_write_is_not_acknowledged_takes_the_rollout_back(tmp_path: Path) -> None:
+    name = "failed-meanwhile"
+    async with land_for([name], tmp_path) as land:
+        world = land.world(plan_of(name, Shape(canary_soak=AN_HOUR), tmp_path))
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(milliseconds=200))
+        land.source.busy_plans.add(name)
+        await world.until(handle, RolloutStatus.HOLDING, step=timedelta(milliseconds=200))
+        await written_and_seen(land, handle, "off", "failed_meanwhile")
+
+        land.source.fault = one_cascade
+
+        taken_back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=timedelta(milliseconds=200))
+        assert taken_back.rollback is not None
+        assert "Cascades: 1" in taken_back.rollback.reason
+        land.wire.acknowledge_writes(True)
