@@ -20,6 +20,7 @@ from rollout.watch import WatchBeat, WatchReport, WatchRequest, WorthTelling
 # The API takes points that are at most 25 hours old; a gap older than this will not be filled any more.
 LATEST_ARRIVAL = timedelta(hours=25)
 DRIFT_PAGE_AFTER = timedelta(minutes=5)
+UNTROUBLED = (Verdict.PASS, Verdict.IDLE)
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,15 @@ def take_in(
     """The standing after a look, and what is worth telling of it; a look ends with the first thing that is.
 
     `ends`: the intervals that every gate can be judged for. `around`: what was asked of endpoints, flags and traffic
-    now; it belongs to the newest interval. `foresight` is kept from look to look of one watch, where it is at hand.
+    now. It belongs to the newest interval, and what does not pass to all of them: since the last look nobody knows
+    anything better, and what is amiss now must neither earn credit nor end a hold with intervals that it did not see.
+    `foresight` is kept from look to look of one watch, where it is at hand.
     """
+    amiss = {name: judgement for name, judgement in around.items() if judgement.verdict not in UNTROUBLED}
     standing, transition = _late(request, standing, answers)
     for end in ends if transition is None else ():
         judged, evidence = judge_interval(request.gates, answers, end, standing.soak, standing.evidence, foresight)
-        found = {**judged, **around} if end == ends[-1] else judged
+        found = {**judged, **(around if end == ends[-1] else amiss)}
         soak, transition = _recorded(request, standing.soak, end, found)
         standing = Standing(soak, evidence, tuple(found.values()))
         if transition is not None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -126,3 +127,22 @@ def test_a_breach_ends_the_look_with_the_interval_it_happened_in() -> None:
 
     assert told[-1] == "breached"
     assert standing.soak.judged_until <= NOON + 36 * MINUTE
+
+
+@pytest.mark.parametrize("verdict", [Verdict.FAIL, Verdict.ERROR])
+def test_while_flags_are_not_as_set_no_interval_of_a_long_look_ends_the_hold_or_the_soak(verdict: Verdict) -> None:
+    """After an outage a look takes many intervals in at once; what is wrong around it was asked once, now."""
+    found, until = answers([2] * 20), NOON + 20 * MINUTE
+    amiss = {DRIFT: Judgement(gate=DRIFT, verdict=verdict, reason="one flag is off", as_of=until)}
+    request = REQUEST.model_copy(update={"target": 5 * MINUTE})
+    standing, told = Standing(SOAK, of_soak(None, SOAK.since, REQUEST.gates), ()), []
+
+    while ends := due(standing.soak, until):
+        visibility = Visibility(until, {"m": timedelta()})
+        standing, transition = take_in(request, standing, found, ends, amiss, visibility, Foresight())
+        told.append(transition)
+
+    assert standing.soak.standing == "holding"
+    assert set(told) <= {"hold_began", "hold_needs_a_person", None}
+    if verdict is Verdict.FAIL:
+        assert standing.soak.credit == timedelta()
