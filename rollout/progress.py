@@ -198,6 +198,12 @@ class RolloutProgress(_Record):
         shares = {self.traffic[key].share_of(candidate.revision) for key, candidate in self.candidates.items()}
         return ", ".join(f"{share} % of the traffic" for share in sorted(shares))
 
+    @property
+    def paused_why(self) -> str:
+        """Who paused it and why; other commands may have come since."""
+        told = (event.text for event in reversed(self.timeline) if event.kind == "command")
+        return next((text for text in told if text.startswith("paused")), "paused")
+
     def answer(self, answered: Answered) -> None:
         self.answered.append(answered)
         del self.answered[:-ANSWERS_KEPT]

@@ -136,9 +136,6 @@ class RolloutContext:
             await sleep_for(due - workflow.now(), "page if something takes long")
         self._attentive = False
 
-    def paused_why(self) -> str:
-        return next((event.text for event in reversed(self.progress.timeline) if event.kind == "command"), "paused")
-
 
 def reason_of(failure: BaseException) -> str:
     """The sentence that an activity failed with, without what Temporal wraps around it or a library said first."""

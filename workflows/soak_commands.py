@@ -36,7 +36,7 @@ class SoakCommands(Commanded):
         self._progress.suspensions.append(Suspension(since=workflow.now()))
         self._commanded("paused", command)
         self._forward.outdated()
-        self._context.stand(RolloutStatus.PAUSED, self._context.paused_why(), f"`rollout resume {self._progress.plan}`")
+        self._context.stand(RolloutStatus.PAUSED, self._progress.paused_why, f"`rollout resume {self._progress.plan}`")
         return self._answer("paused", f"gates go on being judged; `rollout resume {self._progress.plan}` goes on")
 
     @pause.validator

@@ -211,7 +211,7 @@ class Soaking:
         context.waiting_for(None)
         if self._progress.paused:
             following = f"`rollout resume {plan.name}`; gates go on being judged, the credit clock stands"
-            context.stand(RolloutStatus.PAUSED, context.paused_why(), following)
+            context.stand(RolloutStatus.PAUSED, self._progress.paused_why, following)
         elif (why := why_held(state)) is not None:
             following = (
                 "the credit clock stands and runs again when every gate passes; "

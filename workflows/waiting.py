@@ -96,7 +96,7 @@ class Waiting:
         """Wait until nobody has paused the rollout."""
         context, progress = self._context, self._context.progress
         while progress.paused and not self.interrupted():
-            context.stand(RolloutStatus.PAUSED, context.paused_why(), f"`rollout resume {progress.plan}`")
+            context.stand(RolloutStatus.PAUSED, progress.paused_why, f"`rollout resume {progress.plan}`")
             await self.until(lambda: not progress.paused)
 
     def _entered_last(self) -> tuple[Stage, StageProgress] | None:
