@@ -4,11 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import Interval, SequentialGate, SequentialJudgement
 
 T = TypeVar("T", SequentialGate, Interval)
+LONGEST_VALUE = 120
 
 
 def judge_stream(gate: Mapping[str, Any], intervals: Iterable[Mapping[str, Any]]) -> Iterator[SequentialJudgement]:
@@ -44,8 +46,36 @@ def _parsed(model: type[T], given: object, what: str) -> T:
     try:
         return model.model_validate(given)
     except ValidationError as invalid:
-        problems = [
-            f"{'.'.join(str(part) for part in error['loc']) or 'all of it'}: {error['msg']}, got {error['input']!r}"
-            for error in invalid.errors()
-        ]
+        problems = dict.fromkeys(_in_words(error) for error in invalid.errors() if _is_meant(given, error))
         raise ValueError(f"{what}: {'; '.join(problems)}") from invalid
+
+
+def _is_meant(given: object, error: ErrorDetails) -> bool:
+    """Whether an error is of the kind of group that was written; a union tells those of every other kind too."""
+    name, *inside = error["loc"] or ("",)
+    group = given.get(name) if isinstance(given, Mapping) else None
+    if name not in _GROUPS or not inside:
+        return True
+    fields = set(group) if isinstance(group, Mapping) else set()
+    if fields & {"bounds_ms", "counts"}:
+        return "GroupLatencies" in str(inside[0])
+    return ("GroupScore" if "score" in fields else "GroupCounts") in str(inside[0])
+
+
+def _in_words(error: ErrorDetails) -> str:
+    loc = error["loc"]
+    place = ".".join(str(part) for part in (loc[:1] + loc[2:] if loc[:1] and loc[0] in _GROUPS else loc))
+    text = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
+    value = repr(error["input"])
+    shown = value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
+    return f"{place or 'all of it'}: {text}, got {shown}"
+
+
+_GROUPS = ("treated", "control")
+_WORDS = {
+    "missing": "is missing",
+    "extra_forbidden": "there is no such field",
+    "model_type": "an object of fields is expected",
+    "finite_number": "a finite number is expected",
+    "timezone_aware": "a time with its zone is expected, such as 2026-11-24T12:00:00Z",
+}

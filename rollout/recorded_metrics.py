@@ -10,8 +10,8 @@ import json
 from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -51,7 +51,7 @@ class _Counts(_Written):
 
 
 class _Buckets(_Written):
-    bounds_ms: tuple[float, ...] = Field(min_length=1)
+    bounds_ms: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(min_length=1)
     counts: tuple[int, ...]
     sum: float = 0.0
 
@@ -79,13 +79,19 @@ class _Score(_Written):
         return Level(value=self.score, samples=self.total)
 
 
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+"""Intervals are counted from the one, and clocks turned beyond the other end in errors of arithmetic."""
+
+Moment = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
+
+
 class _Line(_Written):
     metric: str
-    end: AwareDatetime | None = None
+    end: Moment | None = None
     treated: dict[str, Any] | None = None
     control: dict[str, Any] | None = None
     all: dict[str, Any] | None = None
-    arrived: AwareDatetime | None = None
+    arrived: Moment | None = None
     ingest_delay: Duration | None = None
 
 
@@ -209,7 +215,7 @@ def _in_longer_intervals(
 def _parsed(text: str) -> _Line:
     try:
         given = json.loads(text)
-    except json.JSONDecodeError as problem:
+    except (ValueError, RecursionError) as problem:
         raise ValueError(f"not JSON: {problem}; each line is one interval of one metric") from None
     if not isinstance(given, dict):
         raise ValueError(f'{given!r} is no interval, which is {{"metric": …, "end": …, "treated": …}}')  # noqa: TRY004

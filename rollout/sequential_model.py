@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from rollout.best_run import LARGEST_TERM as LARGEST_TERM_WITH_BEST_RUN
 from rollout.best_run import BestRun
@@ -153,7 +153,7 @@ class Interval(_Frozen):
     `exposed` false: the treated group did not have the features yet. Nothing is judged, the cohort is learnt.
     """
 
-    end: datetime
+    end: AwareDatetime
     exposed: bool = True
     treated: Group | None = None
     control: Group | None = None

@@ -5,12 +5,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from rollout.judge_stream import judge_stream
 from rollout.sequential_model import SequentialJudgement
 from starter.outcome import refused
+from starter.yaml_document import MAX_BYTES, YamlRefused, read_document
 
 
 def replayed(gate: Path, intervals: Path) -> Iterator[SequentialJudgement]:
@@ -19,18 +17,25 @@ def replayed(gate: Path, intervals: Path) -> Iterator[SequentialJudgement]:
     Raises:
         CommandEnds: a file cannot be read, or holds something that is no gate or no interval.
     """
+    asked, judged = _gate(gate), None
     try:
-        yield from judge_stream(_gate(gate), _lines(intervals))
+        for judged in judge_stream(asked, _lines(intervals)):
+            yield judged
     except ValueError as problem:
-        where = gate if str(problem).startswith("gate") else intervals
+        where = gate if str(problem).startswith("gate:") else intervals
         raise refused(f"{where}: {problem}") from None
+    if judged is None:
+        raise refused(f"{intervals}: holds no interval; each line is one")
 
 
 def _gate(path: Path) -> Mapping[str, Any]:
     try:
-        given = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as problem:
-        raise refused(f"{path}: {problem}") from problem
+        with path.open("rb") as file:
+            given = read_document(file.read(MAX_BYTES + 1)).plain()
+    except OSError as problem:
+        raise refused(f"{path}: {problem.strerror}") from problem
+    except YamlRefused as problem:
+        raise refused(f"{path}:{problem.line}: {problem.problem}") from problem
     if not isinstance(given, dict):
         raise refused(f"{path}: a gate is a mapping such as `kind: versus_control`, got {type(given).__name__}")
     return given
@@ -39,13 +44,22 @@ def _gate(path: Path) -> Mapping[str, Any]:
 def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
     """One interval per line that is not empty, counted as lines of the file are."""
     try:
-        with path.open(encoding="utf-8") as lines:
+        with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.strip():
                     raise refused(f"{path}: line {number} is empty; each line is one interval")
-                try:
-                    yield json.loads(line)
-                except json.JSONDecodeError as problem:
-                    raise refused(f"{path}: line {number}: {problem}") from problem
-    except (OSError, UnicodeDecodeError) as problem:
-        raise refused(f"{path}: {problem}") from problem
+                yield _interval(path, number, line)
+    except OSError as problem:
+        raise refused(f"{path}: {problem.strerror}") from problem
+    except UnicodeDecodeError as problem:
+        raise refused(f"{path}: not UTF-8 text") from problem
+
+
+def _interval(path: Path, number: int, line: str) -> Mapping[str, Any]:
+    try:
+        given: Mapping[str, Any] = json.loads(line)
+    except RecursionError as problem:
+        raise refused(f"{path}: line {number}: nested too deeply for an interval") from problem
+    except ValueError as problem:
+        raise refused(f"{path}: line {number}: {problem}") from problem
+    return given

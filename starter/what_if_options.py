@@ -7,7 +7,7 @@ from pathlib import Path
 from rollout.measurement import GroupsByRevision
 from rollout.plan import RolloutPlan
 from rollout.quantity import format_duration
-from rollout.recorded_metrics import Recording, read_recording, written
+from rollout.recorded_metrics import EARLIEST, LATEST, Recording, read_recording, written
 from starter.outcome import refused
 
 
@@ -23,7 +23,10 @@ def moment(option: str, given: str | None) -> datetime | None:
         read = datetime.fromisoformat(given)
     except ValueError:
         raise refused(f"{option} {given!r}: a time such as 2026-11-24T12:00:00Z") from None
-    return read.astimezone(UTC) if read.tzinfo is not None else read.replace(tzinfo=UTC)
+    zoned = read if read.tzinfo is not None else read.replace(tzinfo=UTC)
+    if not EARLIEST <= zoned < LATEST:
+        raise refused(f"{option} {given!r}: a time from {EARLIEST.year} on and before {LATEST.year}")
+    return zoned.astimezone(UTC)
 
 
 def recording_from(path: Path, plan: RolloutPlan) -> Recording:

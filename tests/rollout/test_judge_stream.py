@@ -237,8 +237,8 @@ class TestTheBet:
     ("gate", "said"),
     [
         ({"kind": "versus_control"}, "has exactly one limit, max_difference; got none"),
-        ({**ERRORS, "max_difference": 0.01}, "gate: max_difference: Value error, a share is written with its percent"),
-        ({**ERRORS, "threshold": 3}, "gate: threshold: Extra inputs are not permitted, got 3"),
+        ({**ERRORS, "max_difference": 0.01}, "gate: max_difference: a share is written with its percent"),
+        ({**ERRORS, "threshold": 3}, "gate: threshold: there is no such field, got 3"),
         (
             {"kind": "median"},
             "gate: kind: Input should be 'versus_control', 'threshold' or 'zero_tolerance', got 'median'",

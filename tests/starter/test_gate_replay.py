@@ -39,7 +39,14 @@ def test_each_interval_gives_one_line_with_its_decision_and_reason(gate: Path, t
     [
         (f"{line(0)}\n{{]\n", "line 2: Expecting property name"),
         (f"{line(0)}\n\n", "line 2 is empty; each line is one interval"),
-        (f"{line(0)}\n{line(1, bad=200)}\n", "interval 2: treated"),
+        (f"{line(0)}\n{line(1, bad=200)}\n", "interval 2: treated: bad: at most total (100), got 200, got {"),
+        ("[" * 100_000, "line 1: nested too deeply for an interval"),
+        ('{"end": ' + "9" * 5_000 + "}", "line 1: Exceeds the limit"),
+        ("", "holds no interval; each line is one"),
+        (line(0).replace("Z", ""), "interval 1: end: a time with its zone is expected, such as 2026-11-24T12:00:00Z"),
+        (line(0).replace("100", "-1"), "interval 1: treated.total: Input should be greater than or equal to 0, got -1"),
+        ('{"end": "2026-11-23T12:00Z", "treated": []}', "interval 1: treated: an object of fields is expected, got []"),
+        ('{"end": "2026-11-23T12:00Z", "treated": {"counts": []}}', "interval 1: treated.bounds_ms: is missing, got"),
     ],
 )
 def test_a_line_that_is_no_interval_is_refused_with_its_file_and_number(
@@ -50,6 +57,29 @@ def test_a_line_that_is_no_interval_is_refused_with_its_file_and_number(
     refused = rollout("gates", "replay", "--gate", gate, intervals)
     assert refused.code == 2
     assert f"{intervals}: {said}" in refused.err
+    assert "Traceback" not in refused.err
+    assert "Group" not in refused.err
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("[" * 3_000, ":1: nested deeper than 20 levels"),
+        ("a: &a [x]\n" + "".join(f"b{n}: &b{n} [{f'*b{n - 1}, ' * 9 if n else '*a'}]\n" for n in range(9)), "values"),
+        ("kind: versus_control\nkind: threshold\n", ":2: key 'kind' stands twice, first on line 1"),
+        ("kind: 2026-13-45\n", ": gate: kind: Input should be 'versus_control'"),
+        ("", ":1: the file is empty"),
+    ],
+    ids=["deep", "a bomb", "twice", "no date", "empty"],
+)
+def test_a_gate_file_is_read_as_carefully_as_a_plan(gate: Path, tmp_path: Path, written: str, said: str) -> None:
+    gate.write_text(written)
+    intervals = tmp_path / "intervals.jsonl"
+    intervals.write_text(line(0))
+    refused = rollout("gates", "replay", "--gate", gate, intervals)
+    assert refused.code == 2
+    assert said in refused.err
+    assert len(refused.err) < 1_000
 
 
 def test_a_gate_that_cannot_be_judged_is_refused_with_its_file_and_field(gate: Path, tmp_path: Path) -> None:
@@ -58,7 +88,7 @@ def test_a_gate_that_cannot_be_judged_is_refused_with_its_file_and_field(gate: P
     intervals.write_text(line(0))
     refused = rollout("gates", "replay", "--gate", gate, intervals)
     assert refused.code == 2
-    assert f"{gate}: gate: max_difference: Value error, a share is written with its percent sign" in refused.err
+    assert f"{gate}: gate: max_difference: a share is written with its percent sign" in refused.err
     missing = rollout("gates", "replay", "--gate", tmp_path / "none.yaml", intervals)
     assert missing.code == 2
-    assert "none.yaml: [Errno 2] No such file or directory" in missing.err
+    assert "none.yaml: No such file or directory" in missing.err

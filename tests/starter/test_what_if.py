@@ -134,7 +134,14 @@ def test_data_that_end_early_are_said_to_and_people_read_what_was_not_played(run
     ("line", "problem"),
     [
         ("{", "line 1: not JSON"),
+        ("[" * 100_000, "line 1: not JSON: maximum recursion depth exceeded"),
         ("[]", "line 1: [] is no interval"),
+        ('{"metric": "requests", "end": "0001-01-01T00:00:00Z"}', "line 1: end: Input should be greater than or equal"),
+        ('{"metric": "requests", "end": "9999-12-31T23:59:00Z"}', "line 1: end: Input should be less than"),
+        (
+            '{"metric": "requests", "end": "2026-11-23T12:00:00Z", "all": {"bounds_ms": [1, NaN], "counts": [1, 2]}}',
+            "line 1: all.bounds_ms.1: Input should be a finite number, got nan",
+        ),
         ('{"metric": "nope", "end": "2026-11-23T12:00:00Z"}', "metric: 'nope' is none of the plan's metrics: requests"),
         ('{"metric": "requests"}', "line 1: end: is missing"),
         ('{"metric": "requests", "end": "noon"}', "line 1: end: "),
@@ -156,6 +163,13 @@ def test_a_wrong_file_is_refused_with_its_line_and_field(run: Run, plan: Path, l
     assert said.code == 2
     assert said.err.startswith(f"{file}: ")
     assert problem in said.err
+
+
+def test_a_start_that_no_clock_can_be_set_to_is_refused(run: Run, plan: Path) -> None:
+    for year in ("0001", "9999"):
+        said = run({}, "what-if", plan, "--from", f"{year}-01-01T00:00+00:00", "--to", "2026-11-24T12:00Z")
+        assert said.code == 2
+        assert said.err.startswith(f"--from '{year}-01-01T00:00+00:00': a time from 1970 on and before 9000")
 
 
 def test_what_is_saved_can_be_read_again(plan: Path) -> None:
