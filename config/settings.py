@@ -6,6 +6,7 @@ would send a rehearsal to the real Google.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address
@@ -51,13 +52,26 @@ def _loopback_endpoint(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in REDIS_SCHEMES or not (parts.hostname or parts.scheme == "unix"):
+    if not _is_redis_url(value):
         raise ValueError(
             "expected an address such as redis://127.0.0.1:6379/0, rediss://…, unix:///path, "
             "redis+sentinel://host:port,host:port/service/0 or redis+cluster://host:port,host:port"
         )
     return value
+
+
+def _is_redis_url(value: str) -> bool:
+    """Whether a client can be made of it: a port or database that is no number would only be noticed in its use."""
+    try:
+        parts = urlsplit(value)
+        hosts = [urlsplit(f"//{host}") for host in parts.netloc.rpartition("@")[2].split(",")]
+        named = all(host.hostname and host.port != 0 for host in hosts)
+    except ValueError:
+        return False
+    _, _, kind = parts.scheme.partition("+")
+    path = re.fullmatch(r"/[^/]+(/\d*)?" if kind == "sentinel" else r"(/\d*)?", parts.path)
+    one_or_kind = len(hosts) == 1 or bool(kind)
+    return parts.scheme == "unix" or (parts.scheme in REDIS_SCHEMES and named and one_or_kind and path is not None)
 
 
 def _http_url(value: str) -> str:

@@ -101,7 +101,7 @@ def _sandbox_services() -> list[str]:
     if sandbox is None:
         raise refused(
             "--url: which application? Name its base address, or set ROLLOUT_SANDBOX_URL "
-            "(`rollout local --real-traffic` writes it to its local.env)"
+            "(`rollout local` writes it to its local.env)"
         )
     try:
         answer = httpx.get(f"{sandbox}/services", timeout=_ANSWER_WITHIN_SECONDS).raise_for_status().json()

@@ -56,17 +56,29 @@ def local(
     All of it listens on 127.0.0.1 on free ports, which are written to local.env for other terminals to source. Stays
     until Ctrl-C and leaves nothing running.
     """
+    from local.child_process import ChildFailed
     from local.sandbox_secrets import read_secret
     from local.session import run_until_told_to_stop
-    from starter.outcome import refused
+    from local.stack import DirectoryInUse
+    from starter.outcome import failed, refused
 
     try:
         secrets = [read_secret(text) for text in secret or ()]
     except ValueError as problem:
         raise refused(f"--secret: {problem}") from None
-    run_until_told_to_stop(
-        directory, worker=with_worker, plans=plan or None, fresh=fresh, synthetic=synthetic, secrets=secrets
-    )
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        expected = "expected is a directory that can be written to"
+        raise refused(f"--dir {directory}: {problem.strerror}; {expected}") from problem
+    try:
+        run_until_told_to_stop(
+            directory, worker=with_worker, plans=plan or None, fresh=fresh, synthetic=synthetic, secrets=secrets
+        )
+    except DirectoryInUse as taken:
+        raise refused(f"--dir {taken}") from taken
+    except ChildFailed as broken:
+        raise failed(str(broken)) from broken
 
 
 def sandbox(context: typer.Context) -> None:

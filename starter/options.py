@@ -1,6 +1,7 @@
 """Options that several commands share, so that they are named and explained the same everywhere."""
 
 import getpass
+import re
 from typing import Annotated
 
 import typer
@@ -21,6 +22,13 @@ def not_empty(value: str) -> str:
     from rollout.messages import kept_of  # noqa: PLC0415  (not for `--help`)
 
     return kept_of(value)
+
+
+def a_name(value: str | None) -> str | None:
+    """For options that name an environment: as the flag store's keys are spelt, or not accepted."""
+    if value is not None and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+        raise typer.BadParameter(f"{value!r}: expected letters, digits, `.`, `_` and `-`, the first a letter or digit")
+    return value
 
 
 RolloutId = Annotated[
@@ -51,6 +59,8 @@ UpdatedBy = Annotated[
 ]
 Environment = Annotated[
     str | None,
-    typer.Option("--environment", help="Where; needed only where there are several.", show_default=False),
+    typer.Option(
+        "--environment", help="Where; needed only where there are several.", callback=a_name, show_default=False
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for a program instead of words.")]

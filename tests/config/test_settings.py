@@ -42,7 +42,14 @@ def test_an_endpoint_that_is_not_host_and_port_is_refused(endpoint: str) -> None
     )
 
 
-@pytest.mark.parametrize("url", ["6379", "http://127.0.0.1:6379", "redis://", "s3cret@redis:6379"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("6379", "http://127.0.0.1:6379", "redis://", "s3cret@redis:6379"),
+        *("redis://127.0.0.1:99999", "redis://127.0.0.1:s3cret", "redis://[s3cret", "redis://127.0.0.1/s3cret"),
+        *("redis://one:1,two:2", "redis+sentinel://127.0.0.1:26379", "redis+cluster://one:1,:2"),
+    ],
+)
 def test_a_wrong_flag_store_address_is_refused_without_repeating_it(url: str) -> None:
     assert refusal(ROLLOUT_REDIS_URL=url) == (
         "ROLLOUT_REDIS_URL: expected an address such as redis://127.0.0.1:6379/0, rediss://…, unix:///path, "
@@ -53,6 +60,8 @@ def test_a_wrong_flag_store_address_is_refused_without_repeating_it(url: str) ->
 def test_every_kind_of_address_that_the_flag_store_speaks_is_accepted() -> None:
     for scheme in SCHEMES:
         url = f"{scheme}://127.0.0.1:6379/mymaster/0" if scheme.endswith("sentinel") else f"{scheme}://127.0.0.1:6379"
+        assert Settings.from_environment({"ROLLOUT_REDIS_URL": url}).needed_redis_url == url
+    for url in ("redis://u:p%40@[::1]:6379/2?x=1", "unix:///run/redis.sock?db=0", "redis+cluster://u:p@a:1,b/"):
         assert Settings.from_environment({"ROLLOUT_REDIS_URL": url}).needed_redis_url == url
 
 

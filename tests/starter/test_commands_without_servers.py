@@ -1,5 +1,6 @@
 """Commands that must work, or fail well, with nothing running."""
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -193,6 +194,27 @@ def test_a_misspelt_variable_is_refused(run: Run) -> None:
 )
 def test_a_command_that_is_written_wrong_is_refused_with_code_2(run: Run, arguments: list[str]) -> None:
     assert run({}, *arguments).code == 2
+
+
+def test_an_environment_that_cannot_be_one_is_refused_before_anything_is_asked(run: Run) -> None:
+    ran = run({**NOTHING_THERE, "ROLLOUT_REDIS_URL": REDIS_IS_DOWN}, "flags", "list", "--environment", "a b")
+    assert ran.code == 2
+    assert "'a b': expected letters, digits" in " ".join(ran.err.replace("│", " ").split())
+
+
+def test_a_local_stack_needs_a_directory_of_its_own_that_it_can_write_to(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "used").mkdir()
+    with (tmp_path / "used" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("4711")
+        lock.flush()
+        used = run({}, "local", "--dir", tmp_path / "used")
+    file = run({}, "local", "--dir", tmp_path / "file")
+
+    assert (used.code, file.code) == (2, 2)
+    assert used.err.startswith(f"--dir {tmp_path / 'used'} is in use by process 4711: stop that one, or choose another")
+    assert file.err == f"--dir {tmp_path / 'file'}: File exists; expected is a directory that can be written to\n"
 
 
 @pytest.mark.parametrize(
