@@ -107,7 +107,9 @@ async def _signal(rollouts: Rollouts, workflow_id: str, by: str, reason: str) ->
             raise NobodyActs(f"{workflow_id} was {observation.execution}: no rollout carries anything out") from None
         name = name_of(workflow_id)
         raise refused(
-            f"{name} is closed ({how_it_ended(observation)}): there is nothing running that could be taken back"
+            f"{name} is closed ({how_it_ended(observation)}): there is nothing running that could be taken back. "
+            f"`rollout emergency-rollback {name} --direct --reason …` takes its flags off and gives its services the "
+            "traffic that they had before it"
         ) from None
     return True
 

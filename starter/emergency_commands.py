@@ -60,7 +60,7 @@ def _break_the_glass(environment: str | None, given: str | None, by: str, reason
     from dataclasses import asdict
 
     from starter.direct_rollback import WITHOUT_THE_STORE, roll_back_directly
-    from starter.flag_store_access import StoreSilent
+    from starter.flag_store_access import HoldsNothing, StoreSilent
     from starter.outcome import ExitCode, failed
     from starter.rollouts import name_of
     from starter.terminal import say, say_json, warn
@@ -69,8 +69,8 @@ def _break_the_glass(environment: str | None, given: str | None, by: str, reason
     tell = warn if json else say
     try:
         done = asyncio.run(roll_back_directly(environment, group, by=by, reason=reason, tell=tell))
-    except StoreSilent as silence:
-        raise failed(f"NOT DONE: {silence.text}\n{WITHOUT_THE_STORE}") from silence
+    except (StoreSilent, HoldsNothing) as nothing_known:
+        raise failed(f"NOT DONE: {nothing_known.text}\n{WITHOUT_THE_STORE}") from nothing_known
     if json:
         say_json({"verified": done.verified, **asdict(done)})
     elif done.verified:

@@ -30,7 +30,10 @@ class HoldsNothing(CommandEnds):
 
     def __init__(self, group: str | None, environment: str | None) -> None:
         of, where = f" of {group}" if group else "", f" in {environment}" if environment else ""
-        super().__init__(ExitCode.REFUSED, f"the flag store holds nothing{of}{where}: no rollout has ever begun there")
+        super().__init__(
+            ExitCode.REFUSED,
+            f"the flag store holds nothing{of}{where}: no rollout has ever begun there, or it has lost its data",
+        )
 
 
 @asynccontextmanager

@@ -85,13 +85,13 @@ async def _start(
     run_id = await start(rollouts, request.model_copy(update={"search_attributes": known}))
     link = session.link(plan.workflow_id, run_id)
     observation = await first_word(rollouts, plan.workflow_id)
-    code = _tell(observation, link, json=json)
+    code = told(observation, link, json=json)
     if watch and code is ExitCode.DONE and not json:
         return await follow(rollouts, plan.workflow_id, output(), link, until_passed=True)
     return code
 
 
-def _tell(observation: "Observation", link: str | None, *, json: bool) -> "ExitCode":
+def told(observation: "Observation", link: str | None, *, json: bool) -> "ExitCode":
     """What happened and what comes next; REFUSED when the rollout itself refused to go ahead."""
     from rollout.progress import RolloutStatus
     from starter.outcome import ExitCode
@@ -113,6 +113,9 @@ def _tell(observation: "Observation", link: str | None, *, json: bool) -> "ExitC
     elif progress is None:
         say(f"{observation.workflow_id} is started and recorded.")
         warn(f"It has not said anything yet: {observation.silence}")
+    elif progress.status is RolloutStatus.STARTING:
+        say(f"{observation.workflow_id} is started and recorded; it still tries its gates, and may yet be refused.")
+        say(f"Next: `rollout status {progress.plan}` says whether it goes ahead")
     elif refused_itself:
         warn(f"{observation.workflow_id} was refused, nothing was changed: {progress.why}")
     else:

@@ -73,6 +73,9 @@ def test_a_rollout_is_started_approved_followed_and_listed(
     assert record["execution"] == "completed"
     assert [stage["state"] for stage in record["progress"]["stages"]] == ["passed", "passed", "passed"]
     assert any(event["by"] == "robin" for event in record["progress"]["timeline"])
+    too_late = command("emergency-rollback", "quick", "--reason", "checkout is down")
+    assert too_late.code == 2
+    assert "`rollout emergency-rollback quick --direct --reason …` takes its flags off" in too_late.err
     none_open = command("status")
     assert (none_open.code, none_open.out) == (2, "")
     assert none_open.err.startswith("no rollout is open.")

@@ -285,9 +285,22 @@ class TestKillSwitch:
         ):
             ran = run(unreachable, *command)
             assert ran.code == 1, command
-            assert f"the flag store at redis://{NOBODY_LISTENS}/0 did not answer" in ran.err
+            assert f"the flag store at redis://{NOBODY_LISTENS}/0 did not answer" in ran.err + ran.out
             assert "SAFE" not in ran.out
             assert "VERIFIED" not in ran.out
+        assert run(unreachable, "status", "--emergency-check", "--json").json["verdict"] == "UNKNOWN"
+
+    def test_a_store_that_holds_nothing_is_never_called_safe_and_an_emergency_says_what_is_left_to_do(
+        self, command: Rollout
+    ) -> None:
+        """It may have lost its data, and with them where the traffic was."""
+        moon = ("quick", "--environment", "moon")
+        check = command("status", "--emergency-check", *moon)
+        assert (check.code, check.out.splitlines()[-1]) == (1, "UNKNOWN: what could not be read may be exposed")
+        back = command("emergency-rollback", *moon, "--direct", "--reason", "checkout is down")
+        assert back.code == 1
+        assert "NOT DONE: the flag store holds nothing of quick in moon: no rollout has ever begun" in back.err
+        assert "gcloud run services update-traffic SERVICE" in back.err
 
 
 class TestBreakingTheGlass:

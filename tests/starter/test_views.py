@@ -10,6 +10,7 @@ from rollout.verdict import Verdict
 from rollout.watch import WatchBeat
 from starter.outcome import ExitCode
 from starter.rollouts import Observation, PendingCall, newest, ui_link, workflow_id_of
+from starter.start_command import told as told_of_the_start
 from starter.views import rollout_view
 from starter.watching import Lines, Screen
 from tests.rollout.progress_samples import HOUR, MINUTE, NOON, in_canary, judgement, soak
@@ -55,6 +56,20 @@ def test_a_rollout_is_shown_with_its_stages_gates_traffic_and_timeline() -> None
     ]
     assert "traffic  backend: backend-r2 100 %" in lines
     assert lines[-1] == "11:59:00 flags    features are on for 10% (kim)"
+
+
+def test_a_start_whose_gates_are_still_tried_is_not_called_a_start_of_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The trial of many gates takes longer than a command waits."""
+    trying = in_canary(RolloutStatus.STARTING).model_copy(update={"why": "", "next": ""})
+
+    assert told_of_the_start(observation(trying), None, json=False) is ExitCode.DONE
+
+    assert capsys.readouterr().out == (
+        "rollout/request-isolation is started and recorded; it still tries its gates, and may yet be refused.\n"
+        "Next: `rollout status request-isolation` says whether it goes ahead\n"
+    )
 
 
 @pytest.mark.parametrize("progress", [in_canary(), None], ids=["with its record", "without a worker"])

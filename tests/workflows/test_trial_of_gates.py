@@ -16,7 +16,7 @@ from rollout.progress import RolloutStatus
 from sandbox.faults import Fault
 from starter.outcome import ExitCode
 from starter.rollouts import Rollouts
-from starter.start_command import _tell
+from starter.start_command import told
 from tests.workflows.many_rollouts import Shape, land_for, nobody, plan_of
 from tests.workflows.world import REAL_SECONDS, World, laid_out
 from worker.wiring import workers
@@ -74,7 +74,7 @@ async def test_a_soak_too_short_for_its_traffic_is_warned_of_by_the_start_and_th
         handle = await world.start()
         progress = await world.until(handle, RolloutStatus.SOAKING)
         observed = await Rollouts(world.client).observe(handle.id)
-        code = _tell(observed, None, json=False)
+        code = told(observed, None, json=False)
 
     said = capsys.readouterr()
     warning = "a regression of twice the limit would pass unseen, at this traffic, within the soak of a stage: "
