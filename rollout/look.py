@@ -56,7 +56,7 @@ def take_in(
     anything better, and what is amiss now must neither earn credit nor end a hold with intervals that it did not see.
     `foresight` is kept from look to look of one watch, where it is at hand.
     """
-    amiss = {name: judgement for name, judgement in around.items() if judgement.verdict not in UNTROUBLED}
+    amiss = _amiss_before_now(standing, around)
     standing, transition = _late(request, standing, answers)
     for end in ends if transition is None else ():
         judged, evidence = judge_interval(request.gates, answers, end, standing.soak, standing.evidence, foresight)
@@ -72,6 +72,20 @@ def take_in(
     if transition is None:
         standing, transition = _ahead(request, standing, answers, around, visibility, foresight)
     return standing, transition
+
+
+def _amiss_before_now(standing: Standing, around: Mapping[str, Judgement]) -> dict[str, Judgement]:
+    """What does not pass now; and what held the stage when it was last looked at, or when nobody knows any more."""
+    before = {judgement.gate: judgement.verdict for judgement in standing.judgements}
+    held = standing.soak.causes if standing.soak.standing == "holding" else ()
+    amiss = {}
+    for name, judgement in around.items():
+        if judgement.verdict not in UNTROUBLED:
+            amiss[name] = judgement
+        elif name in held and before.get(name) not in UNTROUBLED:
+            unseen = {"verdict": Verdict.UNKNOWN, "reason": "it held the stage, and nobody looked at it then"}
+            amiss[name] = judgement.model_copy(update=unseen)
+    return amiss
 
 
 def _is_conclusive(request: WatchRequest, soak: SoakState, found: Mapping[str, Judgement]) -> bool:

@@ -204,6 +204,12 @@ class RolloutProgress(_Record):
         told = (event.text for event in reversed(self.timeline) if event.kind == "command")
         return next((text for text in told if text.startswith("paused")), "paused")
 
+    def not_credited(self, since: datetime, until: datetime) -> None:
+        """What lies between earns no credit, however often it is judged anew."""
+        if since < until:
+            # The last one says whether it is paused.
+            self.suspensions.insert(len(self.suspensions) - self.paused, Suspension(since=since, until=until))
+
     def answer(self, answered: Answered) -> None:
         self.answered.append(answered)
         del self.answered[:-ANSWERS_KEPT]

@@ -84,6 +84,8 @@ class WayForward:
             causes = [cause for cause in state.soak_state.causes if cause != DRIFT]
             state.waived = tuple(sorted({*state.waived, *causes}))
             following = f"{', '.join(causes)} holds this stage no longer; what fails beyond its limit still rolls back"
+        # The next watch judges the time of the hold anew, and no longer sees what held it.
+        progress.not_credited(state.soak_state.judged_until, workflow.now())
         state.soak_state = released(state.soak_state)
         self._soaking.outdated()
         return following

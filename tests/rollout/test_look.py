@@ -146,3 +146,34 @@ def test_while_flags_are_not_as_set_no_interval_of_a_long_look_ends_the_hold_or_
     assert set(told) <= {"hold_began", "hold_needs_a_person", None}
     if verdict is Verdict.FAIL:
         assert standing.soak.credit == timedelta()
+
+
+def test_where_a_hold_over_flags_is_judged_anew_none_of_its_time_is_credited_and_the_present_ends_it() -> None:
+    """A new watch knows of the hold, and no longer what each of its intervals was like."""
+    found, until = answers([2] * 40), NOON + 30 * MINUTE
+    held = SOAK.model_copy(update={"standing": "holding", "causes": (DRIFT,), "told_a_person": True})
+    standing, looks = Standing(held, of_soak(None, held.since, REQUEST.gates), ()), 0
+
+    while standing.soak.standing == "holding":
+        as_set = {DRIFT: Judgement(gate=DRIFT, verdict=Verdict.PASS, reason="as set", as_of=until)}
+        visibility = Visibility(until, {"m": timedelta()})
+        ends = due(standing.soak, until)
+        standing, _ = take_in(REQUEST, standing, found, ends, as_set, visibility, Foresight())
+        looks, until = looks + 1, until + MINUTE
+
+    assert looks == 3
+    assert standing.soak.credit == 3 * MINUTE
+
+
+def test_a_hold_over_flags_ends_also_where_every_look_takes_several_intervals_in() -> None:
+    found, until = answers([2] * 40), NOON + 3 * MINUTE
+    held = SOAK.model_copy(update={"standing": "holding", "causes": (DRIFT,), "told_a_person": True})
+    standing, looks = Standing(held, of_soak(None, held.since, REQUEST.gates), ()), 0
+
+    while standing.soak.standing == "holding" and looks < 10:
+        as_set = {DRIFT: Judgement(gate=DRIFT, verdict=Verdict.PASS, reason="as set", as_of=until)}
+        ends, visibility = due(standing.soak, until), Visibility(until, {"m": timedelta()})
+        standing, _ = take_in(REQUEST, standing, found, ends, as_set, visibility, Foresight())
+        looks, until = looks + 1, until + 3 * MINUTE
+
+    assert looks == 2

@@ -3,7 +3,8 @@
 import pytest
 
 from rollout.progress import LONGEST_NOTE, RolloutProgress
-from tests.rollout.progress_samples import NOON, in_canary
+from rollout.soak import Suspension
+from tests.rollout.progress_samples import MINUTE, NOON, in_canary
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,14 @@ def test_a_note_without_end_is_kept_with_its_beginning() -> None:
     progress.note(NOON, "failure", "x" * 1_000_000)
 
     assert progress.timeline[-1].text == "x" * (LONGEST_NOTE - 1) + "…"
+
+
+def test_time_that_is_not_credited_leaves_a_pause_what_it_is() -> None:
+    progress = in_canary()
+    progress.not_credited(NOON, NOON)
+    assert progress.suspensions == []
+    progress.suspensions.append(Suspension(since=NOON + MINUTE))
+    progress.not_credited(NOON, NOON + MINUTE)
+
+    assert progress.paused
+    assert progress.suspensions[0] == Suspension(since=NOON, until=NOON + MINUTE)

@@ -25,7 +25,7 @@ from rollout.messages import (
     Promote,
     ResolveHold,
 )
-from rollout.progress import RolloutStatus
+from rollout.progress import RolloutStatus, StageProgress
 from starter.plan_file import load_plan
 from tests.workflows.test_going_back import errors_of_treated_users, in_stage
 from tests.workflows.test_holding import slow_websockets
@@ -183,6 +183,16 @@ class TestWaiting:
         await world.until(handle, RolloutStatus.SOAKING, stage="deploy-off")
 
 
+HELD_FOR = timedelta(hours=20)
+
+
+def assert_nothing_was_credited_for(held: timedelta, stage: StageProgress) -> None:
+    """However often the time of a hold is judged anew, its credit clock stood."""
+    assert stage.entered_at is not None
+    assert stage.passed_at is not None
+    assert stage.passed_at - stage.entered_at >= stage.soak + held
+
+
 class TestHolds:
     async def test_a_person_lets_a_rollout_go_on_without_the_gate_that_holds_it(self, world: World) -> None:
         handle = await in_stage(world, "canary")
@@ -190,12 +200,14 @@ class TestHolds:
         held = await world.until(handle, RolloutStatus.HOLDING, step=timedelta(minutes=1))
         assert held.current.soak_state is not None
         causes = held.current.soak_state.causes
+        await world.passes(HELD_FOR)
 
         answer = await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
 
         assert answer.next.startswith(f"{', '.join(causes)} holds this stage no longer")
         staged = await world.until(handle, RolloutStatus.SOAKING, RolloutStatus.HOLDING, stage="staged")
         assert staged.stages[2].waived == causes
+        assert_nothing_was_credited_for(HELD_FOR, staged.stages[2])
 
     async def test_a_flag_that_somebody_else_lowered_is_adopted_and_stays_there(self, world: World) -> None:
         handle = await in_stage(world, "internal")
@@ -205,6 +217,7 @@ class TestHolds:
         assert "`adopt` accepts them" in await refusal(
             handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", how="continue")
         )
+        await world.passes(HELD_FOR)
 
         answer = await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
 
@@ -212,6 +225,7 @@ class TestHolds:
         canary = await world.until(handle, RolloutStatus.SOAKING, RolloutStatus.HOLDING, stage="canary")
         assert canary.status is RolloutStatus.SOAKING, canary.why
         assert canary.limits == {"factory_pattern": "off"}
+        assert_nothing_was_credited_for(HELD_FOR, canary.stages[1])
         flags = (await world.flags()).flags
         assert {flag: shown.in_words() for flag, shown in flags.items()} == {
             "request_isolation": "10%",
