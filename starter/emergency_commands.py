@@ -118,7 +118,11 @@ async def _take_back(session: "Session", given: str | None, by: str, reason: str
 def emergency_disable(
     reason: NeededReason,
     group: Annotated[
-        str | None, typer.Argument(metavar="PLAN", help="The flags of this plan; without it, of the environment.")
+        str | None,
+        typer.Argument(
+            metavar="PLAN-OR-GROUP",
+            help="The flags of this plan, by its file or its name; without it, of the environment.",
+        ),
     ] = None,
     environment: Environment = None,
     *,
@@ -135,8 +139,11 @@ def emergency_disable(
 
     from starter.emergency_disable import disable
     from starter.outcome import ExitCode
+    from starter.plan_file import group_and_environment
     from starter.terminal import say, say_json, warn
 
+    if group is not None:
+        group, environment = group_and_environment(group, environment)
     outcomes = asyncio.run(disable(environment, group, by=by, reason=reason, tell=warn if json else say))
     verified = all(outcome.verified for outcome in outcomes)
     if json:

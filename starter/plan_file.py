@@ -10,6 +10,8 @@ from rollout.plan import RolloutPlan
 from starter.plan_problems import Problem, problems_of, unknown_time_zone
 from starter.yaml_document import MAX_BYTES, YamlRefused, read_document
 
+PLAN_SUFFIXES = (".yaml", ".yml", ".json")
+
 
 class PlanRefused(Exception):  # noqa: N818  (a decision about a file, not an error of the program)
     """A plan file that cannot be used: what is wrong, all at once, each with its line."""
@@ -38,6 +40,18 @@ def load_plan(path: Path) -> RolloutPlan:
     except OSError as failure:
         raise PlanRefused(str(path), [_whole_file(failure.strerror or str(failure), line=0)]) from failure
     return parse_plan(data, str(path))
+
+
+def group_and_environment(given: str, environment: str | None) -> tuple[str, str | None]:
+    """Of a plan's file or its name: its group of flags, and where that is as far as it is known.
+
+    Raises:
+        PlanRefused: a file was given, and it is no plan.
+    """
+    if not given.endswith(PLAN_SUFFIXES):
+        return given, environment
+    plan = load_plan(Path(given))
+    return plan.name, plan.environment
 
 
 def parse_plan(data: bytes, file: str) -> RolloutPlan:

@@ -1,19 +1,14 @@
 """Clearing the kill switch of a group of flags after a rollback, by an explicit decision of a person."""
 
-from pathlib import Path
-
 from config.settings import Settings
 from config.temporal import TemporalUnreachable, connect
 from flagstore import store
 from flagstore.connection import STORE_FAILURES
 from flagstore.ownership import release
 from flagstore.store import FlagStore, StoreReply
-from rollout.plan import RolloutPlan
 from starter.outcome import failed, refused
-from starter.plan_file import load_plan
+from starter.plan_file import group_and_environment
 from starter.rollouts import LastRollout, Rollouts
-
-PLAN_SUFFIXES = (".yaml", ".yml", ".json")
 
 
 async def rearm(
@@ -25,9 +20,7 @@ async def rearm(
         CommandEnds: the group is not known, not latched, or its rollout is still open; or the store did not answer.
         PlanRefused: a plan file was given, and is wrong.
     """
-    given = load_plan(Path(plan_or_group)) if plan_or_group.endswith(PLAN_SUFFIXES) else None
-    group = given.name if isinstance(given, RolloutPlan) else plan_or_group
-    known = given.environment if given is not None else environment
+    group, known = group_and_environment(plan_or_group, environment)
     found = await _last_rollout(group)
     if found is not None:
         if found.is_open:

@@ -269,7 +269,7 @@ class TestKillSwitch:
     def test_the_running_rollout_is_told_and_settles_as_rolled_back(
         self, command: Rollout, look: Look, quick: None
     ) -> None:
-        disabled = command("emergency-disable", "quick", "--environment", "test", *WHO)
+        disabled = command("emergency-disable", QUICK_PLAN, *WHO)
         assert disabled.code == 0, disabled.err
         assert "quick: its running rollout is told, and takes the traffic back too" in disabled.out
         look(closed)
