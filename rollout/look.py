@@ -3,7 +3,7 @@
 Pure: the activity that looks (`activities/gate_watch.py`) fetches, and this says what it means.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -60,8 +60,9 @@ def take_in(
     standing, transition = _late(request, standing, answers)
     for end in ends if transition is None else ():
         judged, evidence = judge_interval(request.gates, answers, end, standing.soak, standing.evidence, foresight)
-        found = {**judged, **(around if end == ends[-1] else amiss)}
-        soak, transition = _recorded(request, standing.soak, end, found)
+        seen = around if end == ends[-1] else {}
+        found = {**judged, **(seen or amiss)}
+        soak, transition = _recorded(request, standing.soak, end, found, asked_now=seen)
         standing = Standing(soak, evidence, tuple(found.values()))
         if transition is not None:
             return standing, transition
@@ -148,7 +149,11 @@ def _leaving(request: WatchRequest, judgements: Iterable[Judgement]) -> tuple[st
 
 
 def _recorded(
-    request: WatchRequest, soak: SoakState, end: datetime, found: Mapping[str, Judgement]
+    request: WatchRequest,
+    soak: SoakState,
+    end: datetime,
+    found: Mapping[str, Judgement],
+    asked_now: Collection[str],
 ) -> tuple[SoakState, WorthTelling | None]:
     page_after = {
         DRIFT: DRIFT_PAGE_AFTER,
@@ -161,7 +166,7 @@ def _recorded(
         # A person lets it neither hold nor stop credit. What it must take back, it takes back.
         if name in found and not (found[name].verdict is Verdict.FAIL and actions[name] in LEAVING):
             actions[name] = "warn"
-    return record(soak, end, found, actions, page_after, counted=counted)
+    return record(soak, end, found, actions, page_after, counted=counted, asked_now=asked_now)
 
 
 def _actions(request: WatchRequest) -> dict[str, Action]:

@@ -4,7 +4,7 @@ Time is cut into intervals of one length, judged once each, in order of their en
 one judged interval and says whether that is worth telling anybody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -37,7 +37,8 @@ class Suspension(_Frozen):
 class Gap(_Frozen):
     """A run of intervals that had no data when they were judged; they still count if their data arrive late.
 
-    An interval in which some other gate spoke against the rollout is none: nothing that arrives makes it count.
+    An interval in which some other gate spoke against the rollout is none, nor one in which flags, traffic or an
+    endpoint could not be read: nothing that arrives makes it count.
     """
 
     since: datetime
@@ -98,13 +99,15 @@ def record(
     page_after: Mapping[str, timedelta],
     *,
     counted: bool,
+    asked_now: Collection[str] = (),
 ) -> tuple[SoakState, Transition | None]:
     """The soak after the interval that ends at `end`.
 
     A gate whose action is `warn` neither holds nor stops credit, whatever it answers. A FAIL with `rollback`
     or `step_back` breaches at once. Every other answer than PASS and IDLE stops the credit clock and becomes a hold: at
     once for FAIL and SUSPECT, after a few intervals for an ERROR or missing data, after the gate's `page_after` for a
-    sample that is still too small.
+    sample that is still too small. `asked_now`: what no data that arrive late can tell, such as flags and traffic; an
+    interval in which one of them did not answer is lost to credit.
     """
     deciding = {name: judgement for name, judgement in judgements.items() if actions[name] != "warn"}
     verdict = worst(deciding.values())
@@ -115,7 +118,7 @@ def record(
         return breached(moved, failed), "breached"
     if verdict in (Verdict.PASS, Verdict.IDLE):
         return _passed(moved, state, credit=state.interval if counted and verdict is Verdict.PASS else timedelta())
-    return _not_passed(moved, state, end, deciding, page_after)
+    return _not_passed(moved, state, end, deciding, page_after, asked_now)
 
 
 def breached(state: SoakState, causes: tuple[str, ...], until: datetime | None = None) -> SoakState:
@@ -187,11 +190,13 @@ def _not_passed(
     end: datetime,
     deciding: Mapping[str, Judgement],
     page_after: Mapping[str, timedelta],
+    asked_now: Collection[str],
 ) -> tuple[SoakState, Transition | None]:
     causes = {name: j for name, j in deciding.items() if j.verdict not in (Verdict.PASS, Verdict.IDLE)}
     since = before.not_passing_since or end - before.interval
     lasted = end - since
     harmed = any(judgement.verdict in (Verdict.FAIL, Verdict.SUSPECT) for judgement in causes.values())
+    can_arrive = not harmed and causes.keys().isdisjoint(asked_now)
     silent = any(judgement.lack is Lack.DATA or judgement.verdict is Verdict.ERROR for judgement in causes.values())
     patience = min(_patience(judgement, page_after[name], before.interval) for name, judgement in causes.items())
     holding = before.standing == "holding" or lasted >= patience
@@ -212,7 +217,7 @@ def _not_passed(
                 "standing": "holding" if holding else "waiting",
                 "causes": tuple(sorted({*before.causes, *names})) if before.standing == "holding" else names,
                 "told_a_person": before.told_a_person or transition == "hold_needs_a_person",
-                "gaps": _widened(before.gaps, end, before.interval) if silent and not harmed else before.gaps,
+                "gaps": _widened(before.gaps, end, before.interval) if silent and can_arrive else before.gaps,
             }
         ),
         transition,

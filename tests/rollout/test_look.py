@@ -177,3 +177,19 @@ def test_a_hold_over_flags_ends_also_where_every_look_takes_several_intervals_in
         looks, until = looks + 1, until + 3 * MINUTE
 
     assert looks == 2
+
+
+def test_minutes_in_which_the_flags_could_not_be_read_earn_nothing_later_by_metrics_alone() -> None:
+    """Nothing that arrives late says who saw the features then."""
+    found, silent = answers([2] * 20), range(5, 11)
+    standing = Standing(SOAK, of_soak(None, SOAK.since, REQUEST.gates), ())
+
+    for minute in range(1, 21):
+        until = NOON + minute * MINUTE
+        verdict = Verdict.ERROR if minute in silent else Verdict.PASS
+        around = {DRIFT: Judgement(gate=DRIFT, verdict=verdict, reason="as the store says", as_of=until)}
+        visibility, ends = Visibility(until, {"m": timedelta()}), due(standing.soak, until)
+        standing, _ = take_in(REQUEST, standing, found, ends, around, visibility, Foresight())
+
+    assert standing.soak.standing == "passing"
+    assert standing.soak.credit == (20 - len(silent)) * MINUTE
