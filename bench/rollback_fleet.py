@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError, TimeoutError  # noqa: A004  (redis-py's own, not the interpreter's)
 
 from flagstore.store import FlagStore
 from rollout.messages import RolloutRequest
 from rollout.plan import RolloutPlan
+from starter.outcome import CommandEnds
 from starter.plan_file import load_plan
 from starter.rollouts import Rollouts, latest_beat
 from starter.starting import start
@@ -126,13 +128,19 @@ async def all_soaking(
 
 
 async def _shown(store: FlagStore) -> bool:
-    """Flags go on last in a stage: then it soaks."""
-    snapshot = await store.read()
+    """Flags go on last in a stage: then it soaks. A machine that is busy with all of them is asked again."""
+    try:
+        snapshot = await store.read()
+    except (ConnectionError, TimeoutError):
+        return False
     return snapshot is not None and any(flag.exposure != "off" for flag in snapshot.flags.values())
 
 
 async def _must_go_on(rollouts: Rollouts, plan: RolloutPlan) -> None:
-    progress = (await rollouts.observe(plan.workflow_id)).progress
+    try:
+        progress = (await rollouts.observe(plan.workflow_id)).progress
+    except CommandEnds:
+        return
     if progress is not None and progress.status.is_final:
         raise RuntimeError(f"{plan.name} ended as {progress.status}: {progress.why}")
 

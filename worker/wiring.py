@@ -51,7 +51,7 @@ _ONE_IMPORT_FOR_ALL = SandboxedWorkflowRunner(
 )
 """Rollouts share the modules of their workflow, which keep nothing that changes.
 
-Imported anew for each rollout, as the SDK does by itself, they are most of what a rollout costs a worker.
+Imported anew for each rollout, as the SDK does by itself, they are most of the memory that a rollout takes in a worker.
 """
 
 
