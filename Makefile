@@ -27,7 +27,7 @@ chaos: setup
 test: setup
 	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-# The long forms too, which prove the same promises in full: about an hour, before a release.
+# The long forms too, which prove the same promises in full: an hour and a half, before a release.
 test-all: test chaos
 	$(BIN)/python -m pytest tests/workflows/whole_matrix.py --numprocesses=2 --dist=load
 	$(BIN)/python -m pytest tests/local/zero_downtime_enforced.py
