@@ -11,9 +11,11 @@ from bisect import bisect_right
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
 
 from rollout.measurement import (
     Counts,
@@ -30,6 +32,7 @@ from rollout.sample_sums import merge
 from rollout.soak import align_down
 
 GROUPS: tuple[Group, ...] = ("treated", "control", "all")
+BOUNDS_KEPT = 64
 
 
 class _Written(BaseModel):
@@ -61,14 +64,20 @@ class _Buckets(_Written):
             raise ValueError(
                 f"counts has {len(self.bounds_ms) + 1} entries for these bounds_ms, got {len(self.counts)}"
             )
-        if any(count < 0 for count in self.counts):
+        if min(self.counts) < 0:
             raise ValueError("counts has no entry below 0")
-        if list(self.bounds_ms) != sorted(set(self.bounds_ms)):
+        if not _ascends(self.bounds_ms):
             raise ValueError("bounds_ms ascends")
         return self
 
     def sample(self) -> Sample:
         return Histogram(bounds=self.bounds_ms, counts=self.counts, sum=self.sum)
+
+
+@lru_cache(maxsize=BOUNDS_KEPT)
+def _ascends(bounds: tuple[float, ...]) -> bool:
+    """The same bounds stand on nearly every line of a metric."""
+    return list(bounds) == sorted(set(bounds))
 
 
 class _Score(_Written):
@@ -200,9 +209,10 @@ class RecordedSource:
 def _in_longer_intervals(
     told: list[IntervalMeasurement], start: datetime, end: datetime, interval: timedelta
 ) -> Iterator[IntervalMeasurement]:
+    ends = [one.end for one in told]
     for step in range(1, (end - start) // interval + 1):
         until = start + step * interval
-        within = [one for one in told if until - interval < one.end <= until]
+        within = told[bisect_right(ends, until - interval) : bisect_right(ends, until)]
         groups: dict[Group, Sample] = {}
         for group in GROUPS:
             total = merge(one.groups[group] for one in within if group in one.groups)
@@ -214,12 +224,20 @@ def _in_longer_intervals(
 
 def _parsed(text: str) -> _Line:
     try:
-        given = json.loads(text)
-    except (ValueError, RecursionError) as problem:
-        raise ValueError(f"not JSON: {problem}; each line is one interval of one metric") from None
+        given = from_json(text)
+    except ValueError:
+        # Twice as quick, but known to read less; and Python's own words say where in the line the mistake is.
+        given = _as_python_reads(text)
     if not isinstance(given, dict):
         raise ValueError(f'{given!r} is no interval, which is {{"metric": …, "end": …, "treated": …}}')  # noqa: TRY004
     return _validated(_Line, given, "")
+
+
+def _as_python_reads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as problem:
+        raise ValueError(f"not JSON: {problem}; each line is one interval of one metric") from None
 
 
 def _delay(line: _Line) -> timedelta:

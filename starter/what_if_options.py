@@ -1,6 +1,8 @@
 """What is given to `rollout what-if`, read and checked."""
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,7 +34,7 @@ def moment(option: str, given: str | None) -> datetime | None:
 def recording_from(path: Path, plan: RolloutPlan) -> Recording:
     """Raises CommandEnds where the file cannot be read, or a line is wrong."""
     try:
-        with path.open(encoding="utf-8") as lines:
+        with _nothing_collected(), path.open(encoding="utf-8") as lines:
             recording = read_recording(lines, plan.metrics, plan.check_interval)
     except (OSError, UnicodeDecodeError) as problem:
         raise refused(f"{path}: {problem}") from problem
@@ -41,6 +43,18 @@ def recording_from(path: Path, plan: RolloutPlan) -> Recording:
     if not recording.ends:
         raise refused(f"{path}: holds no interval")
     return recording
+
+
+@contextmanager
+def _nothing_collected() -> Iterator[None]:
+    """A week of metrics is a million objects that all stay: looking through them again and again is most of reading."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def save_to(path: Path, recording: Recording) -> None:

@@ -135,6 +135,16 @@ def test_data_that_end_early_are_said_to_and_people_read_what_was_not_played(run
     [
         ("{", "line 1: not JSON"),
         ("[" * 100_000, "line 1: not JSON: maximum recursion depth exceeded"),
+        ('{"metric": "requests" "end"', "line 1: not JSON: Expecting ',' delimiter: line 1 column 23"),
+        ('{"metric": "\\ud800", "end": "2026-11-23T12:00:00Z"}', r"metric: '\ud800' is none of the plan's metrics"),
+        (
+            '{"metric": "requests", "end": "2026-11-23T12:00Z", "all": {"bounds_ms": [10, 10], "counts": [1, 1, 1]}}',
+            "line 1: all: bounds_ms ascends",
+        ),
+        (
+            '{"metric": "requests", "end": "2026-11-23T12:00Z", "all": {"bounds_ms": [10, 20], "counts": [1, -1, 1]}}',
+            "line 1: all: counts has no entry below 0",
+        ),
         ("[]", "line 1: [] is no interval"),
         ('{"metric": "requests", "end": "0001-01-01T00:00:00Z"}', "line 1: end: Input should be greater than or equal"),
         ('{"metric": "requests", "end": "9999-12-31T23:59:00Z"}', "line 1: end: Input should be less than"),
