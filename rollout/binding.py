@@ -60,8 +60,22 @@ def bind_gates(
             baseline=baseline.get(gate.metric) if isinstance(gate, VersusBaselineGate) else None,
             base_url=candidates[gate.service].url if isinstance(gate, ProbeGate) else None,
             planned_share=planned_share(plan, stage, gate),
+            treated_share=treated_share(plan, stage, gate),
         )
     return bound
+
+
+def treated_share(plan: RolloutPlan, stage: Stage, gate: Gate) -> float | None:
+    """The least part of the users, or of the traffic, that the stage treats; None where nobody knows: an audience."""
+    metrics = metrics_of(gate)
+    groups = plan.metrics[metrics[-1]].groups if metrics else None
+    if isinstance(groups, GroupsByRevision):
+        reached = plan.stages[: plan.stages.index(stage) + 1]
+        moved = [percent for earlier in reached for percent in earlier.percents if percent]
+        steps = [percent for percent in stage.steps if percent] or moved[-1:]
+        return min(steps) / WHOLE if steps else None
+    shares = [exposures.order_of(stage.exposure, flag) for flag in plan.flags]
+    return min(shares) if groups is not None and shares and min(shares) > 0 else None
 
 
 def planned_share(plan: RolloutPlan, stage: Stage, gate: Gate) -> float | None:

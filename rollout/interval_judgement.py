@@ -6,6 +6,7 @@ The activity that looks (`activities/gate_watch.py`) fetches; everything decided
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import reduce
 
 from rollout.foresight import Foresight
 from rollout.gate_judgement import WindowSamples, judge
@@ -14,6 +15,7 @@ from rollout.gates import Gate, MeasuredGate, ProbeGate, VersusControlGate, metr
 from rollout.interval_series import IntervalSeries
 from rollout.measurement import Group, Sample, SourceFailure
 from rollout.sequential_model import SequentialState
+from rollout.silence import Presence, Traffic, traffic_of
 from rollout.soak import SoakState
 from rollout.soak_evidence import Measured, SoakEvidence, first_state, weigh
 from rollout.verdict import Judgement, Lack, Verdict
@@ -67,7 +69,11 @@ def judge_interval(
         if known is None and foresight is not None:
             foresight.remember(name, series, before, after, judgement, seen)
         judgements[name] = judgement
-    return judgements, evidence.model_copy(update={"states": states})
+    heard = {} if end <= soak.judged_until else _heard(gates, answers, end, soak, evidence.presences)
+    for name, presence in heard.items():
+        if judgements[name].verdict is Verdict.IDLE and presence.is_telling(gates[name].treated_share):
+            judgements[name] = _missed(gates[name].gate, judgements[name], presence, seen)
+    return judgements, evidence.model_copy(update={"states": states, "presences": evidence.presences | heard})
 
 
 def _judged(
@@ -87,6 +93,34 @@ def _judged(
     assert isinstance(gate, MeasuredGate), "only what is measured is asked interval by interval"  # noqa: S101
     state = before or first_state(question, soak.since)
     return weigh(name, gate, question, state, _measured(gate, bound, answers, end, soak, seen))
+
+
+def _heard(
+    gates: Mapping[str, BoundGate],
+    answers: Answers,
+    end: datetime,
+    soak: SoakState,
+    before: Mapping[str, Presence],
+) -> dict[str, Presence]:
+    """Whether treated users were heard in this interval, for each gate that asks for them and has data."""
+    held = {metrics_of(bound.gate)[-1] for bound in gates.values() if metrics_of(bound.gate)}
+    measured = {metric: answers.intervals[metric].at(end) for metric in held & answers.intervals.keys()}
+    traffic = {metric: traffic_of(found.groups) for metric, found in measured.items() if found is not None}
+    everywhere = reduce(Traffic.plus, traffic.values(), Traffic())
+    heard = {}
+    for name, bound in gates.items():
+        if _own_group(bound.gate) != "treated" or (metric := metrics_of(bound.gate)[-1]) not in traffic:
+            continue
+        here = traffic[metric]
+        elsewhere = Traffic(treated=everywhere.treated - here.treated, others=everywhere.others - here.others)
+        heard[name] = before.get(name, Presence()).after(here, elsewhere, end, soak.interval)
+    return heard
+
+
+def _missed(gate: Gate, idle: Judgement, presence: Presence, seen: str) -> Judgement:
+    """An idle gate whose treated users should have been there: too small a sample, which a person learns of in time."""
+    reason = f"{gate.title}: {presence.in_words()}; {seen}"
+    return idle.model_copy(update={"verdict": Verdict.UNKNOWN, "lack": Lack.SAMPLE, "reason": reason})
 
 
 def has_data(gates: Mapping[str, BoundGate], answers: Answers, end: datetime) -> bool:

@@ -17,11 +17,16 @@ from rollout.gates import MeasuredGate, ThresholdGate, VersusControlGate
 from rollout.measurement import Group, Sample
 from rollout.sequential_gate import begin, rests_on_one_run, step
 from rollout.sequential_model import HARM_NEEDED, Evidence, Interval, SequentialJudgement, SequentialState
+from rollout.silence import Presence
 from rollout.statistics import Average
 from rollout.verdict import LEAVING, Judgement, Lack, Verdict
 from rollout.window_reading import Reading, read, size_of
 
 LARGEST_ODDS_SHOWN = 1e6
+
+
+def _is_empty(value: object) -> bool:
+    return not value
 
 
 class SoakEvidence(BaseModel):
@@ -31,6 +36,8 @@ class SoakEvidence(BaseModel):
 
     since: datetime
     states: dict[str, SequentialState] = Field(default_factory=dict)
+    presences: dict[str, Presence] = Field(default_factory=dict, exclude_if=_is_empty)
+    """Of gates on treated users: whether any were heard."""
 
 
 def of_soak(evidence: SoakEvidence | None, since: datetime, gates: Iterable[str]) -> SoakEvidence:

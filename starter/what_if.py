@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 from activities.metric_reader import INTERVALS_PER_LOOK, MetricReader, pause_after
 from activities.monitoring import CaptureBaseline, MonitoringActivities
 from rollout import exposure as exposures
-from rollout.binding import baseline_queries, planned_share, query_for
+from rollout.binding import baseline_queries, planned_share, query_for, treated_share
 from rollout.foresight import Foresight
 from rollout.gates import ProbeGate, VersusBaselineGate, metrics_of
 from rollout.look import Standing, take_in
@@ -209,8 +209,13 @@ class Rehearsal:
             if not isinstance(gate, ProbeGate):
                 queries = {metric: self._queries[metric] for metric in metrics_of(gate)}
                 baseline = self._baseline.get(gate.metric) if isinstance(gate, VersusBaselineGate) else None
-                share = planned_share(plan, stage, gate)
-                bound[name] = BoundGate(gate=gate, queries=queries, baseline=baseline, planned_share=share)
+                bound[name] = BoundGate(
+                    gate=gate,
+                    queries=queries,
+                    baseline=baseline,
+                    planned_share=planned_share(plan, stage, gate),
+                    treated_share=treated_share(plan, stage, gate),
+                )
         return WatchRequest(
             stage=stage.name,
             soak=soak,
