@@ -204,7 +204,7 @@ class CompiledFlags:
             return False
         if email:
             if email.endswith(self._at_domains):
-                if email[0] != "@":
+                if email[0] != "@" or email.rfind("@"):
                     return True
             # Only an address that is written in an unusual way can still be in the audience.
             elif not (email.isascii() and email.islower() and email[-1] != ".") and self._in_domain(email):

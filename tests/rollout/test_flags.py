@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -110,6 +110,7 @@ def test_flags_of_one_cohort_reach_the_same_users_and_others_do_not() -> None:
     assert apart[0] != apart[1] != apart[2]
 
 
+@example(exposure=INTERNAL, latch=False, user=None, email=f"@@{DOMAIN}")
 @given(exposure=ANY_EXPOSURE, latch=st.booleans(), user=ANYBODY, email=ANY_ADDRESS)
 def test_the_compiled_form_answers_as_the_plain_one(
     exposure: Exposure, latch: bool, user: str | None, email: str | None
