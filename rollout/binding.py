@@ -60,6 +60,7 @@ def bind_gates(
             baseline=baseline.get(gate.metric) if isinstance(gate, VersusBaselineGate) else None,
             base_url=candidates[gate.service].url if isinstance(gate, ProbeGate) else None,
             planned_share=planned_share(plan, stage, gate),
+            users=plan.users,
             treated_share=treated_share(plan, stage, gate),
         )
     return bound

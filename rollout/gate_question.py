@@ -15,6 +15,7 @@ from math import exp, log
 from rollout.gates import QUANTILES, Gate, MeasuredGate, ThresholdGate, VersusBaselineGate, VersusControlGate
 from rollout.measurement import Counts, Group, Histogram, Level, Sample
 from rollout.quantity import Limit, format_share
+from rollout.sample_ratio import ASSUMED_USERS
 from rollout.sequential_model import GroupCounts, GroupLatencies, GroupScore, Interval, SequentialGate
 from rollout.window_reading import fits, size_of
 
@@ -35,9 +36,9 @@ class Question:
 
 @lru_cache(maxsize=QUESTIONS_KEPT)
 def question_of(
-    gate: Gate, baseline: Sample | None, interval: timedelta, planned_share: float | None
+    gate: Gate, baseline: Sample | None, interval: timedelta, planned_share: float | None, users: int | None = None
 ) -> Question | None:
-    """`planned_share` is the treated part of the requests, where the plan says so.
+    """`planned_share` is the treated part of the requests, where the plan says so; `users` make them.
 
     None where the gate is judged from its window alone, or has no baseline to be judged against.
     """
@@ -51,7 +52,7 @@ def question_of(
             allowed = _share(1 - QUANTILES[gate.statistic])
             return Question(_threshold(gate, interval, at_most=allowed), edge=gate.limit.value)
         case VersusControlGate(statistic="bad_share" | "p95"):
-            return Question(_versus_control(gate, interval, planned_share))
+            return Question(_versus_control(gate, interval, planned_share, users or ASSUMED_USERS))
         case VersusBaselineGate() if size_of(baseline) >= gate.minimum_sample:
             return _versus_baseline(gate, baseline, interval)
     return None
@@ -126,7 +127,9 @@ def _threshold(
     )
 
 
-def _versus_control(gate: VersusControlGate, interval: timedelta, planned_share: float | None) -> SequentialGate:
+def _versus_control(
+    gate: VersusControlGate, interval: timedelta, planned_share: float | None, users: int
+) -> SequentialGate:
     # As a plan writes them: shares are read with their percent sign only.
     margins = gate.model_dump(include={"max_difference", "max_increase"}, exclude_none=True)
     return SequentialGate(
@@ -136,6 +139,7 @@ def _versus_control(gate: VersusControlGate, interval: timedelta, planned_share:
         minimum_sample=gate.minimum_sample,
         interval=interval,
         planned_share=None if planned_share is None else format_share(planned_share),
+        users=users,
         **margins,
     )
 

@@ -87,7 +87,7 @@ def _judged(
 ) -> tuple[SequentialState | None, Judgement]:
     """The gate's state and judgement; a gate that is judged by its window alone has no state."""
     gate = bound.gate
-    question = question_of(gate, bound.baseline, soak.interval, bound.planned_share)
+    question = question_of(gate, bound.baseline, soak.interval, bound.planned_share, bound.users)
     if question is None:
         return before, _judge_window(name, bound, answers, end, soak, seen)
     assert isinstance(gate, MeasuredGate), "only what is measured is asked interval by interval"  # noqa: S101

@@ -15,6 +15,7 @@ from rollout.measurement import Metric
 from rollout.plan_parts import AudienceSpec, Baseline, Deadman, FlagName, Name, Notifications, Part, Service, Stage
 from rollout.plan_rules import broken_rules
 from rollout.quantity import Duration
+from rollout.sample_ratio import ASSUMED_USERS
 from rollout.traffic import ServiceRef
 from rollout.windows import Windows
 
@@ -33,6 +34,12 @@ class RolloutPlan(Part):
         default=(), description="the feature flags that carry the exposure; without any, the traffic split carries it"
     )
     cohort: FlagName | None = Field(default=None, description="the hash key of all flags; each flag's own without it")
+    users: int | None = Field(
+        default=None,
+        ge=1,
+        description="about how many people make the requests that are compared; of fewer, groups of another size than "
+        f"planned are likelier by chance. {ASSUMED_USERS} are assumed unless said",
+    )
     audiences: dict[str, AudienceSpec] = Field(
         default_factory=dict, description="named groups of people that a stage can expose the features to"
     )

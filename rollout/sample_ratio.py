@@ -4,18 +4,30 @@ A wrong bucket, a lost label, a cache in between or users who stay away make a c
 it says. This is asked with the same bet as everything else, on the counts of requests themselves, in both directions.
 
 A plan's share is one of users, and requests are what can be counted: a tenth of the users makes a tenth of the requests
-only where many users make few each. So the bet is not on "exactly the planned share" but on odds that are off by half:
-10 % may be 6.9 to 14.3, 50 % may be 40 to 60. And requests come in clumps, session by session: how large they are is
-learnt from how the share varies between blocks of time.
+only where many users make few each. So the bet is not on "exactly the planned share" but on what the draw of the users
+may bring, once for the whole rollout: among few users it is far off by chance, however many requests they make, and no
+number of requests tells how few they are. The plan says how many, or few are assumed; of many, odds that are off by
+half are tolerated still, for the features may change how much people do: 10 % may be 6.9 to 14.3, 50 % may be 40 to 60.
+
+And requests come in clumps, session by session: how large they are is learnt from how the share varies between blocks
+of time.
 """
 
 from dataclasses import dataclass, field
-from math import sqrt
+from functools import lru_cache
+from math import exp, inf, isinf, lgamma, log, log1p, sqrt
 
 from rollout.statistics import DIGITS, STORED, Mixture, log_won
 
 TOLERATED_ODDS = 1.5
 """By which factor the odds of being treated may be off, either way."""
+ASSUMED_USERS = 200
+"""Where the plan does not say how many there are."""
+ALIKE_OF_USERS = 8
+"""Of so many users one counts: a few make most of the requests. Where a tenth of them makes four tenths (lognormal with
+a sigma of 1), the share of the treated is spread as among a third of as many users alike, and with a heavier tail."""
+LARGEST_CHANCE = 3e-5
+"""Of a draw of users whose share lies beyond what is tolerated, on each side."""
 ALARM_NEEDED = 10_000.0
 """Odds against "within what is tolerated" at which nothing that the groups say is believed any more."""
 RATIOS = (1.2, 1.5, 2.0, 4.0)
@@ -84,6 +96,8 @@ class SampleRatio:
     __pydantic_config__ = STORED
 
     planned: float
+    users: int | None = None
+    """About how many make the requests; None in a state that began when they were not asked for."""
     more: Mixture = field(default_factory=_fresh_bets)
     less: Mixture = field(default_factory=_fresh_bets)
     clumps: tuple[_Clumps, ...] = field(default_factory=_fresh_clumps)
@@ -99,22 +113,32 @@ class SampleRatio:
         return self.wealth >= ALARM_NEEDED
 
     @property
+    def tolerated_odds(self) -> tuple[float, float]:
+        """The least and the largest odds of being treated that raise no question; 0 and infinity where any do not."""
+        odds = self.planned / (1 - self.planned)
+        least, largest = odds / TOLERATED_ODDS, odds * TOLERATED_ODDS
+        if self.users is None:
+            return least, largest
+        least_drawn, largest_drawn = odds_by_chance(self.planned, max(1, self.users // ALIKE_OF_USERS))
+        return min(least, least_drawn), max(largest, largest_drawn)
+
+    @property
     def tolerated(self) -> tuple[float, float]:
         """The least and the largest share that raises no question."""
-        odds = self.planned / (1 - self.planned)
-        low, high = odds / TOLERATED_ODDS, odds * TOLERATED_ODDS
-        return low / (1 + low), high / (1 + high)
+        least, largest = self.tolerated_odds
+        return least / (1 + least), 1.0 if isinf(largest) else largest / (1 + largest)
 
     def after(self, treated: int, control: int, minutes: float) -> "SampleRatio":
         """With one interval's requests in it; an interval without any teaches nothing."""
         if not treated + control:
             return self
         burst = (max(1.0, *(block.phi for block in self.clumps)) + 1) / 2
-        odds = self.planned / (1 - self.planned)
-        more = _won(treated, control, odds * TOLERATED_ODDS, burst)
-        less = _won(control, treated, TOLERATED_ODDS / odds, burst)
+        least, largest = self.tolerated_odds
+        more = _won(treated, control, largest, burst)
+        less = _won(control, treated, 1 / least if least else inf, burst)
         return SampleRatio(
             planned=self.planned,
+            users=self.users,
             more=self.more.after(more, minutes, largest_gain=LARGEST_GAIN),
             less=self.less.after(less, minutes, largest_gain=LARGEST_GAIN),
             clumps=tuple(
@@ -131,15 +155,45 @@ class SampleRatio:
         intervals = longest.intervals + BLOCKS[-1] * len(longest.finished[-1:])
         low, high = self.tolerated
         observed = treated / (treated + control) if treated + control else 0.0
+        among = "" if self.users is None else f" among {self.users:,} users"
         return (
             f"{observed * 100:.1f} % of the requests are from treated users, planned are {self.planned * 100:.3g} % "
-            f"({low * 100:.1f} to {high * 100:.1f} are tolerated): {treated:,} of {treated + control:,} in the last "
-            f"{intervals} intervals; the groups are not those of the plan, so no comparison of them can be believed"
+            f"({low * 100:.1f} to {high * 100:.1f} are tolerated{among}): {treated:,} of {treated + control:,} in "
+            f"the last {intervals} intervals; the groups are not those of the plan, so no comparison of them can be "
+            "believed"
         )
 
 
+@lru_cache(maxsize=256)
+def odds_by_chance(planned: float, alike: int) -> tuple[float, float]:
+    """The least and the largest odds that a draw of so many users, each treated with `planned`, leaves to chance.
+
+    Beyond each lies a draw in 1 of about 30,000, by the exact binomial tail.
+    """
+    fewest = _in_a_tail(planned, alike)
+    most = alike - _in_a_tail(1 - planned, alike)
+    least = 0.0 if fewest < 0 else max(fewest, 0.5) / (alike - max(fewest, 0.5))
+    largest = inf if most > alike else min(most, alike - 0.5) / (alike - min(most, alike - 0.5))
+    return least, largest
+
+
+def _in_a_tail(chance: float, draws: int) -> int:
+    """The largest number of hits of which that many or fewer are rarer than `LARGEST_CHANCE`; -1 where none is."""
+    together, hits = 0.0, -1
+    whole = lgamma(draws + 1) + draws * log1p(-chance)
+    odds = log(chance) - log1p(-chance)
+    for count in range(draws + 1):
+        together += exp(whole - lgamma(count + 1) - lgamma(draws - count + 1) + count * odds)
+        if together > LARGEST_CHANCE:
+            break
+        hits = count
+    return hits
+
+
 def _won(ours: int, others: int, largest_odds: float, burst: float) -> list[float]:
-    """Per ratio, what a bet on "odds beyond `largest_odds`" has won."""
+    """Per ratio, what a bet on "odds beyond `largest_odds`" has won; nothing where no odds are beyond."""
+    if isinf(largest_odds):
+        return [0.0] * len(RATIOS)
     stakes = (_stake(ratio, largest_odds, burst) for ratio in RATIOS)
     return [log_won(ours, others, share=largest_odds, stake=stake, burst=burst) for stake in stakes]
 

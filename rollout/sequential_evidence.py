@@ -128,7 +128,7 @@ def with_sample_ratio(gate: SequentialGate, state: SequentialState, interval: In
         return state
     known = state.sample
     if known is None or known.planned != gate.planned_share:
-        known = SampleRatio(planned=gate.planned_share)
+        known = SampleRatio(planned=gate.planned_share, users=gate.users)
     minutes = gate.interval / timedelta(minutes=1)
     return state.model_copy(update={"sample": known.after(treated.total, control.total, minutes)})
 

@@ -9,7 +9,7 @@ from rollout.best_run import LARGEST_TERM as LARGEST_TERM_WITH_BEST_RUN
 from rollout.best_run import BestRun
 from rollout.cohort_history import CohortHistory
 from rollout.quantity import Duration, Limit, Share
-from rollout.sample_ratio import SampleRatio
+from rollout.sample_ratio import ASSUMED_USERS, SampleRatio
 from rollout.statistics import LARGEST_TERM, Average, Dispersion, Mixture
 from rollout.verdict import Action, Verdict
 
@@ -54,6 +54,7 @@ class SequentialGate(_Frozen):
         lt=1,
         description="the treated part of the requests; without it the sizes are not asked",
     )
+    users: int = Field(default=ASSUMED_USERS, ge=1, description="about how many make the requests, for `planned_share`")
 
     @model_validator(mode="after")
     def _one_limit_that_fits(self) -> "SequentialGate":

@@ -31,6 +31,9 @@ class BoundGate(_Frozen):
     planned_share: float | None = Field(
         default=None, gt=0, lt=1, description="the treated part of the requests, where the plan says how large it is"
     )
+    users: int | None = Field(
+        default=None, ge=1, description="about how many make the requests, where the plan says so"
+    )
     treated_share: float | None = Field(
         default=None, gt=0, le=1, description="the part of the users, or of the traffic, that is treated at least"
     )

@@ -214,6 +214,7 @@ class Rehearsal:
                     queries=queries,
                     baseline=baseline,
                     planned_share=planned_share(plan, stage, gate),
+                    users=plan.users,
                     treated_share=treated_share(plan, stage, gate),
                 )
         return WatchRequest(

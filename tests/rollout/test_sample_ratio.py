@@ -8,17 +8,20 @@ from random import Random
 from typing import Any
 
 import pytest
+from pydantic import TypeAdapter
+from scipy.stats import binom
 
 from rollout.binding import planned_share
 from rollout.gates import judge_stream
 from rollout.plan import RolloutPlan
+from rollout.sample_ratio import SampleRatio
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate, SequentialJudgement, SequentialState
 from rollout.verdict import Verdict
 from starter.plan_file import load_plan
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-ERRORS = {"kind": "versus_control", "max_difference": "1%", "title": "Errors", "planned_share": "10%"}
+ERRORS = {"kind": "versus_control", "max_difference": "1%", "title": "Errors", "planned_share": "10%", "users": 20_000}
 REQUESTS_A_MINUTE = 1_200
 SHIPPED = Path(__file__).parents[2] / "plans" / "request-isolation.yaml"
 
@@ -59,7 +62,7 @@ def test_the_reason_gives_the_planned_share_the_observed_one_and_the_counts() ->
 
     assert found.startswith("Errors: 2")
     for part in (
-        " % of the requests are from treated users, planned are 10 % (6.9 to 14.3 are tolerated): ",
+        " % of the requests are from treated users, planned are 10 % (6.9 to 14.3 are tolerated among 20,000 users): ",
         " of 72,000",
     ):
         assert part in found
@@ -73,6 +76,52 @@ def test_a_share_that_is_a_little_off_is_never_held(share: float) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_users_of_very_different_activity_are_no_mismatch(seed: int) -> None:
     assert "hold" not in {one.decision for one in judged(ERRORS, minutes(0.1, 600, seed=seed, users=5_000))}
+
+
+@pytest.mark.parametrize(("users", "planned"), [(40, 0.1), (200, 0.1), (1_000, 0.1), (200, 0.5), (1_000, 0.01)])
+def test_a_share_that_the_draw_of_the_users_explains_is_tolerated_by_the_exact_binomial_tail(
+    users: int, planned: float
+) -> None:
+    low, high = SampleRatio(planned=planned, users=users).tolerated
+    alike = users // 8
+
+    assert binom.cdf(low * alike - 0.6, alike, planned) <= 3e-5
+    assert binom.sf(high * alike - 0.4, alike, planned) <= 3e-5
+    # And no wider than that, but where odds off by half are.
+    odds = planned / (1 - planned)
+    assert high == 1 or binom.sf(high * alike - 2.1, alike, planned) > 3e-5 or high <= odds * 1.5 / (1 + odds * 1.5)
+
+
+@pytest.mark.parametrize(("users", "said"), [(30, {"users": 30}), (100, {}), (300, {})])
+def test_few_users_hold_nothing_whatever_share_they_make_by_chance(users: int, said: dict[str, int]) -> None:
+    gate = {name: value for name, value in ERRORS.items() if name != "users"} | said
+    random = Random(users)
+    luckless = max(_drawn(random, users) for _ in range(300))
+
+    assert luckless > 0.15
+    assert "hold" not in {one.decision for one in judged(gate, minutes(luckless, 300))}
+
+
+def _drawn(random: Random, users: int) -> float:
+    """The treated part of the requests, where a tenth of the users makes four tenths of them."""
+    activity = [random.lognormvariate(0, 1) for _ in range(users)]
+    return sum(one for one in activity if random.random() < 0.1) / sum(activity)
+
+
+def test_a_label_of_the_wrong_group_holds_however_few_users_there_are_said_to_be() -> None:
+    gate = {**ERRORS, "users": 100}
+
+    assert judged(gate, minutes(0.9, 60))[-1].decision == "hold"
+
+
+def test_a_question_that_began_before_users_were_asked_for_goes_on_as_it_began() -> None:
+    old = SampleRatio(planned=0.1)
+    written = TypeAdapter(SampleRatio).dump_python(old, mode="json")
+    del written["users"]
+
+    read = TypeAdapter(SampleRatio).validate_python(written)
+    assert read.after(600, 600, 1.0).users is None
+    assert [round(share, 3) for share in read.tolerated] == [0.069, 0.143]
 
 
 def test_without_a_planned_share_nothing_is_asked_of_the_sizes() -> None:

@@ -57,7 +57,8 @@ def _present(treated: Sample, control: Sample) -> Mapping[Group, Sample]:
 USUAL = minute(events=(400, 3_600), requests=(120, 1_080))
 SILENT = minute(events=(0, 3_600), requests=(120, 1_080))
 NIGHT = minute(events=(0, 3_600), requests=(0, 1_080))
-ALL_SILENT: Minute = {"events": {"treated": latencies(0, 10), "control": latencies(0, 10)}, "requests": SILENT["requests"]}
+NOBODY = latencies(0, 10)
+ALL_SILENT: Minute = {**SILENT, "events": {"treated": NOBODY, "control": NOBODY}}
 
 
 def watched(
