@@ -88,9 +88,10 @@ class GateWatchActivities:
         if isinstance(snapshot, FlagSnapshot) and snapshot.latch:
             return standing.report("latched", lost)
         visibility = await self._reader.visibility(request, await self._clock())
+        standing, unreadable = await self._reader.learn_the_past(request, standing, visibility)
         all_ends = due(soak, visibility.complete_until)
         ends = all_ends[:INTERVALS_PER_LOOK]
-        answers = await self._reader.ask(request, soak, ends, visibility)
+        answers = await self._reader.ask(request, soak, ends, visibility, unreadable)
         around = await self._surroundings.look(request, snapshot, ends[-1] if ends else soak.judged_until)
         standing, transition = take_in(request, standing, answers, ends, around, visibility, self._foresight())
         if transition is not None:

@@ -1,18 +1,21 @@
 """What one look at a soak asks of the metrics: how late each one is, and what is visible of it by now."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from activities.recent_intervals import RecentIntervals
+from rollout.cohort_past import PastAnswers, past_to_ask, with_pasts
 from rollout.interval_judgement import Answers
 from rollout.interval_series import IntervalSeries
-from rollout.look import LATEST_ARRIVAL
+from rollout.look import LATEST_ARRIVAL, Standing
 from rollout.look_ahead import Visibility
-from rollout.measurement import MeasurementSource, SourceFailure, TimeSeriesQuery
+from rollout.measurement import IntervalMeasurement, MeasurementSource, SourceFailure, TimeSeriesQuery
 from rollout.soak import SoakState, align_down, due, missing
-from rollout.watch import WatchRequest
+from rollout.soak_evidence import SoakEvidence
+from rollout.watch import Past, WatchRequest
 
 # A look judges at most this much backlog before it saves its state, so that a long outage is caught up in pieces.
 INTERVALS_PER_LOOK = 240
@@ -35,10 +38,53 @@ class MetricReader:
                 known[metric] = await self._source.ingest_delay(query)
         return Visibility(now, known)
 
+    async def learn_the_past(
+        self, request: WatchRequest, standing: Standing, visibility: Visibility
+    ) -> tuple[Standing, Mapping[str, str]]:
+        """The standing that knows what its cohorts were before, as far as it can be read; and why not, by metric."""
+        answers = await self._ask_past(request, standing.evidence, visibility)
+        if not answers.intervals:
+            return standing, answers.failures
+        # A second of arithmetic, once for a stage, which must not keep other rollouts' looks waiting.
+        evidence = await asyncio.to_thread(with_pasts, request.gates, standing.evidence, standing.soak, answers)
+        return replace(standing, evidence=evidence), answers.failures
+
+    async def _ask_past(self, request: WatchRequest, evidence: SoakEvidence, visibility: Visibility) -> PastAnswers:
+        """What the evidence does not know yet, a few hours at a time."""
+        wanted = past_to_ask(request.gates, evidence, visibility)
+
+        async def answer(query: TimeSeriesQuery, past: Past) -> list[IntervalMeasurement]:
+            found: list[IntervalMeasurement] = []
+            start, interval = past.since, request.soak.interval
+            while start < past.until:
+                end = min(past.until, start + INTERVALS_PER_LOOK * interval)
+                found += await self._source.measure(query, start=start, end=end, interval=interval)
+                start = end
+            return found
+
+        answered = await asyncio.gather(*(answer(*asked) for asked in wanted.values()), return_exceptions=True)
+        intervals, failures = {}, {}
+        for metric, found in zip(wanted, answered, strict=True):
+            if isinstance(found, SourceFailure):
+                failures[metric] = f"the cohort's past could not be read: {found}"
+            elif isinstance(found, BaseException):
+                raise found
+            else:
+                intervals[metric] = found
+        return PastAnswers(intervals, failures)
+
     async def ask(
-        self, request: WatchRequest, soak: SoakState, ends: Sequence[datetime], visibility: Visibility
+        self,
+        request: WatchRequest,
+        soak: SoakState,
+        ends: Sequence[datetime],
+        visibility: Visibility,
+        unreadable: Mapping[str, str],
     ) -> Answers:
-        """Every metric from the start of its longest window until where it is visible."""
+        """Every metric from the start of its longest window until where it is visible.
+
+        `unreadable` are metrics whose past is not known: what they say now cannot be judged before it is.
+        """
         newest = ends[-1] if ends else soak.judged_until
         asked_now = (newest - soak.since) // soak.interval % INTERVALS_BETWEEN_GAP_QUERIES == 0
         gaps = [end for end in missing(soak) if end > newest - LATEST_ARRIVAL] if asked_now else []
@@ -65,7 +111,7 @@ class MetricReader:
                 raise found
             else:
                 intervals[metric] = found
-        return Answers(visibility.now, intervals, failures)
+        return Answers(visibility.now, intervals, {**unreadable, **failures})
 
 
 def pause_after(visibility: Visibility, soak: SoakState, *, caught_up: bool) -> timedelta:

@@ -15,7 +15,9 @@ from google.cloud import monitoring_v3
 from rollout.measurement import (
     Counts,
     Group,
+    GroupsByCohort,
     GroupsByLabel,
+    GroupsByRevision,
     Histogram,
     IntervalMeasurement,
     Level,
@@ -131,13 +133,23 @@ def _groups(query: TimeSeriesQuery, series: TimeSeries, group_by: GroupBy) -> tu
     told_apart = query.metric.groups
     if told_apart is None or told_apart.label not in group_by:
         return ("all",)
-    # A cohort's label has values of its own; revisions have the names that this rollout gave them.
-    values = told_apart if isinstance(told_apart, GroupsByLabel) else query
-    value = _label(series, told_apart.label)
-    named: tuple[Group, ...] = (
-        ("treated",) if value == values.treated else ("control",) if value == values.control else ()
-    )
+    named = _named(query, told_apart, _label(series, told_apart.label))
     return named if query.metric.value == "level" else (*named, "all")
+
+
+def _named(
+    query: TimeSeriesQuery, told_apart: GroupsByLabel | GroupsByCohort | GroupsByRevision, value: str
+) -> tuple[Group, ...]:
+    """The group that a label's value stands for, if any."""
+    if isinstance(told_apart, GroupsByCohort):
+        if query.cohort is None:
+            return ()
+        if value in told_apart.labels_within(query.cohort):
+            return ("treated",)
+        return ("control",) if value in told_apart.labels_beyond(query.cohort) else ()
+    # A label has values of its own; revisions have the names that this rollout gave them.
+    values = told_apart if isinstance(told_apart, GroupsByLabel) else query
+    return ("treated",) if value == values.treated else ("control",) if value == values.control else ()
 
 
 def _is_bad(metric: Metric, series: TimeSeries) -> bool:

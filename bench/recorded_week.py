@@ -18,7 +18,7 @@ AFTERWARDS = timedelta(hours=1)
 
 async def write_week(plan: RolloutPlan, path: Path) -> None:
     """From what the plan's baseline needs until after its last stage; the share of treated users follows the stages."""
-    recording = Recording(delays=dict.fromkeys(plan.metrics, INGEST_DELAY))
+    recording = Recording(delays=dict.fromkeys(queries_of(plan), INGEST_DELAY))
     since, share = STARTS - plan.baseline.window - INGEST_DELAY - plan.check_interval, 0.0
 
     async def share_now() -> float:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bench.machine import machine
 from rollout.sample_ratio import (
     ALARM_NEEDED,
+    ASSUMED_USERS,
     BLOCKS,
     HALF_LIFE_MINUTES,
     LARGEST_GAIN,
@@ -29,7 +30,7 @@ from rollout.sample_ratio import (
 )
 from rollout.statistics import ONSET_EVERY_MINUTES, REGIME_MINUTES
 
-Numbers = NDArray[np.float64]
+Numbers = NDArray[np.floating[Any]]
 MINUTES, SESSION, SESSIONS_A_MINUTE = 24 * 60, 20, 60
 DRAWN_AT_ONCE = 4_000_000
 
@@ -55,7 +56,7 @@ class Wealth:
 
     @property
     def whole(self) -> Numbers:
-        return self.cash + self.arms.sum(1)
+        return np.asarray(self.cash + self.arms.sum(1))
 
 
 def won(ours: Numbers, others: Numbers, odds: float, burst: Numbers) -> Numbers:
@@ -130,7 +131,7 @@ def drawn(users: int, sigma: float, planned: float, runs: int, rng: np.random.Ge
 
 def check(rng: np.random.Generator) -> None:
     """The arrays alarm in the very rollouts in which the judge does."""
-    question, runs, minutes = SampleRatio(planned=0.1, users=1_000), 40, 240
+    question, runs, minutes = SampleRatio(planned=0.1, users=4_000), 40, 240
     shares = np.linspace(0.0, 0.5, runs)
     seed = int(rng.integers(1 << 30))
     in_arrays = alarmed(shares, question, np.random.default_rng(seed), minutes)
@@ -162,11 +163,11 @@ def main() -> None:
         f"healthy rollouts of {given.runs:,} that were held by the sizes of their groups, in 24 hours at 20 requests/s"
     )
     for planned in (0.1, 0.5):
-        for users in (100, 200, 1_000):
+        for users in (100, 200, 1_000, 5_000):
             for sigma in (0.0, 1.0, 1.5):
                 shares = drawn(users, sigma, planned, given.runs, rng)
                 before, now = SampleRatio(planned=planned), SampleRatio(planned=planned, users=users)
-                assumed = SampleRatio(planned=planned, users=200)
+                assumed = SampleRatio(planned=planned, users=ASSUMED_USERS)
                 told = [int(alarmed(shares, asked, rng).sum()) for asked in (before, now, assumed)]
                 kind = f"{planned:.0%}, {users:,} users, sigma {sigma:g}"
                 print(f"{kind}: before {told[0]:,}, with `users` {told[1]:,}, without {told[2]:,}", flush=True)

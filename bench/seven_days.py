@@ -30,7 +30,7 @@ from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from rollout.quantity import parse_duration
 from starter.plan_file import load_plan
-from starter.what_if import Rehearsal
+from starter.what_if import Rehearsal, queries_of
 from starter.what_if_options import recording_from
 from tests.workflows.world import PLANS, hurried, laid_out
 
@@ -95,7 +95,7 @@ async def _as_a_rehearsal(plan: RolloutPlan, directory: Path) -> Spent:
     path = directory / "metrics.jsonl"
     await write_week(plan, path)
     with spending() as spent:
-        found = await Rehearsal(plan, recording_from(path, plan), STARTS).play()
+        found = await Rehearsal(plan, recording_from(path, plan, queries_of(plan)), STARTS).play()
     if found.outcome != "completed":
         raise RuntimeError(f"the rehearsal came out as {found.outcome}: {found.why}")
     return spent

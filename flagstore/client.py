@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,6 +26,7 @@ from flagstore.answers import FlagDetails, FlagsStatus, Happening, Listener
 from flagstore.held import Effect, Leases, Limit
 from flagstore.keys import KeyFamily
 from flagstore.reader import FlagReader, ReaderCounts
+from rollout.cohorts import cohort_label
 from rollout.flags import CompiledFlags, Exposure, FlagSnapshot, evaluate
 
 STALE_AFTER = timedelta(seconds=3)
@@ -155,6 +156,13 @@ class Flags:
             latch=snapshot.latch,
             limit=view.limit,
         )
+
+    def cohort(self, user_id: str | None, email: str | None = None, *, steps: Sequence[float]) -> str:
+        """The label of the part of the cohort that the user is in, whether or not anybody is exposed.
+
+        `steps` are the percentages that a rollout stops at, ascending, such as (10, 50); see `rollout.cohorts`.
+        """
+        return cohort_label(self._current().snapshot, steps, user_id, email)
 
     async def ensure_fresh(self) -> None:
         """For asyncio code whose CPU sleeps between requests: what `is_enabled` would read, beside the event loop."""

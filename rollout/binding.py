@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from rollout import exposure as exposures
 from rollout.flags import Audience, Exposure
 from rollout.gates import Gate, ProbeGate, VersusBaselineGate, VersusControlGate, metrics_of
-from rollout.measurement import GroupsByLabel, GroupsByRevision, Sample, TimeSeriesQuery
+from rollout.measurement import GroupsByCohort, GroupsByLabel, GroupsByRevision, Sample, TimeSeriesQuery
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Stage
 from rollout.traffic import WHOLE, Candidate, ServiceAnchor
-from rollout.watch import BoundGate
+from rollout.watch import BoundGate, Past
 
 
 def query_for(
@@ -17,8 +17,12 @@ def query_for(
     metric_name: str,
     anchors: Mapping[str, ServiceAnchor],
     candidates: Mapping[str, Candidate],
+    stage: Stage | None = None,
 ) -> TimeSeriesQuery:
-    """A plan's metric bound to a rollout. Before the deployment there is no candidate, and so no treated revision."""
+    """A plan's metric bound to a rollout, at a stage of it, or where it is asked for first.
+
+    Before the deployment there is no candidate, and so no treated revision.
+    """
     metric = plan.metrics[metric_name]
     project = metric.project or next(iter(plan.services.values())).project
     match metric.groups:
@@ -26,6 +30,9 @@ def query_for(
             return TimeSeriesQuery(project=project, metric=metric)
         case GroupsByLabel(treated=treated, control=control):
             return TimeSeriesQuery(project=project, metric=metric, treated=treated, control=control)
+        case GroupsByCohort():
+            share = cohort_share(plan, stage) if stage is not None else first_cohort_share(plan)
+            return TimeSeriesQuery(project=project, metric=metric, cohort=share)
         case GroupsByRevision(service=service):
             return TimeSeriesQuery(
                 project=project,
@@ -33,6 +40,17 @@ def query_for(
                 treated=candidates[service].revision if service in candidates else None,
                 control=anchors[service].stable if service in anchors else None,
             )
+
+
+def cohort_share(plan: RolloutPlan, stage: Stage) -> float | None:
+    """Which part of the cohort the stage treats, where that is one percentage for all flags and not everybody."""
+    shares = {exposures.exposure_of(stage.exposure, flag) for flag in plan.flags}
+    share = shares.pop() if len(shares) == 1 else exposures.OFF
+    return share if isinstance(share, float) and share < exposures.FULL else None
+
+
+def first_cohort_share(plan: RolloutPlan) -> float | None:
+    return next((share for stage in plan.stages if (share := cohort_share(plan, stage)) is not None), None)
 
 
 def baseline_queries(plan: RolloutPlan) -> dict[str, TimeSeriesQuery]:
@@ -49,21 +67,28 @@ def bind_gates(
     baseline: Mapping[str, Sample],
     anchors: Mapping[str, ServiceAnchor],
     candidates: Mapping[str, Candidate],
+    past: Past | None = None,
 ) -> dict[str, BoundGate]:
-    """The gates of a stage with all they need to be asked."""
+    """The gates of a stage with all they need to be asked. `past` is the time before any cohort was exposed."""
     bound: dict[str, BoundGate] = {}
     for name in stage.gates:
         gate = plan.gates[name]
         bound[name] = BoundGate(
             gate=gate,
-            queries={metric: query_for(plan, metric, anchors, candidates) for metric in metrics_of(gate)},
+            queries={metric: query_for(plan, metric, anchors, candidates, stage) for metric in metrics_of(gate)},
             baseline=baseline.get(gate.metric) if isinstance(gate, VersusBaselineGate) else None,
             base_url=candidates[gate.service].url if isinstance(gate, ProbeGate) else None,
             planned_share=planned_share(plan, stage, gate),
             users=plan.users,
+            past=past if is_of_a_cohort(plan, gate) else None,
             treated_share=treated_share(plan, stage, gate),
         )
     return bound
+
+
+def is_of_a_cohort(plan: RolloutPlan, gate: Gate) -> bool:
+    """Whether the gate compares a cohort whose past can be asked for."""
+    return isinstance(gate, VersusControlGate) and isinstance(plan.metrics[gate.metric].groups, GroupsByCohort)
 
 
 def treated_share(plan: RolloutPlan, stage: Stage, gate: Gate) -> float | None:
@@ -85,14 +110,14 @@ def planned_share(plan: RolloutPlan, stage: Stage, gate: Gate) -> float | None:
     It is known where users carry their group with them, every flag has the same share of users, and the candidate has
     all of the traffic. What an audience makes is not known; beside a share of users it is taken for little.
     """
-    if not isinstance(gate, VersusControlGate) or not isinstance(plan.metrics[gate.metric].groups, GroupsByLabel):
+    if not isinstance(gate, VersusControlGate):
+        return None
+    if not isinstance(plan.metrics[gate.metric].groups, GroupsByLabel | GroupsByCohort):
         return None
     reached = plan.stages[: plan.stages.index(stage) + 1]
     moved = [percent for earlier in reached for percent in earlier.percents]
     split = len(stage.steps) > 1 or (any(earlier.deploy for earlier in reached) and moved[-1:] != [WHOLE])
-    shares = {exposures.exposure_of(stage.exposure, flag) for flag in plan.flags}
-    share = shares.pop() if len(shares) == 1 else exposures.OFF
-    return share if not split and isinstance(share, float) and share < exposures.FULL else None
+    return None if split else cohort_share(plan, stage)
 
 
 def ladder_of(plan: RolloutPlan) -> tuple[Exposure, ...]:

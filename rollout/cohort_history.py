@@ -30,6 +30,14 @@ class CohortHistory:
     allowed: float = 1.0
     """How many times control's rate the cohort may have."""
 
+    def in_words(self) -> str:
+        """For a person: what is allowed for the cohort's past, and what that rests on."""
+        if not self.bad or not self.control_bad:
+            return "nothing is known of the cohort before"
+        ratio = self.weighted / self.control_weighted
+        seen = f"the cohort had {ratio:.2f} times control's share before, on {self.bad:,} bad events"
+        return f"{seen}: {self.allowed:.2f} times is allowed" if self.allowed > 1 else f"{seen}: nothing is allowed"
+
     def after(self, bad: int, total: int, control_bad: int, control_total: int, phi: float) -> "CohortHistory":
         """`phi` is the variance of bad events over that of independent ones."""
         whole = total + control_total

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Annotated, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from rollout.quantity import Duration
+from rollout.quantity import Duration, Share
 
 ValueKind = Literal["count", "distribution", "level"]
 Group = Literal["treated", "control", "all"]
@@ -36,6 +36,34 @@ class GroupsByLabel(_Frozen):
     control: str = Field(description="the label's value for all others")
 
 
+class GroupsByCohort(_Frozen):
+    """Treated and control told apart by who is treated at the stage's percentage, whether or not they are exposed yet.
+
+    The label holds the smallest of `steps` that takes the user in, such as 10 or 50, and 100 for all others; anything
+    else (an audience, requests without a user) is in neither group. So the past of a cohort can be asked for.
+    """
+
+    by: Literal["cohort"] = "cohort"
+    label: str = Field(description="such as metric.labels.cohort")
+    steps: tuple[Share, ...] = Field(
+        min_length=1, description="the percentages that the application knows, ascending; stages use one of them"
+    )
+
+    @field_validator("steps")
+    @classmethod
+    def _ascending_parts(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not 0 < step < 1 for step in steps) or any(a >= b for a, b in pairwise(steps)):
+            raise ValueError("steps ascend, each above 0% and below 100%")
+        return steps
+
+    def labels_within(self, share: float) -> tuple[str, ...]:
+        """The labels of those whom an exposure of `share` treats."""
+        return tuple(f"{step * 100:g}" for step in self.steps if step <= share)
+
+    def labels_beyond(self, share: float) -> tuple[str, ...]:
+        return (*(f"{step * 100:g}" for step in self.steps if step > share), "100")
+
+
 class GroupsByRevision(_Frozen):
     """Treated and control told apart by the Cloud Run revision that served: candidate against stable."""
 
@@ -59,7 +87,7 @@ class Metric(_Frozen):
     filter: str = Field(default="", description="which series of the type, by their labels")
     value: ValueKind = Field(description="what its points are")
     bad: BadLabel | None = Field(default=None, description="which part of a count is bad")
-    groups: Annotated[GroupsByLabel | GroupsByRevision, Field(discriminator="by")] | None = Field(
+    groups: Annotated[GroupsByLabel | GroupsByCohort | GroupsByRevision, Field(discriminator="by")] | None = Field(
         default=None, description="how treated and control are told apart, where a gate asks for treated"
     )
     ingest_delay: Duration | None = Field(default=None, description="in place of what the metric's descriptor says")
@@ -78,6 +106,7 @@ class TimeSeriesQuery(_Frozen):
     metric: Metric
     treated: str | None = None
     control: str | None = None
+    cohort: float | None = Field(default=None, description="which part of a cohort is treated, where that is the label")
 
 
 class Counts(_Frozen):

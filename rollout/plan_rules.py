@@ -8,11 +8,11 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rollout.exposure import FULL, OFF, order_of, treated_share
+from rollout.exposure import FULL, OFF, exposure_of, order_of, treated_share
 from rollout.gates import AbsenceGate, Gate, ProbeGate, VersusControlGate, can_be_conclusive, metrics_of
-from rollout.measurement import GroupsByRevision
+from rollout.measurement import GroupsByCohort, GroupsByRevision
 from rollout.plan_parts import AttestCheck, Check, HttpCheck, LoadTestCheck, MonitoringCheck, Stage
-from rollout.quantity import format_duration
+from rollout.quantity import format_duration, format_share
 from rollout.traffic import CANDIDATE_TAG, TAG_AND_SERVICE_MAX
 
 if TYPE_CHECKING:
@@ -224,8 +224,30 @@ def _rising(plan: "RolloutPlan") -> Iterator[Broken]:
             yield ("stages", index, "traffic"), "traffic falls; it rises from stage to stage"
 
 
+def _cohorts(plan: "RolloutPlan") -> Iterator[Broken]:
+    """A cohort is known by its hash: one key for all flags, and percentages that the application's label knows."""
+    for name, metric in plan.metrics.items():
+        if isinstance(metric.groups, GroupsByCohort) and plan.cohort is None:
+            yield ("metrics", name, "groups"), "groups by cohort need the plan's `cohort`: one hash key for all flags"
+    for index, stage in enumerate(plan.stages):
+        for position, gate in enumerate(stage.gates):
+            asked = plan.gates.get(gate)
+            if asked is None or getattr(asked, "group", "all") != "treated":
+                continue
+            metrics = [plan.metrics[metric].groups for metric in metrics_of(asked) if metric in plan.metrics]
+            steps = next((groups.steps for groups in metrics if isinstance(groups, GroupsByCohort)), None)
+            shares = {exposure_of(stage.exposure, flag) for flag in plan.flags}
+            if steps is not None and not (len(shares) == 1 and shares <= set(steps)):
+                problem = (
+                    f"gate {gate!r} tells users apart by cohort, which needs one percentage for all flags, and one "
+                    f"that its metric's label knows: {', '.join(map(format_share, steps))}"
+                )
+                yield ("stages", index, "gates", position), problem
+
+
 def _control_groups(plan: "RolloutPlan") -> Iterator[Broken]:
     percent = 0
+    yield from _cohorts(plan)
     for index, stage in enumerate(plan.stages):
         percent = (stage.percents or (percent,))[-1]
         for position, name in enumerate(stage.gates):

@@ -158,6 +158,10 @@ class RolloutProgress(_Record):
     )
     approved: list[str] = Field(default_factory=list, description="stages that a person has approved")
     exposed_stage: str | None = Field(default=None, description="the stage whose exposure was written last")
+    flags_off_since: datetime | None = Field(default=None, description="when this rollout had turned every flag off")
+    exposed_at: datetime | None = Field(
+        default=None, description="when a percentage of the users was first shown anything: there a cohort's past ends"
+    )
     limits: dict[str, str] = Field(
         default_factory=dict, description="flags that a person holds at an earlier stage, or at off"
     )

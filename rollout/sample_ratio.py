@@ -21,11 +21,11 @@ from rollout.statistics import DIGITS, STORED, Mixture, log_won
 
 TOLERATED_ODDS = 1.5
 """By which factor the odds of being treated may be off, either way."""
-ASSUMED_USERS = 200
+ASSUMED_USERS = 750
 """Where the plan does not say how many there are."""
-ALIKE_OF_USERS = 8
-"""Of so many users one counts: a few make most of the requests. Where a tenth of them makes four tenths (lognormal with
-a sigma of 1), the share of the treated is spread as among a third of as many users alike, and with a heavier tail."""
+ALIKE_OF_USERS = 30
+"""Of so many users one counts: a few make most of the requests. Where a tenth of them makes 59 % (lognormal with a
+sigma of 1.5), the share of the treated is spread as among a tenth of as many users alike, and with a heavier tail."""
 LARGEST_CHANCE = 3e-5
 """Of a draw of users whose share lies beyond what is tolerated, on each side."""
 ALARM_NEEDED = 10_000.0

@@ -36,6 +36,8 @@ class SoakEvidence(BaseModel):
 
     since: datetime
     states: dict[str, SequentialState] = Field(default_factory=dict)
+    pasts: dict[str, datetime] = Field(default_factory=dict, exclude_if=_is_empty)
+    """Of gates whose cohort has a past: until when, once it was asked for and is in the state."""
     presences: dict[str, Presence] = Field(default_factory=dict, exclude_if=_is_empty)
     """Of gates on treated users: whether any were heard."""
 
@@ -101,7 +103,12 @@ def weigh(
     seen_beyond = reading is not None and reading.broken
     if ruling.verdict is Verdict.PASS and seen_beyond and lies_inside_a_bucket(question, measured.interval[gate.group]):
         ruling = _Ruling(Verdict.UNKNOWN, "the limit lies inside a bucket, whose edges prove nothing")
-    return after, _judgement(name, gate, measured, reading, ruling)
+    return after, _judgement(name, gate, measured, reading, ruling, _past_in_words(after))
+
+
+def _past_in_words(state: SequentialState) -> str:
+    history = state.keys[0].history
+    return "" if history is None else history.in_words()
 
 
 def first_state(question: Question, since: datetime) -> SequentialState:
@@ -116,9 +123,9 @@ def _standing(question: Question, state: SequentialState) -> SequentialJudgement
 
 
 def _judgement(
-    name: str, gate: MeasuredGate, measured: Measured, reading: Reading | None, ruling: _Ruling
+    name: str, gate: MeasuredGate, measured: Measured, reading: Reading | None, ruling: _Ruling, past: str = ""
 ) -> Judgement:
-    said = filter(None, (reading.words if reading is not None else "", ruling.because, measured.seen))
+    said = filter(None, (reading.words if reading is not None else "", ruling.because, past, measured.seen))
     return Judgement(
         gate=name,
         verdict=ruling.verdict,

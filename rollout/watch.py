@@ -21,6 +21,13 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Past(_Frozen):
+    """The time (since, until] before any user of a stage's cohort was exposed."""
+
+    since: datetime
+    until: datetime
+
+
 class BoundGate(_Frozen):
     """A gate with everything it needs to be asked: its queries bound to this rollout, its baseline, its address."""
 
@@ -37,6 +44,7 @@ class BoundGate(_Frozen):
     treated_share: float | None = Field(
         default=None, gt=0, le=1, description="the part of the users, or of the traffic, that is treated at least"
     )
+    past: Past | None = Field(default=None, description="of the stage's cohort, where the metric is labelled by it")
 
 
 class ExpectedTraffic(_Frozen):

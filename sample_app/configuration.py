@@ -25,6 +25,8 @@ class Configuration:
     faults_token: str | None = None
     monitoring_endpoint: str | None = None
     report_seconds: float = 60.0
+    cohort_steps: tuple[float, ...] = (10, 50)
+    """The percentages that a rollout stops at: by them requests are labelled, exposed or not."""
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> Self:
@@ -47,6 +49,7 @@ class Configuration:
             faults_token=environment.get("SAMPLE_APP_FAULTS_TOKEN"),
             monitoring_endpoint=environment.get("SAMPLE_APP_MONITORING_ENDPOINT"),
             report_seconds=_seconds(environment.get("SAMPLE_APP_REPORT_SECONDS", "60")),
+            cohort_steps=_steps(environment.get("SAMPLE_APP_COHORT_STEPS", "10,50")),
         )
 
 
@@ -54,6 +57,16 @@ def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) <= _LARGEST_PORT:
         raise ValueError(f"PORT: {text!r} is not a number from 1 to {_LARGEST_PORT}")
     return int(text)
+
+
+def _steps(text: str) -> tuple[float, ...]:
+    try:
+        steps = tuple(float(step) for step in text.split(","))
+    except ValueError as error:
+        raise ValueError(f"SAMPLE_APP_COHORT_STEPS: {text!r} is no list of percentages such as 10,50") from error
+    if any(not 0 < step < 100 for step in steps) or list(steps) != sorted(set(steps)):  # noqa: PLR2004  (percent)
+        raise ValueError(f"SAMPLE_APP_COHORT_STEPS: {text!r} does not ascend, each above 0 and below 100")
+    return steps
 
 
 def _seconds(text: str) -> float:

@@ -4,6 +4,7 @@ from openfeature import api
 from openfeature.evaluation_context import EvaluationContext
 
 from flagstore.provider import RolloutProvider
+from rollout.cohorts import NOBODY
 from sample_app.configuration import Configuration
 
 REQUEST_ISOLATION = "request_isolation"
@@ -17,6 +18,7 @@ class FeatureFlags:
 
     def __init__(self, configuration: Configuration) -> None:
         self._client = None
+        self._steps = configuration.cohort_steps
         self._provider: RolloutProvider | None = None
         if configuration.redis_url is not None and configuration.flag_group is not None:
             environment, _, group = configuration.flag_group.partition(":")
@@ -31,6 +33,10 @@ class FeatureFlags:
             return False
         context = EvaluationContext(user, {} if email is None else {"email": email})
         return self._client.get_boolean_value(flag, False, context)
+
+    def cohort(self, user: str, email: str | None) -> str:
+        """Which part of the rollout's cohort the user is in, whether or not anybody is exposed."""
+        return NOBODY if self._provider is None else self._provider.flags.cohort(user, email, steps=self._steps)
 
     def close(self) -> None:
         if self._provider is not None:

@@ -1,7 +1,7 @@
 """What the application knows of its own users: counts and latencies since it started, by group."""
 
 from bisect import bisect_right
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import Literal
@@ -48,6 +48,15 @@ class GroupMeasurements:
     affected: set[str] = field(default_factory=set)
 
 
+@dataclass(slots=True)
+class CohortMeasurements:
+    """Totals of one part of the cohort, by the hash alone: who would be treated at which percentage."""
+
+    ok: int = 0
+    errors: int = 0
+    request_latencies: Latencies = field(default_factory=Latencies)
+
+
 class Recent:
     """The share of good ones among the last thousand; 1.0 before the first."""
 
@@ -63,10 +72,11 @@ class Recent:
 
 
 class Measurements:
-    """Both groups, and the recent scores that the health pages show."""
+    """Both groups, the parts of the cohort, and the recent scores that the health pages show."""
 
     def __init__(self) -> None:
         self.groups: dict[Group, GroupMeasurements] = {"treated": GroupMeasurements(), "control": GroupMeasurements()}
+        self.cohorts: defaultdict[str, CohortMeasurements] = defaultdict(CohortMeasurements)
         self.isolation = Recent()
         self.websocket = Recent()
         self.factory = Recent()

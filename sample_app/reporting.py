@@ -16,7 +16,16 @@ from google.cloud import monitoring_v3
 from google.cloud.monitoring_v3.services.metric_service.transports import MetricServiceGrpcAsyncIOTransport
 
 from sample_app.configuration import Configuration
-from sample_app.measurements import BUCKETS, GROWTH, SCALE_MS, Group, GroupMeasurements, Latencies, Measurements
+from sample_app.measurements import (
+    BUCKETS,
+    GROWTH,
+    SCALE_MS,
+    CohortMeasurements,
+    Group,
+    GroupMeasurements,
+    Latencies,
+    Measurements,
+)
 
 _log = logging.getLogger(__name__)
 _OWN = "custom.googleapis.com/rollout"
@@ -25,13 +34,17 @@ _Value = int | Latencies
 
 
 class Reporter:
-    """Cumulative series since the process started, zeros included; a group that nobody was served in has no point."""
+    """Cumulative series since the process started, zeros included.
+
+    A group, or a part of the cohort, that nobody was served in has no point.
+    """
 
     def __init__(self, configuration: Configuration, measurements: Measurements) -> None:
         self._configuration = configuration
         self._measurements = measurements
         self._began = datetime.now(UTC)
         self._reported: dict[Group, int] = dict.fromkeys(measurements.groups, 0)
+        self._reported_cohorts: dict[str, int] = {}
 
     async def run(self, endpoint: str) -> None:
         """Report until cancelled. A report that fails is logged; the next one carries its counts along."""
@@ -49,10 +62,17 @@ class Reporter:
         activity = {group: _activity(figures) for group, figures in self._measurements.groups.items()}
         active = [group for group, total in activity.items() if total != self._reported[group]]
         series = [
-            self._series(group, metric, labels, value, end)
+            self._series(metric, {"group": group, **labels}, value, end)
             for group in active
             for metric, labels, value in _figures(self._measurements.groups[group])
             if isinstance(value, int) or value.count
+        ]
+        cohorts = {label: figures.ok + figures.errors for label, figures in self._measurements.cohorts.items()}
+        series += [
+            self._series(metric, {"cohort": cohort, **labels}, value, end)
+            for cohort, total in cohorts.items()
+            if total != self._reported_cohorts.get(cohort, 0)
+            for metric, labels, value in _cohort_figures(self._measurements.cohorts[cohort])
         ]
         if not series:
             return
@@ -61,15 +81,15 @@ class Reporter:
         except GoogleAPICallError as error:
             _log.warning("metrics were not taken: %s", error)
             return
-        self._reported = activity
+        self._reported, self._reported_cohorts = activity, cohorts
 
-    def _series(self, group: Group, metric: str, labels: dict[str, str], value: _Value, end: datetime) -> Any:
+    def _series(self, metric: str, labels: dict[str, str], value: _Value, end: datetime) -> Any:
         place = self._configuration
         environment = (place.flag_group or "production").partition(":")[0]
         return monitoring_v3.TimeSeries(
             metric={
                 "type": f"{_OWN}/{metric}",
-                "labels": {"group": group, **labels},
+                "labels": labels,
             },
             resource={
                 "type": "generic_task",
@@ -98,6 +118,14 @@ def _figures(figures: GroupMeasurements) -> list[tuple[str, dict[str, str], _Val
         ("websocket_event_latencies", {}, figures.event_latencies),
         ("legacy_path_requests", {}, figures.legacy),
         ("users_affected", {}, len(figures.affected)),
+    ]
+
+
+def _cohort_figures(figures: CohortMeasurements) -> list[tuple[str, dict[str, str], _Value]]:
+    return [
+        ("cohort_request_count", {"outcome": "ok"}, figures.ok),
+        ("cohort_request_count", {"outcome": "error"}, figures.errors),
+        ("cohort_request_latencies", {}, figures.request_latencies),
     ]
 
 

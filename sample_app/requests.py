@@ -62,7 +62,12 @@ class RequestPaths:
         figures.errors += failed
         if failed or not isolated:
             figures.affected.add(user)
-        figures.request_latencies.add((perf_counter() - began) * 1000)
+        milliseconds = (perf_counter() - began) * 1000
+        figures.request_latencies.add(milliseconds)
+        cohort = self._measurements.cohorts[self._flags.cohort(user, email)]
+        cohort.ok += not failed
+        cohort.errors += failed
+        cohort.request_latencies.add(milliseconds)
         body = {
             "user": user,
             "group": group,

@@ -52,6 +52,8 @@ class Population:
     websocket_factor: float = 1.0
     cpu_factor: float = 1.0
     memory_factor: float = 1.0
+    treated_share: float | None = None
+    """Of all users at the end of the interval, where flags decide it."""
 
 
 @dataclass(slots=True)
@@ -110,7 +112,11 @@ def populations_of(
         _draw(revision, group, sums, f"{seed}|{past.name}|{revision}|{group}|{index}", period / SECOND)
         for (revision, group), sums in expected.items()
     )
-    return [population for population in drawn if population.requests]
+    treated_share = None if past.treated_share is None else past.treated_share.at((index + 1) * period - 1)
+    served = [population for population in drawn if population.requests]
+    for population in served:
+        population.treated_share = treated_share
+    return served
 
 
 def _cuts(past: ServicePast, behaviours: Behaviours, start: int, end: int) -> Sequence[int]:

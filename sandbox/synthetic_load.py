@@ -21,6 +21,7 @@ from sandbox.time_series_filter import SeriesIdentity, TimeSeriesFilter
 
 _PAST = "past"
 _REMEMBERED_INTERVALS = 4096
+_EVERYBODY = "all"
 _DEFAULT_ENVIRONMENT = "production"
 
 
@@ -153,7 +154,7 @@ def _as_json(past: ServicePast) -> bytes:
 def _families(metric: SyntheticMetric, populations: Sequence[Population]) -> dict[str, list[Population]]:
     families: dict[str, list[Population]] = {}
     for population in populations:
-        key = population.group if metric.by == "group" else population.revision
+        key = {"group": population.group, "revision": population.revision, "cohort": _EVERYBODY}[metric.by]
         families.setdefault(key, []).append(population)
     return families
 
@@ -161,10 +162,10 @@ def _families(metric: SyntheticMetric, populations: Sequence[Population]) -> dic
 def _identity(past: ServicePast, metric: SyntheticMetric, key: str, labels: Labels) -> SeriesIdentity:
     name = past.name
     place = {"project_id": name.project, "location": name.region}
-    if metric.by == "group":
+    if metric.by != "revision":
         return SeriesIdentity(
             metric.type,
-            {"group": key, **dict(labels)},
+            {"group": key, **dict(labels)} if metric.by == "group" else dict(labels),
             "generic_task",
             {**place, "namespace": past.environment, "job": name.service, "task_id": "all"},
         )

@@ -6,6 +6,7 @@ from functools import partial
 from math import ceil
 from typing import Any, Literal
 
+from sandbox.cohorts import parts_of
 from sandbox.distributions import Histogram, merge
 from sandbox.load_shapes import lognormal, utilisation
 from sandbox.populations import TREATED, Population
@@ -29,7 +30,8 @@ _REQUESTS_PER_INSTANCE_SECOND = 20.0
 
 @dataclass(frozen=True, slots=True)
 class SyntheticMetric:
-    """A metric of every service. `by` says what makes its series: the users' group, or the revision that served.
+    """A metric of every service. `by` says what makes its series: the users' group, the revision that served, or
+    all users of the service, whose part of the cohort is then a label.
 
     `read` is given the populations of one such series family and yields the series with their values.
     """
@@ -40,7 +42,7 @@ class SyntheticMetric:
     unit: str
     description: str
     labels: tuple[str, ...]
-    by: Literal["group", "revision"]
+    by: Literal["group", "revision", "cohort"]
     read: Callable[[Sequence[Population]], Iterator[Reading]]
 
 
@@ -79,6 +81,29 @@ def _spread(aspect: str, draw: Callable[[Population, str], Histogram]) -> Callab
         yield (), lambda: merge(draw(each, aspect) for each in populations)
 
     return read
+
+
+def _cohort_outcomes(populations: Sequence[Population]) -> Iterator[Reading]:
+    parts = [part for each in populations for part in parts_of(each)]
+    for label in dict.fromkeys(part.label for part in parts):
+        of = [part for part in parts if part.label == label]
+        yield (("cohort", label), ("outcome", "ok")), partial(sum, [part.requests - part.errors for part in of])
+        yield (("cohort", label), ("outcome", "error")), partial(sum, [part.errors for part in of])
+
+
+def _cohort_latencies(populations: Sequence[Population]) -> Iterator[Reading]:
+    parts = [(each, part) for each in populations for part in parts_of(each)]
+    for label in dict.fromkeys(part.label for _, part in parts):
+        of = [(each, part.requests) for each, part in parts if part.label == label]
+        yield (("cohort", label),), partial(_latencies_of, of, label)
+
+
+def _latencies_of(parts: Sequence[tuple[Population, int]], label: str) -> Histogram:
+    drawn = []
+    for population, requests in parts:
+        shape = lognormal(LATENCY_P95_MS * population.latency_factor, _LATENCY_SIGMA)
+        drawn.append(shape.draw(seeded(population.seed, "cohort latency", label), requests))
+    return merge(drawn)
 
 
 def _latencies(population: Population, aspect: str) -> Histogram:
@@ -143,6 +168,26 @@ METRICS = {
             ("group",),
             "group",
             _spread("latency", _latencies),
+        ),
+        SyntheticMetric(
+            f"{_OWN}/cohort_request_count",
+            CUMULATIVE,
+            INT64,
+            "1",
+            "Requests by the part of the cohort that the user is in, exposed or not, and their outcome",
+            ("cohort", "outcome"),
+            "cohort",
+            _cohort_outcomes,
+        ),
+        SyntheticMetric(
+            f"{_OWN}/cohort_request_latencies",
+            CUMULATIVE,
+            DISTRIBUTION,
+            "ms",
+            "Time to answer a request, by the part of the cohort that the user is in",
+            ("cohort",),
+            "cohort",
+            _cohort_latencies,
         ),
         SyntheticMetric(
             f"{_OWN}/isolation_checks",

@@ -53,6 +53,7 @@ TITLES = {
     "Metric": ("A metric", "metric"),
     "BadLabel": ("What is bad in a count", "bad"),
     "GroupsByLabel": ("Groups by label", "by label"),
+    "GroupsByCohort": ("Groups by cohort", "by cohort"),
     "GroupsByRevision": ("Groups by revision", "by revision"),
     "ThresholdGate": ("Gate: threshold", "threshold"),
     "VersusControlGate": ("Gate: versus_control", "versus_control"),

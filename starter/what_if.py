@@ -12,13 +12,23 @@ from temporalio.exceptions import ApplicationError
 from activities.metric_reader import INTERVALS_PER_LOOK, MetricReader, pause_after
 from activities.monitoring import CaptureBaseline, MonitoringActivities
 from rollout import exposure as exposures
-from rollout.binding import baseline_queries, planned_share, query_for, treated_share
+from rollout.binding import (
+    baseline_queries,
+    cohort_share,
+    first_cohort_share,
+    is_of_a_cohort,
+    planned_share,
+    query_for,
+    treated_share,
+)
+from rollout.cohort_past import past_of
 from rollout.foresight import Foresight
 from rollout.gates import ProbeGate, VersusBaselineGate, metrics_of
 from rollout.look import Standing, take_in
-from rollout.measurement import Sample, TimeSeriesQuery
+from rollout.measurement import GroupsByCohort, Sample, TimeSeriesQuery
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Stage
+from rollout.quantity import format_share
 from rollout.recorded_metrics import RecordedSource, Recording
 from rollout.soak import SoakState, begin, due
 from rollout.soak_evidence import SoakEvidence, of_soak
@@ -28,6 +38,7 @@ from rollout.what_if import Outcome, WhatIf
 from rollout.wording import duration_in_words
 from starter.what_if_record import Record
 
+AT = "@"
 NEVER = timedelta(days=3650)
 """More credit than any soak earns: a watch with this target ends by what it sees."""
 
@@ -45,6 +56,9 @@ class Rehearsal:
         self._plan = plan
         self._now = start
         self._queries = queries_of(plan)
+        recording = with_every_split(recording, self._queries)
+        self._flags_off_since = start
+        self._exposed_at: datetime | None = None
         self._source = RecordedSource(recording, self._queries, plan.check_interval, self._clock)
         self._reader = MetricReader(self._source)
         self._all_told_at = max(told_at(recording), default=start) + plan.check_interval
@@ -107,6 +121,8 @@ class Rehearsal:
             flag: exposures.document_of(exposures.exposure_of(stage.exposure, flag), stage.name)
             for flag in self._plan.flags
         }
+        if self._exposed_at is None and any(document.exposure == "percent" for document in wanted.values()):
+            self._exposed_at = self._now
         same = all(self._shown[flag].shows_the_same(document) for flag, document in wanted.items())
         self._shown = wanted
         return not same
@@ -174,9 +190,10 @@ class Rehearsal:
         """As `GateWatchActivities` looks, at the metrics alone."""
         soak = standing.soak
         visibility = await self._reader.visibility(request, self._now)
+        standing, unreadable = await self._reader.learn_the_past(request, standing, visibility)
         all_ends = due(soak, visibility.complete_until)
         ends = all_ends[:INTERVALS_PER_LOOK]
-        answers = await self._reader.ask(request, soak, ends, visibility)
+        answers = await self._reader.ask(request, soak, ends, visibility, unreadable)
         after, transition = take_in(request, standing, answers, ends, {}, visibility, foresight)
         return after, transition, pause_after(visibility, soak, caught_up=ends == all_ends)
 
@@ -204,10 +221,13 @@ class Rehearsal:
     def _request(self, stage: Stage, soak: SoakState, target: timedelta) -> WatchRequest:
         plan = self._plan
         bound = {}
+        past = None
+        if self._exposed_at is not None:
+            past = past_of(self._flags_off_since, self._exposed_at, plan.baseline.window, plan.check_interval)
         for name in stage.gates:
             gate = plan.gates[name]
             if not isinstance(gate, ProbeGate):
-                queries = {metric: self._queries[metric] for metric in metrics_of(gate)}
+                queries = {metric: self._queries[split_name(plan, metric, stage)] for metric in metrics_of(gate)}
                 baseline = self._baseline.get(gate.metric) if isinstance(gate, VersusBaselineGate) else None
                 bound[name] = BoundGate(
                     gate=gate,
@@ -215,6 +235,7 @@ class Rehearsal:
                     baseline=baseline,
                     planned_share=planned_share(plan, stage, gate),
                     users=plan.users,
+                    past=past if is_of_a_cohort(plan, gate) else None,
                     treated_share=treated_share(plan, stage, gate),
                 )
         return WatchRequest(
@@ -228,12 +249,36 @@ class Rehearsal:
 
 
 def queries_of(plan: RolloutPlan) -> dict[str, TimeSeriesQuery]:
-    """The metrics that some stage's gates ask, by name; revisions, which only a rollout has, are not in them."""
-    used = {name for stage in plan.stages for name in stage.gates}
-    return {
-        metric: query_for(plan, metric, {}, {})
-        for metric in sorted({m for g in used for m in metrics_of(plan.gates[g])})
+    """The metrics that some stage's gates ask, by name; revisions, which only a rollout has, are not in them.
+
+    A metric that is labelled by cohort is asked for at each percentage: the first by the metric's own name.
+    """
+    asked = {
+        split_name(plan, metric, stage): query_for(plan, metric, {}, {}, stage)
+        for stage in plan.stages
+        for gate in stage.gates
+        for metric in metrics_of(plan.gates[gate])
     }
+    return dict(sorted(asked.items()))
+
+
+def split_name(plan: RolloutPlan, metric: str, stage: Stage) -> str:
+    """How a recording names a metric at a stage, such as `requests`, or `requests@50%` where the cohort is larger."""
+    if not isinstance(plan.metrics[metric].groups, GroupsByCohort):
+        return metric
+    share = cohort_share(plan, stage)
+    return metric if share in (None, first_cohort_share(plan)) else f"{metric}{AT}{format_share(share or 0.0)}"
+
+
+def with_every_split(recording: Recording, queries: Mapping[str, TimeSeriesQuery]) -> Recording:
+    """Where a metric was written down once only, its groups are taken for those of every stage."""
+    intervals, delays = dict(recording.intervals), dict(recording.delays)
+    for name in queries:
+        metric = name.partition(AT)[0]
+        if name not in intervals and metric in intervals:
+            intervals[name] = intervals[metric]
+            delays[name] = delays[metric]
+    return Recording(intervals, delays)
 
 
 def told_at(recording: Recording) -> Iterator[datetime]:

@@ -50,7 +50,7 @@ def what_if(
     from starter.past_metrics import fetched, usual_delays
     from starter.plan_file import load_plan
     from starter.terminal import output, say_json, warn
-    from starter.what_if import Rehearsal, queries_of
+    from starter.what_if import AT, Rehearsal, queries_of
     from starter.what_if_options import first_start, known_until, moment, recording_from, revisions_of, save_to
     from starter.what_if_view import what_if_view
 
@@ -76,12 +76,12 @@ def what_if(
     else:
         if revisions:
             raise refused("--revisions: says whom Cloud Monitoring is asked for; a file has its groups already")
-        recording = recording_from(data, loaded)
+        recording = recording_from(data, loaded, queries)
         recording.delays = usual_delays(queries) | recording.delays
     if save is not None:
         save_to(save, recording)
     for name in queries:
-        if not recording.intervals.get(name):
+        if not recording.intervals.get(name) and not recording.intervals.get(name.partition(AT)[0]):
             warn(f"Warning: there are no data at all of {name}; gates over it can only hold.")
     begins = start or first_start(loaded, recording, needed)
     found = asyncio.run(Rehearsal(loaded, known_until(recording, end), begins).play())

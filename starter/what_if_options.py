@@ -1,7 +1,7 @@
 """What is given to `rollout what-if`, read and checked."""
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,11 +31,11 @@ def moment(option: str, given: str | None) -> datetime | None:
     return zoned.astimezone(UTC)
 
 
-def recording_from(path: Path, plan: RolloutPlan) -> Recording:
+def recording_from(path: Path, plan: RolloutPlan, asked: Iterable[str]) -> Recording:
     """Raises CommandEnds where the file cannot be read, or a line is wrong."""
     try:
         with _nothing_collected(), path.open(encoding="utf-8") as lines:
-            recording = read_recording(lines, plan.metrics, plan.check_interval)
+            recording = read_recording(lines, {*plan.metrics, *asked}, plan.check_interval)
     except (OSError, UnicodeDecodeError) as problem:
         raise refused(f"{path}: {problem}") from problem
     except ValueError as problem:

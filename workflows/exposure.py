@@ -83,6 +83,7 @@ class Exposing:
         def keep(shown: dict[str, Exposure]) -> None:
             self._progress.flags = shown
 
+        self._count_exposure(to)
         await call_forward(
             self._context,
             FeatureFlagActivities.set_exposures,
@@ -93,11 +94,19 @@ class Exposing:
 
     async def _set(self, to: dict[str, Exposure], by: str, reason: str, summary: str) -> None:
         """For a person, beside the way forward."""
+        self._count_exposure(to)
         self._progress.flags = await workflow.execute_activity_method(
             FeatureFlagActivities.set_exposures,
             self._request(to, by, reason),
             **summarised(activity_options.FLAG_STORE, summary),
         )
+
+    def _count_exposure(self, to: dict[str, Exposure]) -> None:
+        """From here on what is measured of the cohort is no longer its past without the features."""
+        progress = self._progress
+        # A rollout that began before this was kept never knows when its cohort was first exposed.
+        if progress.flags_off_since is not None and any(document.exposure == "percent" for document in to.values()):
+            progress.exposed_at = progress.exposed_at or workflow.now()
 
     def _request(self, to: dict[str, Exposure], by: str, reason: str) -> SetExposures:
         plan, progress = self._plan, self._progress

@@ -57,6 +57,7 @@ async def _take_ownership(context: RolloutContext, above: int) -> None:
 
     def keep(begun: Begun) -> None:
         progress.fence = begun.fence
+        progress.flags_off_since = workflow.now()
         progress.flags = {flag: exposures.document_of(exposures.OFF, "off") for flag in plan.flags}
 
     await call_forward(

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.gate_watch import GateWatchActivities
     from rollout import exposure as exposures
     from rollout.binding import bind_gates
+    from rollout.cohort_past import past_of
     from rollout.drift import DRIFT, TAKEN_BACK
     from rollout.holds import why_held
     from rollout.plan_parts import Stage
@@ -146,6 +147,9 @@ class Soaking:
     def _request(self, stage: Stage, state: StageProgress, target: timedelta) -> WatchRequest:
         plan, progress = self._plan, self._progress
         assert state.soak_state is not None, "a stage soaks from the moment it was entered"  # noqa: S101
+        past = None
+        if progress.flags_off_since is not None and progress.exposed_at is not None:
+            past = past_of(progress.flags_off_since, progress.exposed_at, plan.baseline.window, plan.check_interval)
         return WatchRequest(
             stage=stage.name,
             soak=state.soak_state,
@@ -153,7 +157,7 @@ class Soaking:
             target=target,
             # Only the plan's own soak is shortened: not a held traffic step, and not what a person asked for on top.
             minimum_soak=stage.accelerate.minimum_soak if stage.accelerate and target == stage.soak else None,
-            gates=bind_gates(plan, stage, progress.baseline, progress.anchors, progress.candidates),
+            gates=bind_gates(plan, stage, progress.baseline, progress.anchors, progress.candidates, past),
             suspensions=tuple(progress.suspensions),
             promote_after=state.promote_after,
             waived=state.waived,

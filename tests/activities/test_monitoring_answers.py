@@ -12,6 +12,7 @@ from activities.monitoring import BUILT_IN_INGEST_DELAY, USER_METRIC_INGEST_DELA
 from rollout.measurement import (
     BadLabel,
     Counts,
+    GroupsByCohort,
     GroupsByLabel,
     GroupsByRevision,
     Histogram,
@@ -115,6 +116,21 @@ async def test_groups_are_told_apart_by_the_revisions_of_this_rollout() -> None:
     ]
     (interval,) = await measured(asked, page(rows))
     assert interval.groups == {"treated": Counts(total=10), "control": Counts(total=90), "all": Counts(total=101)}
+
+
+@pytest.mark.parametrize(("share", "treated", "control"), [(0.1, 10, 90), (0.5, 50, 50), (None, None, None)])
+async def test_a_cohort_is_told_apart_by_the_share_that_is_asked_for_and_an_audience_is_in_neither_group(
+    share: float | None, treated: int | None, control: int | None
+) -> None:
+    groups = GroupsByCohort.model_validate({"label": "metric.labels.group", "steps": ["10%", "50%"]})
+    parts = {"10": 10, "50": 40, "100": 50, "audience": 3, "none": 2, "": 1}
+    (interval,) = await measured(
+        query(groups=groups).model_copy(update={"cohort": share}),
+        page([series(whole(number), group=label) for label, number in parts.items()]),
+    )
+
+    told = {"treated": treated, "control": control, "all": 106}
+    assert interval.groups == {group: Counts(total=total) for group, total in told.items() if total is not None}
 
 
 async def test_before_a_candidate_exists_nothing_is_treated() -> None:

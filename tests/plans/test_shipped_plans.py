@@ -126,7 +126,7 @@ def test_the_isolation_score_is_100_percent_inside_and_99_5_outside(seven_days: 
 def test_errors_stay_below_0_1_percent_inside_and_within_one_point_of_control_outside(seven_days: RolloutPlan) -> None:
     assert limits_on(seven_days, "internal", "/request_count") == [("threshold", "bad_share", "< 0.1%", "rollback")]
     for stage in ("canary", "staged"):
-        assert limits_on(seven_days, stage, "/request_count") == [
+        assert limits_on(seven_days, stage, "/cohort_request_count") == [
             ("versus_control", "bad_share", "≤ +1 points", "rollback")
         ]
 
@@ -135,7 +135,9 @@ def test_the_p95_stays_within_5_percent_of_before_and_10_percent_of_control(seve
     for stage in ("internal", "full"):
         assert limits_on(seven_days, stage, "/request_latencies") == [("versus_baseline", "p95", "≤ +5%", "hold")]
     for stage in ("canary", "staged"):
-        assert limits_on(seven_days, stage, "/request_latencies") == [("versus_control", "p95", "≤ +10%", "rollback")]
+        assert limits_on(seven_days, stage, "/cohort_request_latencies") == [
+            ("versus_control", "p95", "≤ +10%", "rollback")
+        ]
 
 
 def test_one_cascade_failure_rolls_back_in_every_stage(seven_days: RolloutPlan) -> None:

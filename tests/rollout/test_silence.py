@@ -202,3 +202,10 @@ def test_where_revisions_are_compared_it_is_the_smallest_step_of_the_traffic() -
     shares = [treated_share(plan, stage, by_revision) for stage in plan.stages]
     assert all(share is None or 0 < share <= 1 for share in shares)
     assert any(shares)
+
+
+@pytest.mark.parametrize(("minutes", "holds"), [(70, 1), (130, 2)])
+def test_after_a_silence_that_ended_by_itself_one_less_than_twice_as_long_is_usual(minutes: int, holds: int) -> None:
+    _, told, _ = watched([*[USUAL] * 5, *[SILENT] * 40, *[USUAL] * 10, *[SILENT] * minutes])
+
+    assert [what for _, what in told].count("hold_began") == holds

@@ -241,9 +241,17 @@ async def _until_closed(socket: ClientConnection) -> AsyncIterator[int]:
         return
 
 
-def test_a_wrong_variable_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("SAMPLE_APP_FLAG_GROUP", "shop", "is not ENVIRONMENT:GROUP"),
+        ("SAMPLE_APP_COHORT_STEPS", "10;50", "is no list of percentages such as 10,50"),
+        ("SAMPLE_APP_COHORT_STEPS", "50,10", "does not ascend, each above 0 and below 100"),
+    ],
+)
+def test_a_wrong_variable_is_named(tmp_path: Path, name: str, value: str, problem: str) -> None:
     with (
-        pytest.raises(ChildFailed, match="SAMPLE_APP_FLAG_GROUP: 'shop' is not ENVIRONMENT:GROUP"),
-        application(tmp_path, SAMPLE_APP_FLAG_GROUP="shop"),
+        pytest.raises(ChildFailed, match=f"{name}: '{value}' {problem}"),
+        application(tmp_path, **{name: value}),
     ):
         pytest.fail("it started")

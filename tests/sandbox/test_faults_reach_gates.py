@@ -23,7 +23,7 @@ from rollout.binding import query_for
 from rollout.flags import Audience, Exposure
 from rollout.gate_judgement import WindowSamples, judge
 from rollout.gates import metrics_of
-from rollout.measurement import Counts, Group, MeasurementSource, Sample, TimeSeriesQuery
+from rollout.measurement import Counts, Group, GroupsByCohort, MeasurementSource, Sample, TimeSeriesQuery
 from rollout.sample_sums import merge
 from rollout.soak import align_down
 from rollout.verdict import Verdict
@@ -52,6 +52,7 @@ BEYOND = {
     "backend_memory": "leak_kib_per_request",
 }
 """The gates that must fail, and the fault that each one shows."""
+BY_COHORT = GroupsByCohort.model_validate({"label": "metric.labels.cohort", "steps": ["10%", "50%"]})
 FAULTS = ("error_rate=0.4", "isolation_breach_rate=0.5", "cascade_rate=0.3", "latency_ms=250")
 LEAK = "leak_kib_per_request=1024"
 
@@ -88,6 +89,15 @@ class Ground:
         counted = PLAN.metrics["cascades"].model_copy(update={"type": f"custom.googleapis.com/rollout/{metric}"})
         query = query_for(PLAN.model_copy(update={"metrics": {metric: counted}}), metric, {}, {})
         return await self.read(query, start, align_down(datetime.now(UTC), SAMPLE))
+
+    async def by_cohort_and_by_group(self, start: datetime) -> tuple[Mapping[Group, Sample], Mapping[Group, Sample]]:
+        """The same requests, told apart in both ways."""
+        end, by_group = align_down(datetime.now(UTC), SAMPLE), query_for(PLAN, "backend_requests", {}, {})
+        labelled = by_group.metric.model_copy(
+            update={"type": "custom.googleapis.com/rollout/cohort_request_count", "groups": BY_COHORT}
+        )
+        by_cohort = TimeSeriesQuery(project=by_group.project, metric=labelled, cohort=0.5)
+        return await self.read(by_cohort, start, end), await self.read(by_group, start, end)
 
     async def read(self, query: TimeSeriesQuery, start: datetime, end: datetime) -> Mapping[Group, Sample]:
         measured = await self.source.measure(query, start=start, end=end, interval=SAMPLE)
@@ -156,6 +166,10 @@ async def test_every_fault_is_seen_in_its_metric_by_its_gate_and_not_among_the_u
     assert counts(affected["treated"]) == (TREATED, 0)
     assert counts(legacy["treated"]) == (0, 0)
     assert counts(legacy["control"])[0] > 0
+    # Nobody of the cohort is exposed yet, and its parts are told apart already; the company's people are in none.
+    cohort, groups = await ground.by_cohort_and_by_group(began)
+    assert size_of(cohort.get("treated")) + size_of(cohort.get("control")) == size_of(groups["control"])
+    assert size_of(cohort["all"]) == size_of(groups["all"])
 
     await ground.fault("websocket_silence=true")
     # A report that came late carries events of before.

@@ -156,6 +156,18 @@ async def test_the_application_reports_its_own_metrics_by_group(google: Google) 
     assert sum(point.value.distribution_value.count for point in latencies[0].points) == 5
 
 
+async def test_the_application_reports_requests_without_a_cohort_as_nobodys(google: Google) -> None:
+    url = await url_of(google)
+    async with httpx.AsyncClient() as client:
+        for _ in range(5):
+            await client.get(f"{url}/work")
+    metric = "custom.googleapis.com/rollout/cohort_request_count"
+    while sum((found := await total(google, metric, by="metric.labels.cohort")).values()) < 5:
+        continue
+
+    assert found == {"none": 5}
+
+
 async def test_containers_that_serve_have_utilisations_and_others_have_none(google: Google) -> None:
     metric = "run.googleapis.com/container/memory/utilizations"
     assert await google.series(metric, datetime.now(UTC)) == []

@@ -401,3 +401,44 @@ async def test_a_service_created_over_the_api_is_used_from_the_moment_it_is_read
     assert jobs["late"] == pytest.approx(REQUESTS_PER_HOUR, rel=0.02)
     assert short(NAME) in before
     assert "late" not in before
+
+
+async def test_the_parts_of_a_cohort_have_a_past_from_before_anybody_is_exposed_and_keep_their_size(
+    flagged: Google, clock: MovingClock, redis_server: RedisServer
+) -> None:
+    metric, label = f"{OWN}/cohort_request_count", "metric.labels.cohort"
+    before = await counts(flagged, metric, await hour_of(flagged, clock), label)
+    await expose(flagged, redis_server, snapshot(percent(1_000)), 0.1)
+    clock.skip(minutes=1)
+    canary = await counts(flagged, metric, await hour_of(flagged, clock), label)
+
+    for found in (before, canary):
+        assert sum(found.values()) == pytest.approx(REQUESTS_PER_HOUR, rel=0.02)
+        for part, share in (("10", 0.1), ("50", 0.4), ("100", 0.5)):
+            assert found[part] == pytest.approx(REQUESTS_PER_HOUR * share, rel=0.03)
+
+
+async def test_errors_of_treated_users_are_those_of_the_first_part_and_an_audience_is_in_none(
+    flagged: Google, clock: MovingClock, redis_server: RedisServer
+) -> None:
+    metric, label = f"{OWN}/cohort_request_count", "metric.labels.cohort"
+    await expose(flagged, redis_server, snapshot(AUDIENCE), INTERNAL_SHARE)
+    clock.skip(minutes=1)
+    internal = await counts(flagged, metric, await hour_of(flagged, clock), label)
+    await flagged.sandbox.set_behaviour(OLD_IMAGE, Behaviour(treated_error_rate=0.3))
+    await expose(flagged, redis_server, snapshot(percent(1_000)), 0.1)
+    clock.skip(minutes=1)
+    end = await hour_of(flagged, clock)
+    errors = await counts(flagged, metric, end, label, only='metric.labels.outcome = "error"')
+
+    assert internal["audience"] == pytest.approx(REQUESTS_PER_HOUR * INTERNAL_SHARE, rel=0.1)
+    assert errors["10"] == pytest.approx(REQUESTS_PER_HOUR * 0.1 * 0.3, rel=0.05)
+    assert errors["50"] + errors["100"] < REQUESTS_PER_HOUR * 0.001
+
+
+async def test_latencies_by_cohort_are_of_as_many_requests_as_are_counted(flagged: Google, clock: MovingClock) -> None:
+    end, label = await hour_of(flagged, clock), "metric.labels.cohort"
+    counted = await counts(flagged, f"{OWN}/cohort_request_count", end, label)
+    latencies = await by_label(flagged, f"{OWN}/cohort_request_latencies", end, label)
+
+    assert {part: value.distribution_value.count for part, value in latencies.items()} == counted

@@ -50,7 +50,9 @@ def broken_isolation(metric: str, group: Group, _end: datetime, healthy: Sample)
 async def test_errors_at_canary_lead_back_to_internal_whose_soak_begins_anew_and_canary_needs_an_approval(
     tmp_path: Path,
 ) -> None:
-    async with laid_out(stepping_back_by(*gates_over({"backend_requests", "auth_requests"})), tmp_path) as world:
+    async with laid_out(
+        stepping_back_by(*gates_over({"backend_requests_by_cohort", "auth_requests_by_cohort"})), tmp_path
+    ) as world:
         handle = await in_stage(world, "canary")
         world.source.fault = errors_of_treated_users
 
@@ -82,7 +84,9 @@ async def test_a_gate_that_goes_on_failing_leads_down_to_features_for_nobody(tmp
 
 
 async def test_in_the_first_stage_there_is_no_step_back_but_only_the_way_back(tmp_path: Path) -> None:
-    async with laid_out(stepping_back_by(*gates_over({"backend_requests", "auth_requests"})), tmp_path) as world:
+    async with laid_out(
+        stepping_back_by(*gates_over({"backend_requests_by_cohort", "auth_requests_by_cohort"})), tmp_path
+    ) as world:
         handle = await in_stage(world, "deploy-off")
         world.source.fault = errors_of_everybody
 

@@ -21,6 +21,8 @@ from rollout.measurement import (
 from tests.rollout.samples import counts, latencies
 
 REQUESTS_PER_MINUTE = 12_000
+SMALLEST_PERCENTAGE = 0.05
+"""A smaller share of treated users is an audience's."""
 INGEST_DELAY = timedelta(minutes=2)
 
 Fault = Callable[[str, Group, datetime, Sample], Sample | None]
@@ -46,6 +48,9 @@ class TrafficSource:
         self.fails_between: tuple[datetime, datetime] | None = None
         self.clock: Callable[[], Awaitable[datetime]] | None = None
         """With it, nothing is told before its delay has passed."""
+        self.flags_clock: Callable[[], Awaitable[datetime]] | None = None
+        """With it, a fault of treated users is met by the users of a cohort from when they are exposed."""
+        self._exposed_since: datetime | None = None
         self._asked: tuple[datetime, asyncio.Future[float]] | None = None
 
     async def ingest_delay(self, query: TimeSeriesQuery) -> timedelta:
@@ -78,18 +83,26 @@ class TrafficSource:
         """Asked once for all metrics of one look, which all end alike."""
         if self._asked is None or self._asked[0] != end:
             self._asked = (end, asyncio.ensure_future(self.treated_share()))
-        return await self._asked[1]
+        share = await self._asked[1]
+        if share >= SMALLEST_PERCENTAGE and self._exposed_since is None and self.flags_clock is not None:
+            self._exposed_since = await self.flags_clock()
+        return share
 
     def _interval(
         self, query: TimeSeriesQuery, end: datetime, interval: timedelta, share: float
     ) -> IntervalMeasurement:
         requests = round(REQUESTS_PER_MINUTE * (interval / timedelta(minutes=1)))
         sizes: dict[Group, int] = {"all": requests}
+        if query.cohort is not None:
+            # By the hash alone: the same before anybody is exposed.
+            share = query.cohort
         if query.metric.groups is not None:
             sizes |= {"treated": round(requests * share), "control": requests - round(requests * share)}
         groups: dict[Group, Sample] = {}
+        unexposed = self.flags_clock is not None and (self._exposed_since is None or end <= self._exposed_since)
         for group, size in sizes.items():
-            measured = self.fault(query.metric.type, group, end, _healthy(query.metric.type, size)) if size else None
+            meets: Group = "control" if query.cohort is not None and unexposed and group == "treated" else group
+            measured = self.fault(query.metric.type, meets, end, _healthy(query.metric.type, size)) if size else None
             if measured is not None:
                 groups[group] = measured
         return IntervalMeasurement(end=end, groups=groups)

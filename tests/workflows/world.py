@@ -284,6 +284,7 @@ async def _furnished(
             await stack.enter_async_context(worker)
         source = outside.source
         assert isinstance(source, TrafficSource)
+        source.flags_clock = environment.get_current_time
         yield World(environment, plan, store, source, sandbox, outside.cloud_run, channel, server, outside)
 
 
