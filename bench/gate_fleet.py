@@ -9,11 +9,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rollout.best_run import LARGEST_PHI, LARGEST_TERM, MOST_LEFT_OUT, PER_PHI, RUN, SPARSE, SPREAD_NEEDED
+from rollout.best_run import (
+    LARGE_PHI,
+    LARGER_PHI,
+    LARGEST_PHI,
+    LARGEST_TERM,
+    MOST_LEFT_OUT,
+    MOST_TIMES,
+    PER_PHI,
+    RUN,
+    SPARSE,
+    SPREAD_NEEDED,
+)
 from rollout.capped_bets import CAPPED_BURSTS, CAPPED_GAIN, DISCOUNT, NO_DISCOUNT_FROM, WELL_KNOWN_EVENTS
 from rollout.cohort_history import LARGEST_ERROR
 from rollout.sequential_evidence import BEYOND_SHARE, HARM_SHARE
-from rollout.sequential_gate import FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
+from rollout.sequential_gate import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
 from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HARM_NEEDED
 from rollout.statistics import (
     BLOCKS,
@@ -63,7 +74,8 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
     harm, beyond, capped_harm, capped_beyond = (_Bets(rollouts) for _ in range(4))
     dispersion = [_Block(rollouts, length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
     best_run = _BestRun(rollouts)
-    events, gross, history = np.zeros(rollouts), np.zeros(rollouts), _History(rollouts)
+    events, history = np.zeros(rollouts), _History(rollouts)
+    gross, gross_bad = np.zeros(rollouts), np.zeros(rollouts)
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
     for minute in range(length):
         treated, bad = counts.treated[:, minute], counts.treated_bad[:, minute]
@@ -94,10 +106,12 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
         enough = (treated >= FUSE_SAMPLE) & (control >= FUSE_SAMPLE)
         worse = bad >= treated * (control_bad / control + FUSE_POINTS)
         gross = np.where(enough & worse, gross + 1, 0)
+        gross_bad = np.where(enough & worse, gross_bad + bad - treated * control_bad / control, 0.0)
+        fuse = (gross >= FUSE_INTERVALS) & (gross_bad >= FUSE_BAD)
         harmful, too_much = (harm.wealth + capped_harm.wealth) / 2, (beyond.wealth + capped_beyond.wealth) / 2
         best_run.take(np.log(harmful), somebody)
         proven = (harmful >= CONVICTION_NEEDED) & (too_much >= BEYOND_NEEDED)
-        guilty = proven & best_run.is_enough(phi, max_difference * treated) | (gross >= FUSE_INTERVALS)
+        guilty = proven & best_run.is_enough(phi, max_difference * treated, max_difference * (treated + control)) | fuse
         rolled_back = np.where((rolled_back == 0) & guilty, minute + 1, rolled_back)
         held = np.where((held == 0) & (harmful >= HARM_NEEDED), minute + 1, held)
     return Outcomes(rolled_back, held)
@@ -151,10 +165,13 @@ class _BestRun:
         self._recent = np.where(somebody, np.where(harmless, log_odds, recent), self._recent)
         self._largest = np.where(somebody, np.where(harmless, 0.0, largest), self._largest)
 
-    def is_enough(self, phi: Array, at_limit: Array) -> npt.NDArray[np.bool_]:
+    def is_enough(self, phi: Array, at_limit: Array, of_both: Array) -> npt.NDArray[np.bool_]:
         beyond = np.clip(phi - PRIOR_PHI, 0.0, LARGEST_PHI)
         needed = SPREAD_NEEDED + PER_PHI * beyond + SPARSE * np.clip(2 - 4 * at_limit, 0.0, 1.0)
-        enough: npt.NDArray[np.bool_] = self._recent[-1] - np.minimum(self._largest, MOST_LEFT_OUT) >= needed
+        large = np.maximum(0.0, (phi - LARGE_PHI) / (LARGER_PHI - LARGE_PHI))
+        few = np.clip(2 - of_both, 0.0, 1.0)
+        times = 1 + np.minimum(MOST_TIMES - 1, np.maximum(large, few))
+        enough: npt.NDArray[np.bool_] = self._recent[-1] - times * np.minimum(self._largest, MOST_LEFT_OUT) >= needed
         return enough
 
 

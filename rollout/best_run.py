@@ -17,16 +17,28 @@ SPREAD_NEEDED, PER_PHI, SPARSE = 0.5, 0.4, 3.0
 """In log odds, what must remain: at least; more for each unit of phi beyond what is believed before anything is seen,
 since bursts vary the more the larger they are; and more where the limit itself would bring less than half a bad event
 in an interval, all of it below a quarter: there a single burst is worth hours."""
+LARGE_PHI, LARGER_PHI, MOST_TIMES = 8.0, 12.0, 3.0
+"""The best run is left out once up to the first phi, twice at the second, as if there had been another like it, and
+three times at most. At least twice where the limit would bring both groups together hardly one bad event in an
+interval: there little is ever learnt of bursts."""
 LARGEST_PHI = 15.0
 """Beyond what is believed at first, so much of it asks for more."""
-LARGEST_TERM = 50.0
-"""Of what two blocks of intervals tell of phi, wherever the best run is left out: rare large bursts are most of it."""
+LARGEST_TERM, LARGEST_TERM_OF_ONE = 100.0, 50.0
+"""Of what two blocks of intervals tell of phi, wherever the best run is left out: rare large bursts are most of it. The
+second in states that began when it was always left out once."""
 
 
 def spread_needed(phi: float, at_limit: float) -> float:
     """Log odds that must remain. `at_limit`: bad events that the limit would bring in the interval."""
     few = min(1.0, max(0.0, 2 - 4 * at_limit))
     return SPREAD_NEEDED + PER_PHI * min(max(phi - PRIOR_PHI, 0.0), LARGEST_PHI) + SPARSE * few
+
+
+def times_left_out(phi: float, at_limit: float) -> float:
+    """How often the best run is left out. `at_limit`: bad events that the limit would bring in both groups together."""
+    large = max(0.0, (phi - LARGE_PHI) / (LARGER_PHI - LARGE_PHI))
+    few = min(1.0, max(0.0, 2 - at_limit))
+    return 1 + min(MOST_TIMES - 1, max(large, few))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +52,24 @@ class BestRun:
     largest: float = field(kw_only=True, default=0.0)
     needed: float = field(kw_only=True, default=SPREAD_NEEDED)
     """What had to remain after the last interval."""
+    times: float | None = field(kw_only=True, default=None)
+    """How often the run is left out. None in states that began when it was left out once, whatever bursts there are."""
+
+    @property
+    def largest_term(self) -> float:
+        return LARGEST_TERM_OF_ONE if self.times is None else LARGEST_TERM
 
     @property
     def is_enough(self) -> bool:
         """Whether the evidence convicts without its best run too."""
-        return self.recent[-1] - min(self.largest, MOST_LEFT_OUT) >= self.needed
+        times = 1.0 if self.times is None else self.times
+        return self.recent[-1] - times * min(self.largest, MOST_LEFT_OUT) >= self.needed
 
-    def after(self, log_odds: float, needed: float) -> "BestRun":
+    def after(self, log_odds: float, needed: float, times: float = 1.0) -> "BestRun":
         odds, needed = round(log_odds, DIGITS), round(needed, DIGITS)
+        left_out = None if self.times is None else round(times, DIGITS)
         if odds <= 0:
-            return BestRun((odds,), needed=needed)
+            return BestRun((odds,), needed=needed, times=left_out)
         recent = (*self.recent, odds)[-(RUN + 1) :]
         largest = max(self.largest, odds - min(recent))
-        return BestRun(recent, largest=round(largest, DIGITS), needed=needed)
+        return BestRun(recent, largest=round(largest, DIGITS), needed=needed, times=left_out)

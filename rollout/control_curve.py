@@ -2,20 +2,21 @@
 
 from math import exp, log, prod
 
-P95_TAIL = 0.05
+P95_TAIL, NEAR_P95_TAIL = 0.05, 0.06
+"""An edge that up to 6 % exceed is taken for the p95 itself: the next lower one, which tells more, is asked too."""
 LEARNT_FROM = 1_000
 """Requests in control before a latency gate knows where its p95 lies."""
 
 
-def edges_around_p95(counts: tuple[float, ...]) -> tuple[int, ...]:
-    """The last edge below the p95 and the first at or above it; none while too little is known."""
+def edges_around_p95(counts: tuple[float, ...], tail: float) -> tuple[int, ...]:
+    """The first edge that at most `tail` of the requests exceed, and the one below; none while too little is known."""
     total = sum(counts)
     if total < LEARNT_FROM:
         return ()
     above = 0.0
     for edge in range(len(counts) - 2, 0, -1):
         above += counts[edge + 1]
-        if above > P95_TAIL * total:
+        if above > tail * total:
             upper = min(edge + 1, len(counts) - 2)
             return (upper - 1, upper)
     return (1, 2)

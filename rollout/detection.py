@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import log, sqrt
 from statistics import NormalDist
 
-from rollout.best_run import RUN, BestRun, spread_needed
+from rollout.best_run import RUN, BestRun, spread_needed, times_left_out
 from rollout.sequential_evidence import UNKNOWN_BURST
 from rollout.sequential_model import BEYOND_NEEDED, HARM_NEEDED
 from rollout.statistics import (
@@ -71,6 +71,8 @@ class Regression:
     learnt: int = 0
     needed: float = HARM_NEEDED
     margin: float | None = None
+    prior_phi: float = PRIOR_PHI
+    beyond_needed: float = BEYOND_NEEDED
 
 
 def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> float | None:
@@ -82,7 +84,7 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
         return None
     harm, beyond = (Mixture.fresh(len(regression.risk_ratios)) for _ in range(2))
     learning = regression.learnt / flow.control if regression.learnt and flow.control else 0.0
-    elapsed, best_run = 0, BestRun()
+    elapsed, best_run = 0, BestRun(times=1.0)
     while (elapsed + learning) * flow.minutes < within:
         together = max(1, elapsed // STEPS_OF_ONE_INTERVAL)
         burst = _burst(flow, regression, elapsed)
@@ -94,23 +96,26 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
             bets.after([together * one for one in wins], minutes, largest_gain=together * largest)
             for bets, wins in zip((harm, beyond), won, strict=True)
         )
-        best_run = _grown(best_run, harm.wealth, together, _spread_needed(flow, regression, burst))
+        needed, times = _spread_needed(flow, regression, burst)
+        best_run = _grown(best_run, harm.wealth, together, needed, times)
         enough = regression.margin is None or best_run.is_enough
-        if enough and harm.wealth >= regression.needed and beyond.wealth >= BEYOND_NEEDED:
+        if enough and harm.wealth >= regression.needed and beyond.wealth >= regression.beyond_needed:
             return (elapsed + learning) * flow.minutes
     return None
 
 
-def _spread_needed(flow: Flow, regression: Regression, burst: float) -> float:
-    return spread_needed(2 * burst - 1, (regression.margin or 0.0) * flow.treated)
+def _spread_needed(flow: Flow, regression: Regression, burst: float) -> tuple[float, float]:
+    """What has to remain without the best run, and how often that is left out."""
+    phi, margin = 2 * burst - 1, regression.margin or 0.0
+    return spread_needed(phi, margin * flow.treated), times_left_out(phi, margin * (flow.treated + flow.control))
 
 
-def _grown(best_run: BestRun, wealth: float, together: int, needed: float) -> BestRun:
+def _grown(best_run: BestRun, wealth: float, together: int, needed: float, times: float) -> BestRun:
     """After so many intervals in which the log odds grew evenly; a run knows no more than its last ones."""
     before, now = best_run.recent[-1], log(wealth)
     kept = min(together, RUN + 1)
     for left in reversed(range(kept)):
-        best_run = best_run.after(now - (now - before) * left / together, needed)
+        best_run = best_run.after(now - (now - before) * left / together, needed, times)
     return best_run
 
 
@@ -166,5 +171,5 @@ def _burst(flow: Flow, regression: Regression, elapsed: int) -> float:
         of_control = min(2 * length * other_bad / INFORMATIVE_EVENTS, 1.0) if length <= LONGEST_OF_CONTROL else 0.0
         told = of_control + min(harmonic, HEAVIEST_BLOCK) / 2
         weight = blocks * told
-        learnt.append((PRIOR_PHI * prior + min(phi, LARGEST_TERM) * weight) / (prior + weight))
+        learnt.append((regression.prior_phi * prior + min(phi, LARGEST_TERM) * weight) / (prior + weight))
     return (max(learnt) + 1) / 2

@@ -26,10 +26,11 @@ from rollout.sequential_evidence import (
     LATENCY_BEYOND_SHARE,
     LATENCY_HARM_SHARE,
 )
-from rollout.sequential_model import CONVICTION_NEEDED
+from rollout.sequential_model import CONVICTION_NEEDED, LATENCY_BEYOND_NEEDED
 from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, Dispersion
 from rollout.traffic import WHOLE
 from rollout.verdict import LEAVING
+from rollout.wander import PRIOR_WANDER
 from rollout.wording import duration_in_words
 
 TIMES_THE_LIMIT = (1.0, 2.0, 5.0)
@@ -239,7 +240,16 @@ def _slower(increase: float, factor: float, tail: float, sigma: float) -> Regres
         slower_tail(tail, part * increase, sigma) / tail for part in (LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE)
     )
     treated = slower_tail(tail, factor * increase, sigma)
-    return Regression(treated, tail, (0.0, harm), (0.0, beyond), LATENCY_RATIOS, learnt=LEARNT_FROM)
+    return Regression(
+        treated,
+        tail,
+        (0.0, harm),
+        (0.0, beyond),
+        LATENCY_RATIOS,
+        learnt=LEARNT_FROM,
+        prior_phi=PRIOR_WANDER,
+        beyond_needed=LATENCY_BEYOND_NEEDED,
+    )
 
 
 def _in_words(gate: MeasuredGate, factor: float) -> str:

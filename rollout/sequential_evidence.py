@@ -3,10 +3,10 @@
 from datetime import timedelta
 from math import log
 
-from rollout.best_run import spread_needed
+from rollout.best_run import spread_needed, times_left_out
 from rollout.capped_bets import capped_bets
 from rollout.cohort_history import CohortHistory
-from rollout.control_curve import edges_around_p95, exceedance_ratio
+from rollout.control_curve import NEAR_P95_TAIL, P95_TAIL, edges_around_p95, exceedance_ratio
 from rollout.sample_ratio import SampleRatio
 from rollout.sequential_model import (
     Group,
@@ -26,10 +26,12 @@ from rollout.statistics import (
     log_won,
     stake_for,
 )
+from rollout.wander import Wander
 
 HARM_SHARE, BEYOND_SHARE = 0.05, 0.6
 """Which part of the gate's margin each key allows: the first key's part is what nobody would notice."""
-LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE = 0.2, 0.5
+LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE, LATENCY_BEYOND_SHARE_BEFORE = 0.2, 0.6, 0.5
+"""The last in states that began when how far groups wander apart was learnt as bursts of errors are."""
 LEARNT_HALF_LIFE_MINUTES = 1_440.0
 UNKNOWN_BURST = 2.0
 """The burst size of a gate that has no control to estimate it from."""
@@ -147,8 +149,10 @@ def _with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control
     allowed = ((HARM_SHARE * margin, keys.allowed_ratio), (BEYOND_SHARE * margin, keys.allowed_ratio))
     grown = _grown(keys, treated, control, allowed, ERROR_RATIOS, minutes)
     if keys.best_run is not None:
-        needed = spread_needed(keys.dispersion.phi, margin * treated.total)
-        grown = grown.model_copy(update={"best_run": keys.best_run.after(log(grown.harm_odds), needed)})
+        phi = keys.dispersion.phi
+        needed = spread_needed(phi, margin * treated.total)
+        times = times_left_out(phi, margin * (treated.total + control.total))
+        grown = grown.model_copy(update={"best_run": keys.best_run.after(log(grown.harm_odds), needed, times)})
     return _compared(keys, grown, treated, control, margin, 1.0)
 
 
@@ -184,9 +188,10 @@ def _with_latencies(
         grown = []
         for key, edge in zip(keys, edges, strict=True):
             above, other = _above(treated, edge), _above(control, edge)
+            beyond = LATENCY_BEYOND_SHARE if isinstance(key.dispersion, Wander) else LATENCY_BEYOND_SHARE_BEFORE
             ratios = [
                 exceedance_ratio(known, control.bounds_ms, edge, part * increase)
-                for part in (LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE, 1.0)
+                for part in (LATENCY_HARM_SHARE, beyond, 1.0)
             ]
             allowed = ((0.0, key.allowed_ratio * ratios[0]), (0.0, key.allowed_ratio * ratios[1]))
             bets = _grown(key, above, other, allowed, LATENCY_RATIOS, minutes)
@@ -203,7 +208,8 @@ def _learnt(
         raise ValueError("bounds_ms: treated and control need the same edges")
     known = _known(state, control)
     edges = state.edges if state.bounds_ms == control.bounds_ms else ()
-    edges = edges or edges_around_p95(known)
+    tail = NEAR_P95_TAIL if isinstance(state.keys[0].dispersion, Wander) else P95_TAIL
+    edges = edges or edges_around_p95(known, tail)
     kept = 0.5 ** (minutes / LEARNT_HALF_LIFE_MINUTES)
     counts = tuple(round(old * kept + new, 1) for old, new in zip(known, control.counts, strict=True))
     curve = {"edges": edges, "bounds_ms": control.bounds_ms, "control_counts": counts}

@@ -5,7 +5,8 @@
 
 Two keys: the first says that the new code does harm at all, the second that the harm is beyond what is tolerated, a
 part of what the gate allows. The first alone holds; both together fail, the first then at longer odds. Apart from both
-there is a fuse: three intervals in a row that are worse by twenty points fail at once. Passing early needs a bound on
+there is a fuse: three intervals in a row that are worse by twenty points, with more bad events than one burst brings,
+fail at once. Passing early needs a bound on
 the average harm below the limit. Groups that are not of the planned sizes hold too, and never fail by that.
 """
 
@@ -32,14 +33,16 @@ from rollout.sequential_model import (
     SequentialJudgement,
     SequentialState,
 )
-from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, PASS_INTERVALS, Dispersion, Mixture
+from rollout.statistics import DIGITS, ERROR_RATIOS, LATENCY_RATIOS, PASS_INTERVALS, Dispersion, Mixture
 from rollout.verdict import Verdict
+from rollout.wander import Wander
 
 MISSING_BEFORE_A_HOLD = 5
 GAPS_KEPT = 16
 """Beyond that the oldest gap is given up: its data will not be used when they arrive."""
-FUSE_POINTS, FUSE_INTERVALS, FUSE_SAMPLE = 0.20, 3, 50
-"""Gross failure that waits for no evidence: so much worse, in so many intervals in a row, of so many requests each.
+FUSE_POINTS, FUSE_INTERVALS, FUSE_SAMPLE, FUSE_BAD = 0.20, 3, 50, 150
+"""Gross failure that waits for no evidence: so much worse, in so many intervals in a row, of so many requests each; and
+so many bad events beyond it in all, more than one burst brings.
 
 Two in a row happen by chance where a tenth of the users sit on two instances, each of which may fail for a minute.
 """
@@ -50,12 +53,13 @@ SHOWN_Z = 2.5758
 def begin(gate: SequentialGate) -> SequentialState:
     """No evidence either way."""
     arms = {"level": SCORE_STAKES, "p95": LATENCY_RATIOS}.get(gate.statistic, ERROR_RATIOS)
-    dispersion = Dispersion.without_the_longest() if gate.statistic == "p95" else Dispersion()
+    dispersion = Wander() if gate.statistic == "p95" else Dispersion()
     fresh = Mixture.fresh(len(arms))
     capped = (fresh, fresh) if gate.compares_shares else None
-    best_run = BestRun() if gate.compares_shares else None
+    best_run = BestRun(times=1.0) if gate.compares_shares else None
     keys = Keys(harm=fresh, beyond=fresh, dispersion=dispersion, capped=capped, best_run=best_run)
-    return SequentialState(keys=(keys, keys) if gate.statistic == "p95" else (keys,))
+    gross_bad = 0.0 if gate.kind != "zero_tolerance" and gate.statistic in ("bad_share", "good_share") else None
+    return SequentialState(keys=(keys, keys) if gate.statistic == "p95" else (keys,), gross_bad=gross_bad)
 
 
 def step(
@@ -80,9 +84,10 @@ def step(
         applied, missing = with_control_alone(gate, placed, interval), placed.missing_in_a_row + (1 if newest else 0)
     elif not newest:
         missing = placed.missing_in_a_row
-    gross = (placed.gross_in_a_row + 1 if _is_gross(gate, interval) else 0) if newest else placed.gross_in_a_row
-    if (applied.missing_in_a_row, applied.gross_in_a_row) != (missing, gross):
-        applied = applied.model_copy(update={"missing_in_a_row": missing, "gross_in_a_row": gross})
+    if newest:
+        applied = _with_gross(gate, applied, interval)
+    if applied.missing_in_a_row != missing:
+        applied = applied.model_copy(update={"missing_in_a_row": missing})
     applied = with_sample_ratio(gate, applied, interval)
     if not applied.failed and (why := _failure(gate, applied, interval)):
         applied = applied.model_copy(update={"failed": why})
@@ -117,21 +122,33 @@ def _evidence(gate: SequentialGate, state: SequentialState) -> Evidence:
         harm=sum(keys.harm_odds for keys in state.keys) / count,
         harm_needed=gate.conviction_needed,
         beyond=sum(keys.beyond_odds for keys in state.keys) / count,
+        beyond_needed=state.keys[0].beyond_needed,
     )
 
 
-def _is_gross(gate: SequentialGate, interval: Interval) -> bool:
-    """Worse by so much that nobody needs statistics to see it."""
+def _with_gross(gate: SequentialGate, state: SequentialState, interval: Interval) -> SequentialState:
+    """The state with one more gross interval in it, or with none in a row."""
+    bad = _gross_bad(gate, interval)
+    gross = state.gross_in_a_row + 1 if bad else 0
+    in_all = None if state.gross_bad is None else round(state.gross_bad + bad, DIGITS) if bad else 0.0
+    if (state.gross_in_a_row, state.gross_bad) == (gross, in_all):
+        return state
+    return state.model_copy(update={"gross_in_a_row": gross, "gross_bad": in_all})
+
+
+def _gross_bad(gate: SequentialGate, interval: Interval) -> float:
+    """The bad events too many where it is worse by so much that nobody needs statistics to see it; 0 elsewhere."""
     treated, control = interval.treated, interval.control
     if not isinstance(treated, GroupCounts) or treated.total < FUSE_SAMPLE or gate.kind == "zero_tolerance":
-        return False
+        return 0.0
     if gate.kind == "threshold":
         reference = gate.allowed_share
     elif isinstance(control, GroupCounts) and control.total >= FUSE_SAMPLE:
         reference = control.bad / control.total
     else:
-        return False
-    return treated.bad / treated.total >= reference + FUSE_POINTS
+        return 0.0
+    gross = treated.bad / treated.total >= reference + FUSE_POINTS
+    return treated.bad - reference * treated.total if gross else 0.0
 
 
 def _failure(gate: SequentialGate, state: SequentialState, interval: Interval) -> str:
@@ -139,8 +156,8 @@ def _failure(gate: SequentialGate, state: SequentialState, interval: Interval) -
     must_be_zero = gate.kind == "zero_tolerance" or (gate.kind == "threshold" and gate.allowed_share <= 0)
     if must_be_zero:
         return f"{state.keys[0].bad:,} at {_at(interval.end)}, none is tolerated" if state.keys[0].bad else ""
-    if state.gross_in_a_row >= FUSE_INTERVALS:
-        points = f"{FUSE_POINTS * 100:.0f} points or more beyond it in {FUSE_INTERVALS} intervals in a row"
+    if state.gross_in_a_row >= FUSE_INTERVALS and (state.gross_bad is None or state.gross_bad >= FUSE_BAD):
+        points = f"{FUSE_POINTS * 100:.0f} points or more beyond it in {state.gross_in_a_row} intervals in a row"
         return f"{_measured(gate, state)}; {points}"
     found = _evidence(gate, state)
     proven = found.harm >= found.harm_needed and found.beyond >= found.beyond_needed

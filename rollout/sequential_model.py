@@ -5,13 +5,13 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from rollout.best_run import LARGEST_TERM as LARGEST_TERM_WITH_BEST_RUN
 from rollout.best_run import BestRun
 from rollout.cohort_history import CohortHistory
 from rollout.quantity import Duration, Limit, Share
 from rollout.sample_ratio import ASSUMED_USERS, SampleRatio
 from rollout.statistics import LARGEST_TERM, Average, Dispersion, Mixture
 from rollout.verdict import Action, Verdict
+from rollout.wander import Wander
 
 Decision = Literal["advance", "hold", "rollback", "continue"]
 HARM_NEEDED = 300.0
@@ -19,6 +19,8 @@ HARM_NEEDED = 300.0
 CONVICTION_NEEDED, BEYOND_NEEDED = 3_000.0, 3.0
 """Odds at which a comparison of shares with control fails. What is not exact there (how errors come together, groups
 that wander apart) is paid for with the first and with what is tolerated; so the second can be small."""
+LATENCY_BEYOND_NEEDED = 1.5
+"""Of the second key where how far latencies wander apart is learnt, which then allows more of the limit."""
 PASS_REQUESTS = 1_000
 
 
@@ -186,7 +188,7 @@ class Keys(_Frozen):
 
     harm: Mixture
     beyond: Mixture
-    dispersion: Dispersion = Field(default_factory=Dispersion)
+    dispersion: Dispersion | Wander = Field(default_factory=Dispersion)
     average: Average = Field(default_factory=Average)
     bad: int = 0
     total: int = 0
@@ -208,13 +210,20 @@ class Keys(_Frozen):
     @property
     def largest_term(self) -> float:
         """What two blocks may tell of bursts at most: as it was when the state began."""
-        return LARGEST_TERM if self.best_run is None else LARGEST_TERM_WITH_BEST_RUN
+        return LARGEST_TERM if self.best_run is None else self.best_run.largest_term
 
     def dispersion_after(
         self, bad: int, total: int, control_bad: int, control_total: int, minutes: float
-    ) -> Dispersion:
+    ) -> Dispersion | Wander:
         """What is known of bursts with one more interval; learning as these keys began to."""
+        if isinstance(self.dispersion, Wander):
+            return self.dispersion.after(bad, total, control_bad, control_total, minutes)
         return self.dispersion.after(bad, total, control_bad, control_total, minutes, largest_term=self.largest_term)
+
+    @property
+    def beyond_needed(self) -> float:
+        """Odds of the second key for a failure: as they were when these keys began."""
+        return LATENCY_BEYOND_NEEDED if isinstance(self.dispersion, Wander) else BEYOND_NEEDED
 
     @property
     def harm_odds(self) -> float:
@@ -241,6 +250,9 @@ class SequentialState(_Frozen):
     gaps: tuple[tuple[datetime, datetime], ...] = Field(default=(), description="ends in (since, until] are missing")
     missing_in_a_row: int = 0
     gross_in_a_row: int = 0
+    gross_bad: float | None = Field(
+        default=None, exclude_if=_is_absent, description="bad events beyond it in that row; without it none are needed"
+    )
     failed: str = ""
     sample: SampleRatio | None = Field(default=None, exclude_if=_is_absent)
     """As a history, left out of what is written where there is none."""

@@ -220,11 +220,6 @@ class Dispersion:
     events: int = 0
     """Bad events seen so far, in both groups."""
 
-    @classmethod
-    def without_the_longest(cls) -> "Dispersion":
-        """For what always wanders a little, as latencies do: taken for bursts, it would hide a regression for hours."""
-        return cls(blocks=cls().blocks[:-1])
-
     @property
     def phi(self) -> float:
         """Variance over that of independent requests; at least 1, the largest over all block lengths."""

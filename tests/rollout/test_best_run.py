@@ -1,10 +1,11 @@
 """Evidence without its best few minutes: a burst of errors holds a rollout, a regression that stays takes it back."""
 
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 
 import pytest
 
-from rollout.best_run import RUN, BestRun, spread_needed
+from rollout.best_run import RUN, BestRun, spread_needed, times_left_out
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate, SequentialJudgement, SequentialState
 
@@ -15,13 +16,20 @@ BURST = (26, 17, 10, 7, 5, 4)
 """Some seventy errors that begin together, of 120 requests a minute; healthy is one in two minutes."""
 
 
-def judged(state: SequentialState, errors: tuple[int, ...]) -> tuple[SequentialState, list[SequentialJudgement]]:
+def judged(
+    state: SequentialState,
+    errors: tuple[int, ...],
+    of_control: tuple[int, ...] = (5, 6),
+    *,
+    sizes: tuple[int, int] = (120, 1_080),
+    since: int = 0,
+) -> tuple[SequentialState, list[SequentialJudgement]]:
     said = []
-    for minute, bad in enumerate(errors):
+    for minute, (bad, control_bad) in enumerate(zip(errors, cycle(of_control), strict=False)):
         interval = Interval(
-            end=START + timedelta(minutes=minute + 1),
-            treated=GroupCounts(total=120, bad=bad),
-            control=GroupCounts(total=1_080, bad=5 + minute % 2),
+            end=START + timedelta(minutes=since + minute + 1),
+            treated=GroupCounts(total=sizes[0], bad=bad),
+            control=GroupCounts(total=sizes[1], bad=control_bad),
         )
         state, judgement = step(GATE, state, interval)
         said.append(judgement)
@@ -31,6 +39,14 @@ def judged(state: SequentialState, errors: tuple[int, ...]) -> tuple[SequentialS
 def without_best_run() -> SequentialState:
     before = begin(GATE)
     return before.model_copy(update={"keys": (before.keys[0].model_copy(update={"best_run": None}),)})
+
+
+def without_times(state: SequentialState) -> SequentialState:
+    """The same, with the best run left out once."""
+    best_run = state.keys[0].best_run
+    assert best_run is not None
+    once = BestRun(best_run.recent, largest=best_run.largest, needed=best_run.needed)
+    return state.model_copy(update={"keys": (state.keys[0].model_copy(update={"best_run": once}),)})
 
 
 def test_one_burst_larger_than_any_before_holds_and_does_not_roll_back() -> None:
@@ -85,6 +101,30 @@ def test_the_best_run_is_left_out_and_forgotten_once_the_odds_speak_for_the_new_
         run = run.after(odds, 1.0)
     assert (run.largest, run.is_enough) == (9.0, True)
     assert run.after(-0.1, 1.0).largest == 0.0
+
+
+@pytest.mark.parametrize(
+    ("phi", "of_both", "times"),
+    [(1.5, 12.0, 1.0), (6.0, 12.0, 1.0), (12.0, 12.0, 2.0), (40.0, 12.0, 3.0), (1.5, 0.6, 2.0), (1.5, 1.5, 1.5)],
+)
+def test_the_best_run_is_left_out_more_often_where_bursts_are_large_or_too_few_to_be_known(
+    phi: float, of_both: float, times: float
+) -> None:
+    assert times_left_out(phi, of_both) == times
+
+
+def test_three_bursts_in_little_traffic_hold_and_do_not_roll_back() -> None:
+    """Twenty-eight errors that begin together, three times; were the best left out once, it would do."""
+    healthy, burst = (0, 0, 0, 0, 1, 0, 0, 0, 0), (12, 7, 4, 3, 1, 1)
+    state, _ = judged(begin(GATE), healthy * 10, of_control=healthy, sizes=(30, 30))
+    once, said = (
+        judged(each, (burst + healthy) * 3, of_control=healthy, sizes=(30, 30), since=90)[1]
+        for each in (without_times(state), state)
+    )
+
+    assert "rollback" in {judgement.decision for judgement in once}
+    assert {judgement.decision for judgement in said} >= {"hold"}
+    assert "rollback" not in {judgement.decision for judgement in said}
 
 
 @pytest.mark.parametrize(("phi", "at_limit"), [(8.0, 2.0), (1.5, 0.1)])

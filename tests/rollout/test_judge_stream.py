@@ -110,7 +110,7 @@ def gross(minute: int, bad: int, total: int = 120) -> Interval:
 
 
 def test_three_intervals_in_a_row_that_are_twenty_points_worse_trip_the_fuse_at_once() -> None:
-    judged = list(judge_stream(ERRORS, [gross(0, 0), gross(1, 25), gross(2, 25), gross(3, 25)]))
+    judged = list(judge_stream(ERRORS, [gross(0, 0), gross(1, 51), gross(2, 51), gross(3, 51)]))
 
     assert [judgement.decision for judgement in judged] == ["continue", "continue", "continue", "rollback"]
     assert judged[-1].reason.endswith("20 points or more beyond it in 3 intervals in a row")
@@ -122,16 +122,17 @@ def test_three_intervals_in_a_row_that_are_twenty_points_worse_trip_the_fuse_at_
         [gross(0, 25), gross(1, 25), gross(2, 0), gross(3, 25)],
         [gross(0, 12, total=49), gross(1, 12, total=49), gross(2, 12, total=49)],
         [gross(0, 22), gross(1, 22), gross(2, 22)],
+        [gross(0, 50), gross(1, 50), gross(2, 49)],
     ],
-    ids=["never three in a row", "fewer than fifty requests", "less than twenty points"],
+    ids=["never three in a row", "fewer than fifty requests", "less than twenty points", "no more than one burst"],
 )
 def test_nothing_less_trips_the_fuse(intervals: list[Interval]) -> None:
     assert "rollback" not in decisions(ERRORS, intervals)
 
 
 def test_an_interval_that_comes_late_neither_trips_the_fuse_nor_mends_it() -> None:
-    late_and_gross = [gross(0, 0), gross(2, 25), gross(3, 25), gross(1, 25), gross(4, 0)]
-    late_and_well = [gross(0, 0), gross(2, 25), gross(3, 25), gross(1, 0), gross(4, 25)]
+    late_and_gross = [gross(0, 0), gross(2, 60), gross(3, 60), gross(1, 60), gross(4, 0)]
+    late_and_well = [gross(0, 0), gross(2, 60), gross(3, 60), gross(1, 0), gross(4, 60)]
 
     assert "rollback" not in decisions(ERRORS, late_and_gross)
     assert decisions(ERRORS, late_and_well)[-1] == "rollback"

@@ -7,11 +7,17 @@ import pytest
 from pydantic import ValidationError
 
 from rollout.sequential_gate import step
-from rollout.sequential_model import GroupCounts, Interval, SequentialGate, SequentialState
+from rollout.sequential_model import GroupCounts, GroupLatencies, Interval, SequentialGate, SequentialState
+from rollout.statistics import Dispersion
 
-RECORDED, OF_THREE_BLOCKS = (
+RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE, OF_LATENCIES = (
     (Path(__file__).parent / name).read_text().strip()
-    for name in ("recorded_state.json", "recorded_state_of_three_blocks.json")
+    for name in (
+        "recorded_state.json",
+        "recorded_state_of_three_blocks.json",
+        "recorded_state_left_out_once.json",
+        "recorded_state_of_latencies.json",
+    )
 )
 """Of six intervals from 12:00 to 12:06, the one that ended at 12:04 missing."""
 GATE = SequentialGate.model_validate({"kind": "versus_control", "max_difference": "1%"})
@@ -49,9 +55,41 @@ def test_a_state_of_before_bursts_of_an_hour_were_looked_for_goes_on_as_it_began
 
     after, judged = step(GATE, before, interval(7))
 
-    assert len(before.keys[0].dispersion.blocks) == len(after.keys[0].dispersion.blocks) == 3
+    learnt = [state.keys[0].dispersion for state in (before, after)]
+    assert [len(each.blocks) for each in learnt if isinstance(each, Dispersion)] == [3, 3]
     assert after.keys[0].total == before.keys[0].total + 120
     assert 0.5 * before.keys[0].harm.wealth < judged.evidence.harm < 2 * before.keys[0].harm.wealth
+
+
+def test_a_state_of_before_large_bursts_were_left_out_more_than_once_goes_on_as_it_began() -> None:
+    state = SequentialState.model_validate_json(LEFT_OUT_ONCE)
+    for minute in range(7, 30):
+        worse = interval(minute).model_copy(update={"treated": GroupCounts(total=120, bad=4 if minute < 27 else 41)})
+        state, judged = step(GATE, state, worse)
+
+    assert (judged.evidence.harm, judged.evidence.beyond) == pytest.approx(
+        (276219.26099606254, 58.820093672769914), rel=1e-9
+    )
+    assert judged.decision == "rollback"
+    assert (state.gross_in_a_row, state.gross_bad) == (3, None), "three in a row were enough for the fuse"
+
+
+def test_a_p95_of_before_groups_were_seen_to_wander_apart_goes_on_as_it_began() -> None:
+    gate = SequentialGate.model_validate({"kind": "versus_control", "statistic": "p95", "max_increase": "10%"})
+    bounds = (50.0, 100.0, 200.0, 400.0)
+    state = SequentialState.model_validate_json(OF_LATENCIES)
+    for minute in range(7, 30):
+        one = Interval(
+            end=datetime(2026, 11, 23, 12, minute, tzinfo=UTC),
+            treated=GroupLatencies(bounds_ms=bounds, counts=(60, 40, 14, 5 + minute % 2, 1)),
+            control=GroupLatencies(bounds_ms=bounds, counts=(560, 380, 90, 40 + minute % 5, 10)),
+        )
+        state, judged = step(gate, state, one)
+
+    assert (judged.evidence.harm, judged.evidence.beyond, judged.evidence.beyond_needed) == pytest.approx(
+        (87.42500356948062, 5.567890511788411, 3.0), rel=1e-9
+    )
+    assert SequentialState.model_validate_json(state.model_dump_json()) == state
 
 
 @pytest.mark.parametrize("part", ["arms", "blocks", "tuned"])

@@ -1,0 +1,123 @@
+"""How far two groups' latencies wander apart by themselves, and how slow requests come together: learnt as bursts are.
+
+Latencies always wander a little, and control's own with the day, which says nothing about a comparison: so only what
+does not cancel between the groups is looked at, where it falls (a regression that begins makes it rise). Groups that
+wander apart do so by a part of what is slow: the more requests there are, the further beyond chance that is. What was
+learnt at a tenth of the users is therefore not enough at a half, and grows with what the last block could tell.
+"""
+
+from dataclasses import dataclass, field
+
+from rollout.statistics import (
+    BLOCKS,
+    CAUTIOUS_GAIN,
+    DIGITS,
+    HALF_LIFE_MINUTES,
+    HEAVIEST_BLOCK,
+    KNOWN_EVENTS,
+    LARGEST_GAIN,
+    PRIOR_WEIGHTS,
+    STORED,
+)
+
+PRIOR_WANDER = 1.1
+"""Variance over that of independent requests, before anything is seen."""
+LARGEST_WANDER = 1_000.0
+"""Of what two blocks tell; with much traffic groups that wander apart are dozens of times further apart than chance."""
+
+Residual = tuple[float, float]
+"""How many slow requests more the treated had than their share of all slow ones, and the variance of that by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """One block length: what is being filled, the two finished before, and what their disagreement was in the mean."""
+
+    __pydantic_config__ = STORED
+
+    intervals: int = 0
+    filling: Residual = (0.0, 0.0)
+    finished: tuple[Residual, ...] = ()
+    weighted: float = field(kw_only=True)
+    weight: float = field(kw_only=True)
+    told: float = field(kw_only=True, default=0.0)
+    """What the blocks that fell could tell, weighted as their disagreement; divided by `falls` it is their mean."""
+    falls: float = field(kw_only=True, default=0.0)
+
+    def phi(self, length: int) -> float:
+        """Variance over that of independent requests, for blocks as large as the last."""
+        learnt = self.weighted / self.weight
+        if learnt <= 1 or length == 1 or not self.told:
+            return learnt
+        return 1 + (learnt - 1) * max(1.0, self.finished[-1][1] / 2 * self.falls / self.told)
+
+    def after(self, residual: float, variance: float, length: int, minutes: float, prior_weight: float) -> "_Stretch":
+        filling = (round(self.filling[0] + residual, DIGITS), round(self.filling[1] + variance, DIGITS))
+        if self.intervals + 1 < length:
+            return _Stretch(
+                self.intervals + 1,
+                filling,
+                self.finished,
+                weighted=self.weighted,
+                weight=self.weight,
+                told=self.told,
+                falls=self.falls,
+            )
+        kept = 0.5 ** (length * minutes / HALF_LIFE_MINUTES)
+        prior = prior_weight * (1 - kept)
+        # A full block is compared with the one before the last, as in `Dispersion`.
+        harmonic, term = _fell(self.finished[0], filling) if len(self.finished) > 1 else (0.0, 0.0)
+        counted = min(harmonic, HEAVIEST_BLOCK)
+        return _Stretch(
+            finished=(*self.finished, filling)[-2:],
+            weighted=round(self.weighted * kept + PRIOR_WANDER * prior + counted * min(term, LARGEST_WANDER), DIGITS),
+            weight=round(self.weight * kept + prior + counted, DIGITS),
+            told=round(self.told * kept + counted * harmonic, DIGITS),
+            falls=round(self.falls * kept + counted, DIGITS),
+        )
+
+
+def _fell(before: Residual, now: Residual) -> tuple[float, float]:
+    """What the two blocks can tell together, and how much better the second is, squared; 0 where it is worse."""
+    if before[1] <= 0 or now[1] <= 0:
+        return 0.0, 0.0
+    change = now[0] / now[1] - before[0] / before[1]
+    harmonic = now[1] * before[1] / (now[1] + before[1])
+    return (harmonic, harmonic * change**2) if change < 0 else (0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Wander:
+    """What `Dispersion` is for shares, for latencies."""
+
+    __pydantic_config__ = STORED
+
+    stretches: tuple[_Stretch, ...] = field(
+        default_factory=lambda: tuple(
+            _Stretch(weighted=PRIOR_WANDER * weight, weight=weight) for weight in PRIOR_WEIGHTS
+        )
+    )
+    events: int = 0
+    """Slow requests seen so far, in both groups."""
+
+    @property
+    def phi(self) -> float:
+        lengths = zip(self.stretches, BLOCKS, strict=True)
+        return max(1.0, *(stretch.phi(length) for stretch, length in lengths))
+
+    @property
+    def burst(self) -> float:
+        return (self.phi + 1) / 2
+
+    @property
+    def largest_gain(self) -> float:
+        return LARGEST_GAIN if self.events >= KNOWN_EVENTS else CAUTIOUS_GAIN
+
+    def after(self, bad: int, total: int, control_bad: int, control_total: int, minutes: float) -> "Wander":
+        events, share = bad + control_bad, total / (total + control_total)
+        residual, variance = bad - events * share, events * share * (1 - share)
+        each = zip(self.stretches, BLOCKS, PRIOR_WEIGHTS, strict=True)
+        return Wander(
+            tuple(stretch.after(residual, variance, length, minutes, prior) for stretch, length, prior in each),
+            self.events + events,
+        )
