@@ -19,6 +19,7 @@ from rollout.verdict import Judgement
 
 # The timeline tells the story; the full record of judgements is not its business.
 TIMELINE_LENGTH = 200
+ASKED_AGAIN = "asked to roll back again: "
 LONGEST_NOTE = 2_000
 """Characters. A record that has grown beyond what the server takes can be neither read nor continued."""
 ANSWERS_KEPT = 20

@@ -1,11 +1,12 @@
 """What becomes of the rollout of a plan when the next one is to take its place, and when a person must decide first."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 
 from rollout.commands import CommandName, decisive
 from rollout.holds import ended_by_hand
-from rollout.progress import RolloutProgress, RolloutStatus
+from rollout.messages import Command
+from rollout.progress import ASKED_AGAIN, Event, RolloutProgress, RolloutStatus
 
 
 class Ending(StrEnum):
@@ -51,3 +52,30 @@ def why_not_superseded(progress: RolloutProgress) -> str | None:
         f"{progress.plan} has passed all its stages, and its watch holds: {progress.why}. Decide first: "
         + "; ".join(ways)
     )
+
+
+def why_refused_afterwards(progress: RolloutProgress, images: Mapping[str, str]) -> str | None:
+    """Why the next rollout would be refused once this one is taken back; None where it would not."""
+    if ending_of(progress) is not Ending.TAKEN_BACK or dict(images) != progress.images:
+        return None
+    return (
+        f"{progress.plan}: its rollout has these very images. Once it is taken back they are refused, and so is this "
+        "start: name others, or say `--again --reason`"
+    )
+
+
+def taken_back_by_others(before: RolloutProgress, after: RolloutProgress, own: Command) -> str | None:
+    """Who else asked, since `before` was read, to have it taken back, and why; None where nobody did.
+
+    What they saw may be wrong with more than this rollout: the next one must not begin over it.
+    """
+    asked = {(event.by, event.text.removeprefix(ASKED_AGAIN)) for event in _asked_again(after)}
+    asked -= {(event.by, event.text.removeprefix(ASKED_AGAIN)) for event in _asked_again(before)}
+    if before.rollback is None and after.rollback is not None:
+        asked.add((after.rollback.by, after.rollback.reason))
+    others = sorted(f"{by or 'somebody'}: {reason}" for by, reason in asked - {(own.by, own.reason)})
+    return "; ".join(others) or None
+
+
+def _asked_again(progress: RolloutProgress) -> Iterator[Event]:
+    return (event for event in progress.timeline if event.kind == "command" and event.text.startswith(ASKED_AGAIN))

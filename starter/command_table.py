@@ -29,7 +29,9 @@ FURTHER = {
 SUPERSEDING = (
     "What becomes of the rollout that is open. Ended is only its watch: everybody stays exposed until the next rollout "
     "begins with its flags off, and what serves is the anchor of that one. Refused while such a watch holds (it stands "
-    "at `holding` then): `resolve-hold` decides first. Refused too while no worker says how far it is."
+    "at `holding` then): `resolve-hold` decides first. Refused too while no worker says how far it is, or for the very "
+    "images that are taken back by it. Where an emergency comes beside it, the kill switch stays set, and nothing "
+    "starts."
 )
 
 

@@ -78,7 +78,7 @@ async def _start(
     plan, rollouts = request.plan, session.rollouts
     check_intervals(plan, on_a_sandbox=session.settings.on_a_sandbox)
     if supersede:
-        await make_room(session.settings, rollouts, plan, by=request.by, reason=request.reason, tell=warn)
+        await make_room(session.settings, rollouts, request, tell=warn)
     known = await knows_search_attributes(rollouts.client)
     if not known:
         warn("This namespace does not have the rollout's search attributes; it runs without them.")

@@ -5,9 +5,15 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from config.settings import Settings
-from rollout.messages import UPDATE_FINISH, Command
-from rollout.plan import RolloutPlan
-from rollout.superseding import Ending, ending_of, why_not_superseded
+from rollout.messages import UPDATE_FINISH, Command, RolloutRequest
+from rollout.progress import RolloutProgress
+from rollout.superseding import (
+    Ending,
+    ending_of,
+    taken_back_by_others,
+    why_not_superseded,
+    why_refused_afterwards,
+)
 from starter.controlling import ask
 from starter.emergency import take_back
 from starter.outcome import CommandEnds, failed, refused
@@ -19,17 +25,19 @@ BETWEEN_LOOKS = timedelta(milliseconds=200)
 
 
 async def supersede(
-    settings: Settings, rollouts: Rollouts, plan: RolloutPlan, *, by: str, reason: str, tell: Callable[[str], None]
+    settings: Settings, rollouts: Rollouts, request: RolloutRequest, *, tell: Callable[[str], None]
 ) -> None:
-    """Make room for the next rollout of a plan. Nothing to do where none is open.
+    """Make room for the rollout that is requested. Nothing to do where none of its plan is open.
 
     One that is under way is taken back, verified; its guard ends, and its latch is cleared. Where all stages had passed
-    nothing is taken back: the candidate is the new stable, and only the watch ends, unless it holds.
+    nothing is taken back: the candidate is the new stable, and only the watch ends, unless it holds. Where somebody
+    else has it taken back meanwhile, the latch stays.
 
     Raises:
         CommandEnds: a person must decide first, or nobody can say how far it is (nothing was changed then); it could
-            not be verified, or does not close; what was taken back stays so.
+            not be verified, does not close, or somebody else had it taken back; what was taken back stays so.
     """
+    plan, by = request.plan, request.by
     workflow_id = plan.workflow_id
     last = await rollouts.last_of(plan.name)
     if last is None or not last.is_open:
@@ -44,9 +52,11 @@ async def supersede(
             "Nothing was changed"
         )
     undecided = why_not_superseded(observation.progress)
+    if undecided is None and request.again is None:
+        undecided = why_refused_afterwards(observation.progress, request.images)
     if undecided is not None:
         raise refused(f"{undecided}. Nothing was changed")
-    command = Command(by=by, reason=f"superseded: {reason}")
+    command = Command(by=by, reason=f"superseded: {request.reason}")
     match ending_of(observation.progress):
         case Ending.AWAITED:
             await _until_closed(rollouts, workflow_id, "it has ended, and closes once its last notices are sent")
@@ -61,8 +71,21 @@ async def supersede(
                 rollouts, workflow_id, by=by, reason=command.reason, redis_url=settings.redis_url, tell=tell
             )
             await _finish(rollouts, workflow_id, command)
+            await _only_taken_back_by_this(rollouts, observation.progress, command)
             await clear_latch(settings, plan.environment, plan.name, by=by, reason=command.reason, restore=False)
             tell(f"{workflow_id}: taken back, verified and closed; its kill switch is cleared for the one that follows")
+
+
+async def _only_taken_back_by_this(rollouts: Rollouts, before: RolloutProgress, own: Command) -> None:
+    """Raises CommandEnds where an emergency came meanwhile: whoever sent it was told that everything stays off."""
+    after = (await rollouts.observe(before.workflow_id)).progress
+    others = "nobody can say why" if after is None else taken_back_by_others(before, after, own)
+    if others is not None:
+        raise failed(
+            f"{before.plan}: taken back, verified and closed, but not only for the next rollout ({others}). Its kill "
+            f"switch stays set, and nothing was started. When that is over: `rollout rearm {before.plan} --reason …`, "
+            "and start again"
+        )
 
 
 async def _finish(rollouts: Rollouts, workflow_id: str, command: Command) -> None:

@@ -10,7 +10,7 @@ from workflows.stages import WayForward
 with workflow.unsafe.imports_passed_through():
     from rollout.commands import CommandName, decisive, refusal
     from rollout.messages import Answer, Command
-    from rollout.progress import Answered, RolloutProgress, RolloutStatus
+    from rollout.progress import ASKED_AGAIN, Answered, RolloutProgress, RolloutStatus
 
 
 class Commanded:
@@ -28,7 +28,7 @@ class Commanded:
         if self._order is None and not nothing_to_undo:
             self._order = order
         else:
-            self._context.note("command", f"asked to roll back again: {order.reason}", order.by)
+            self._context.note("command", f"{ASKED_AGAIN}{order.reason}", order.by)
 
     @property
     def _status(self) -> RolloutStatus:

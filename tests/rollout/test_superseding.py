@@ -1,8 +1,16 @@
 """What a start with --supersede makes of the rollout that is open, and when a person must decide first."""
 
 from rollout.drift import DRIFT
-from rollout.progress import RolloutProgress, RolloutStatus
-from rollout.superseding import Ending, ending_at, ending_of, why_not_superseded
+from rollout.messages import Command
+from rollout.progress import ASKED_AGAIN, Rollback, RolloutProgress, RolloutStatus
+from rollout.superseding import (
+    Ending,
+    ending_at,
+    ending_of,
+    taken_back_by_others,
+    why_not_superseded,
+    why_refused_afterwards,
+)
 from rollout.verdict import Verdict
 from tests.rollout.progress_samples import NOON, in_canary, judgement
 
@@ -55,3 +63,29 @@ def test_a_watch_in_which_nothing_holds_is_ended() -> None:
 
     assert ending_of(progress) is Ending.WATCH_ENDED
     assert why_not_superseded(progress) is None
+
+
+def test_whoever_else_asked_meanwhile_is_named_and_what_was_asked_before_is_not() -> None:
+    own = Command(by="kim", reason="superseded: a fix")
+    before, after = in_canary(), in_canary(RolloutStatus.ROLLED_BACK)
+    before.note(NOON, "command", f"{ASKED_AGAIN}an old worry", "lee")
+    after.timeline = list(before.timeline)
+    after.rollback = Rollback(cause="emergency", reason=own.reason, by=own.by, began_at=NOON)
+    assert taken_back_by_others(before, after, own) is None
+
+    after.note(NOON, "command", f"{ASKED_AGAIN}checkout is down", "robin")
+    assert taken_back_by_others(before, after, own) == "robin: checkout is down"
+
+    first = in_canary(RolloutStatus.ROLLED_BACK)
+    first.rollback = Rollback(cause="emergency", reason="checkout is down", by="robin", began_at=NOON)
+    first.note(NOON, "command", f"{ASKED_AGAIN}{own.reason}", own.by)
+    assert taken_back_by_others(in_canary(), first, own) == "robin: checkout is down"
+    assert taken_back_by_others(first, first, own) is None
+
+
+def test_only_a_rollout_that_would_be_taken_back_refuses_its_own_images() -> None:
+    progress = in_canary()
+    assert "say `--again --reason`" in (why_refused_afterwards(progress, progress.images) or "")
+    assert why_refused_afterwards(progress, {"backend": "example/backend:3"}) is None
+    progress.status, progress.watched_until = RolloutStatus.WATCHING, NOON
+    assert why_refused_afterwards(progress, progress.images) is None
