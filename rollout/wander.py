@@ -1,9 +1,11 @@
 """How far two groups' latencies wander apart by themselves, and how slow requests come together: learnt as bursts are.
 
-Latencies always wander a little, and control's own with the day, which says nothing about a comparison: so only what
-does not cancel between the groups is looked at, where it falls (a regression that begins makes it rise). Groups that
-wander apart do so by a part of what is slow: the more requests there are, the further beyond chance that is. What was
-learnt at a tenth of the users is therefore not enough at a half, and grows with what the last block could tell.
+Latencies always wander a little, and control's own with the day, which says nothing about a comparison: so mostly what
+does not cancel between the groups is looked at, where it falls (a regression that begins makes it rise). Control's own
+rate is compared over a few minutes only: that is known long before the groups have shown how far they wander.
+
+Groups that wander apart do so by a part of what is slow: the more requests there are, the further beyond chance that
+is. What was learnt at a tenth of the users is not enough at a half, and grows with what the last block could tell.
 """
 
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from rollout.statistics import (
     DIGITS,
     HALF_LIFE_MINUTES,
     HEAVIEST_BLOCK,
+    INFORMATIVE_EVENTS,
     KNOWN_EVENTS,
     LARGEST_GAIN,
     PRIOR_WEIGHTS,
@@ -25,8 +28,12 @@ PRIOR_WANDER = 1.1
 LARGEST_WANDER = 1_000.0
 """Of what two blocks tell; with much traffic groups that wander apart are dozens of times further apart than chance."""
 
-Residual = tuple[float, float]
-"""How many slow requests more the treated had than their share of all slow ones, and the variance of that by chance."""
+LONGEST_OF_CONTROL = 5
+"""Intervals; over more than these, latencies follow the day."""
+
+Residual = tuple[float, float, int, int]
+"""How many slow requests more the treated had than their share of all slow ones, the variance of that by chance, and
+the slow and all requests of control."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +43,7 @@ class _Stretch:
     __pydantic_config__ = STORED
 
     intervals: int = 0
-    filling: Residual = (0.0, 0.0)
+    filling: Residual = (0.0, 0.0, 0, 0)
     finished: tuple[Residual, ...] = ()
     weighted: float = field(kw_only=True)
     weight: float = field(kw_only=True)
@@ -51,8 +58,14 @@ class _Stretch:
             return learnt
         return 1 + (learnt - 1) * max(1.0, self.finished[-1][1] / 2 * self.falls / self.told)
 
-    def after(self, residual: float, variance: float, length: int, minutes: float, prior_weight: float) -> "_Stretch":
-        filling = (round(self.filling[0] + residual, DIGITS), round(self.filling[1] + variance, DIGITS))
+    def after(self, seen: Residual, length: int, minutes: float, prior_weight: float) -> "_Stretch":
+        residual, variance, slow, total = self.filling
+        filling = (
+            round(residual + seen[0], DIGITS),
+            round(variance + seen[1], DIGITS),
+            slow + seen[2],
+            total + seen[3],
+        )
         if self.intervals + 1 < length:
             return _Stretch(
                 self.intervals + 1,
@@ -68,10 +81,14 @@ class _Stretch:
         # A full block is compared with the one before the last, as in `Dispersion`.
         harmonic, term = _fell(self.finished[0], filling) if len(self.finished) > 1 else (0.0, 0.0)
         counted = min(harmonic, HEAVIEST_BLOCK)
+        moved, of_control = (
+            _moved(self.finished[0], filling) if len(self.finished) > 1 and length <= LONGEST_OF_CONTROL else (0.0, 0.0)
+        )
+        disagreed = counted * min(term, LARGEST_WANDER) + of_control * min(moved, LARGEST_WANDER)
         return _Stretch(
             finished=(*self.finished, filling)[-2:],
-            weighted=round(self.weighted * kept + PRIOR_WANDER * prior + counted * min(term, LARGEST_WANDER), DIGITS),
-            weight=round(self.weight * kept + prior + counted, DIGITS),
+            weighted=round(self.weighted * kept + PRIOR_WANDER * prior + disagreed, DIGITS),
+            weight=round(self.weight * kept + prior + counted + of_control, DIGITS),
             told=round(self.told * kept + counted * harmonic, DIGITS),
             falls=round(self.falls * kept + counted, DIGITS),
         )
@@ -84,6 +101,15 @@ def _fell(before: Residual, now: Residual) -> tuple[float, float]:
     change = now[0] / now[1] - before[0] / before[1]
     harmonic = now[1] * before[1] / (now[1] + before[1])
     return (harmonic, harmonic * change**2) if change < 0 else (0.0, 0.0)
+
+
+def _moved(before: Residual, now: Residual) -> tuple[float, float]:
+    """How far control's own rate moved, squared, by what chance would do; and the weight of that."""
+    (_, _, slow, total), (_, _, new_slow, new_total) = before, now
+    if slow + new_slow == 0 or total == 0 or new_total == 0:
+        return 0.0, 0.0
+    variance = (slow + new_slow) / (total + new_total) * (1 / total + 1 / new_total)
+    return (new_slow / new_total - slow / total) ** 2 / variance, min((slow + new_slow) / INFORMATIVE_EVENTS, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +141,9 @@ class Wander:
 
     def after(self, bad: int, total: int, control_bad: int, control_total: int, minutes: float) -> "Wander":
         events, share = bad + control_bad, total / (total + control_total)
-        residual, variance = bad - events * share, events * share * (1 - share)
+        seen = (bad - events * share, events * share * (1 - share), control_bad, control_total)
         each = zip(self.stretches, BLOCKS, PRIOR_WEIGHTS, strict=True)
         return Wander(
-            tuple(stretch.after(residual, variance, length, minutes, prior) for stretch, length, prior in each),
+            tuple(stretch.after(seen, length, minutes, prior) for stretch, length, prior in each),
             self.events + events,
         )

@@ -21,7 +21,7 @@ def learnt(together: float, apart: float, *, treated: int = TREATED, since: Wand
     random, wander = Random(7), since or Wander()  # noqa: S311  (simulated traffic, not a secret)
     control = TREATED + CONTROL - treated
     for minute in range(HOURS * 60):
-        swing = SLOW * (1 + together * math.sin(minute / 30))
+        swing = SLOW * (1 + together * math.sin(minute / 230))
         own = swing * (1 + apart * math.sin(minute / 40))
         wander = wander.after(slow(random, treated, own), treated, slow(random, control, swing), control, 1.0)
     return wander
