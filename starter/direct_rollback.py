@@ -15,6 +15,7 @@ from activities.failures import Failure
 from config.settings import Settings
 from flagstore.store import FlagStore
 from rollout.traffic import ServiceAnchor
+from starter.by_hand import gcloud_line
 from starter.cloud_run_access import cloud_run
 from starter.emergency import FLAGS_WITHOUT_THE_STORE
 from starter.emergency_disable import disable
@@ -210,11 +211,6 @@ async def _is_back(services: CloudRunActivities, anchor: ServiceAnchor) -> bool:
 
 
 def _not_restored(anchor: ServiceAnchor, after: float, why: str, tell: Callable[[str], None]) -> Restored:
-    ref = anchor.service
-    revisions = ",".join(f"{revision}={share}" for revision, share in sorted(anchor.split.shares.items()))
-    gcloud = (
-        f"gcloud run services update-traffic {ref.service} --project={ref.project} --region={ref.region} "
-        f"--to-revisions={revisions}"
-    )
+    ref, gcloud = anchor.service, gcloud_line(anchor)
     tell(f"traffic of {ref.service}: NOT RESTORED: {why}. By hand:\n  {gcloud}")
     return Restored(ref.service, after, why, gcloud)

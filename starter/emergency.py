@@ -13,14 +13,17 @@ from flagstore.connection import STORE_FAILURES
 from flagstore.held import Leases
 from flagstore.store import FlagStore
 from rollout.messages import SIGNAL_EMERGENCY
-from rollout.progress import RolloutProgress, RolloutStatus
+from rollout.progress import Rollback, RolloutProgress, RolloutStatus
 from rollout.wording import duration_in_words
+from starter.by_hand import gcloud_line
 from starter.outcome import CommandEnds, ExitCode, failed, refused
 from starter.rollouts import MEMO_ENVIRONMENT, MEMO_GROUP, SERVER_ANSWERS_WITHIN, Rollouts, how_it_ended, name_of
 
 WORKER_MUST_ACT_WITHIN = timedelta(seconds=10)
 FLAGS_MUST_SHOW_WITHIN = timedelta(seconds=5)
 """How long the store may take to show what the rollout has read back already."""
+BY_HAND_AFTER = timedelta(seconds=30)
+"""Without the traffic read back this is more than Cloud Run's usual seconds: a person may do it beside the rollout."""
 ROLLED_BACK_WITHIN = timedelta(minutes=10)
 """A rollback goes on being tried for ever; this is only how long the command stays to see it."""
 FLAGS_WITHOUT_THE_STORE = (
@@ -158,7 +161,7 @@ async def _reads_as_off(flag_store: FlagStore) -> bool | None:
 async def _rolled_back(
     rollouts: Rollouts, workflow_id: str, began: float, tell: Callable[[str], None]
 ) -> RolloutProgress:
-    told, acted = 0, False
+    told, acted, by_hand = 0, False, False
     observation = None
     while True:
         observation = await rollouts.observe(workflow_id, observation)
@@ -171,6 +174,9 @@ async def _rolled_back(
             told = len(rollback.steps)
             if progress.status is RolloutStatus.ROLLED_BACK:
                 return progress
+            if not by_hand and waited > BY_HAND_AFTER.total_seconds():
+                by_hand = True
+                tell(f"{waited:6.1f} s  {_what_else_can_be_done(progress, rollback)}")
         if progress is not None and progress.status in (RolloutStatus.COMPLETED, RolloutStatus.REFUSED):
             raise refused(f"the rollout had ended as {progress.status} before the signal reached it")
         if not observation.is_open and progress is None:
@@ -186,6 +192,13 @@ async def _rolled_back(
                 f"`rollout status {name_of(workflow_id)} --watch` follows it"
             )
         await asyncio.sleep(BETWEEN_LOOKS.total_seconds())
+
+
+def _what_else_can_be_done(progress: RolloutProgress, rollback: Rollback) -> str:
+    back = {step.name.partition(":")[0] for step in rollback.steps}
+    lines = [f"\n            {gcloud_line(anchor)}" for key, anchor in progress.anchors.items() if key not in back]
+    by_hand = f" Traffic by hand, beside it:{''.join(lines)}" if lines else ""
+    return f"rollout: not verified yet; it goes on being tried.{by_hand}"
 
 
 def _keep_quiet(_: str) -> None:
