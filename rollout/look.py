@@ -12,7 +12,7 @@ from rollout.foresight import Foresight
 from rollout.gates import can_be_conclusive
 from rollout.interval_judgement import Answers, has_data, judge_interval
 from rollout.look_ahead import Visibility, failed_ahead
-from rollout.soak import SoakState, breached, counts, fill, missing, record
+from rollout.soak import Around, SoakState, breached, counts, fill, missing, record
 from rollout.soak_evidence import SoakEvidence
 from rollout.verdict import LEAVING, Action, Judgement, Verdict
 from rollout.watch import WatchBeat, WatchReport, WatchRequest, WorthTelling
@@ -52,20 +52,24 @@ def take_in(
     """The standing after a look, and what is worth telling of it; a look ends with the first thing that is.
 
     `ends`: the intervals that every gate can be judged for. `around`: what was asked of endpoints, flags and traffic
-    now. It belongs to the newest interval, and what does not pass to all of them: since the last look nobody knows
-    anything better, and what is amiss now must neither earn credit nor end a hold with intervals that it did not see.
+    now. It belongs to the newest interval. Of those before it nobody knows anything better: while something is amiss
+    they neither earn credit nor end a hold, and only what their gates say is told of them.
     `foresight` is kept from look to look of one watch, where it is at hand.
     """
-    amiss = _amiss_before_now(standing, around)
-    standing, transition = _late(request, standing, answers)
+    deciding = _deciding(request, around)
+    before_now = _worth_before_now(standing, deciding)
+    standing, transition = _late(request, standing, answers, deciding)
     for end in ends if transition is None else ():
         judged, evidence = judge_interval(request.gates, answers, end, standing.soak, standing.evidence, foresight)
-        seen = around if end == ends[-1] else {}
-        found = {**judged, **(seen or amiss)}
-        soak, transition = _recorded(request, standing.soak, end, found, asked_now=seen)
+        newest = end == ends[-1]
+        found = {**judged, **around} if newest else judged
+        worth: Around = "seen" if newest else before_now
+        soak, transition = _recorded(request, standing.soak, end, found, asked_now=around, around=worth)
         standing = Standing(soak, evidence, tuple(found.values()))
         if transition is not None:
             return standing, transition
+        if worth != "seen":
+            continue
         if soak.standing == "passing" and (soak.credit >= request.target or request.is_promoted_at(end)):
             return standing, "credit_complete"
         if soak.standing == "passing" and _is_conclusive(request, soak, found):
@@ -75,18 +79,23 @@ def take_in(
     return standing, transition
 
 
-def _amiss_before_now(standing: Standing, around: Mapping[str, Judgement]) -> dict[str, Judgement]:
-    """What does not pass now; and what held the stage when it was last looked at, or when nobody knows any more."""
+def _worth_before_now(standing: Standing, around: Mapping[str, Judgement]) -> Around:
+    """What intervals are worth in which nobody looked; nothing where something is amiss, or was when last seen."""
     before = {judgement.gate: judgement.verdict for judgement in standing.judgements}
     held = standing.soak.causes if standing.soak.standing == "holding" else ()
-    amiss = {}
-    for name, judgement in around.items():
-        if judgement.verdict not in UNTROUBLED:
-            amiss[name] = judgement
-        elif name in held and before.get(name) not in UNTROUBLED:
-            unseen = {"verdict": Verdict.UNKNOWN, "reason": "it held the stage, and nobody looked at it then"}
-            amiss[name] = judgement.model_copy(update=unseen)
-    return amiss
+    troubled = [judgement.verdict for judgement in around.values() if judgement.verdict not in UNTROUBLED]
+    was_amiss = any(name in held and before.get(name) not in UNTROUBLED for name in around)
+    if was_amiss or any(verdict is not Verdict.ERROR for verdict in troubled):
+        return "amiss"
+    return "unread" if troubled else "seen"
+
+
+def _deciding(request: WatchRequest, around: Mapping[str, Judgement]) -> dict[str, Judgement]:
+    """Without what only warns, or was waived by a person."""
+    actions = _actions(request)
+    return {
+        name: judgement for name, judgement in around.items() if actions[name] != "warn" and name not in request.waived
+    }
 
 
 def _is_conclusive(request: WatchRequest, soak: SoakState, found: Mapping[str, Judgement]) -> bool:
@@ -97,15 +106,23 @@ def _is_conclusive(request: WatchRequest, soak: SoakState, found: Mapping[str, J
     return bool(comparisons) and all(judgement.conclusive for judgement in comparisons)
 
 
-def _late(request: WatchRequest, standing: Standing, answers: Answers) -> tuple[Standing, WorthTelling | None]:
-    """Data that arrived late for intervals in gaps: they earn what they would have earned, and fail all the same."""
+def _late(
+    request: WatchRequest, standing: Standing, answers: Answers, around: Mapping[str, Judgement]
+) -> tuple[Standing, WorthTelling | None]:
+    """Data that arrived late for intervals in gaps: they fail all the same, and earn what they would have earned.
+
+    They earn it once flags, traffic and endpoints are known to be as set.
+    """
+    as_set = all(judgement.verdict in UNTROUBLED for judgement in around.values())
     for end in _arrived(request, standing.soak, answers):
         found, evidence = judge_interval(request.gates, answers, end, standing.soak, standing.evidence)
+        if failed := _leaving(request, found.values()):
+            return Standing(breached(standing.soak, failed), evidence, tuple(found.values())), "breached"
+        if not as_set:
+            continue
         deciding = {name: judged for name, judged in found.items() if request.gates[name].gate.action != "warn"}
         soak = fill(standing.soak, end, deciding, counted=counts(end, standing.soak.interval, request.suspensions))
         standing = replace(standing, soak=soak, evidence=evidence)
-        if failed := _leaving(request, found.values()):
-            return Standing(breached(soak, failed), evidence, tuple(found.values())), "breached"
     return standing, None
 
 
@@ -153,7 +170,9 @@ def _recorded(
     soak: SoakState,
     end: datetime,
     found: Mapping[str, Judgement],
+    *,
     asked_now: Collection[str],
+    around: Around,
 ) -> tuple[SoakState, WorthTelling | None]:
     page_after = {
         DRIFT: DRIFT_PAGE_AFTER,
@@ -166,7 +185,7 @@ def _recorded(
         # A person lets it neither hold nor stop credit. What it must take back, it takes back.
         if name in found and not (found[name].verdict is Verdict.FAIL and actions[name] in LEAVING):
             actions[name] = "warn"
-    return record(soak, end, found, actions, page_after, counted=counted, asked_now=asked_now)
+    return record(soak, end, found, actions, page_after, counted=counted, asked_now=asked_now, around=around)
 
 
 def _actions(request: WatchRequest) -> dict[str, Action]:

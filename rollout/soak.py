@@ -17,6 +17,10 @@ Standing = Literal["passing", "waiting", "holding", "failed"]
 
 Transition = Literal["hold_began", "hold_ended", "hold_changed", "hold_needs_a_person", "warned", "breached"]
 
+Around = Literal["seen", "unread", "amiss"]
+"""How much an interval of the past that nobody looked at can be worth, by flags, traffic and endpoints as they are now:
+all that its data say; that, once they can be read; or nothing."""
+
 # One missing minute is weather. Three in a row are a state that a person should know of.
 INTERVALS_BEFORE_A_HOLD = 3
 # A hold ends when this many intervals in a row pass, so that a value at its limit does not flap.
@@ -100,6 +104,7 @@ def record(
     *,
     counted: bool,
     asked_now: Collection[str] = (),
+    around: Around = "seen",
 ) -> tuple[SoakState, Transition | None]:
     """The soak after the interval that ends at `end`.
 
@@ -107,7 +112,7 @@ def record(
     or `step_back` breaches at once. Every other answer than PASS and IDLE stops the credit clock and becomes a hold: at
     once for FAIL and SUSPECT, after a few intervals for an ERROR or missing data, after the gate's `page_after` for a
     sample that is still too small. `asked_now`: what no data that arrive late can tell, such as flags and traffic; an
-    interval in which one of them did not answer is lost to credit.
+    interval in which one of them did not answer is lost to credit. `around` is for an interval in which nobody asked.
     """
     deciding = {name: judgement for name, judgement in judgements.items() if actions[name] != "warn"}
     verdict = worst(deciding.values())
@@ -116,9 +121,13 @@ def record(
     moved = state.model_copy(update={"judged_until": end, "warned": warned})
     if any(actions[name] in LEAVING for name in failed):
         return breached(moved, failed), "breached"
+    if verdict in (Verdict.PASS, Verdict.IDLE) and around != "seen":
+        gaps = _widened(state.gaps, end, state.interval) if around == "unread" else state.gaps
+        return moved.model_copy(update={"passing_in_a_row": 0, "gaps": gaps}), None
     if verdict in (Verdict.PASS, Verdict.IDLE):
         return _passed(moved, state, credit=state.interval if counted and verdict is Verdict.PASS else timedelta())
-    return _not_passed(moved, state, end, deciding, page_after, asked_now)
+    can_arrive = around != "amiss" and _not_passing(deciding).keys().isdisjoint(asked_now)
+    return _not_passed(moved, state, end, deciding, page_after, can_arrive=can_arrive)
 
 
 def breached(state: SoakState, causes: tuple[str, ...], until: datetime | None = None) -> SoakState:
@@ -190,13 +199,13 @@ def _not_passed(
     end: datetime,
     deciding: Mapping[str, Judgement],
     page_after: Mapping[str, timedelta],
-    asked_now: Collection[str],
+    *,
+    can_arrive: bool,
 ) -> tuple[SoakState, Transition | None]:
-    causes = {name: j for name, j in deciding.items() if j.verdict not in (Verdict.PASS, Verdict.IDLE)}
+    causes = _not_passing(deciding)
     since = before.not_passing_since or end - before.interval
     lasted = end - since
     harmed = any(judgement.verdict in (Verdict.FAIL, Verdict.SUSPECT) for judgement in causes.values())
-    can_arrive = not harmed and causes.keys().isdisjoint(asked_now)
     silent = any(judgement.lack is Lack.DATA or judgement.verdict is Verdict.ERROR for judgement in causes.values())
     patience = min(_patience(judgement, page_after[name], before.interval) for name, judgement in causes.items())
     holding = before.standing == "holding" or lasted >= patience
@@ -217,11 +226,17 @@ def _not_passed(
                 "standing": "holding" if holding else "waiting",
                 "causes": tuple(sorted({*before.causes, *names})) if before.standing == "holding" else names,
                 "told_a_person": before.told_a_person or transition == "hold_needs_a_person",
-                "gaps": _widened(before.gaps, end, before.interval) if silent and can_arrive else before.gaps,
+                "gaps": _widened(before.gaps, end, before.interval)
+                if silent and can_arrive and not harmed
+                else before.gaps,
             }
         ),
         transition,
     )
+
+
+def _not_passing(deciding: Mapping[str, Judgement]) -> dict[str, Judgement]:
+    return {name: judged for name, judged in deciding.items() if judged.verdict not in (Verdict.PASS, Verdict.IDLE)}
 
 
 def _patience(judgement: Judgement, page_after: timedelta, interval: timedelta) -> timedelta:

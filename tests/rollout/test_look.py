@@ -142,10 +142,38 @@ def test_while_flags_are_not_as_set_no_interval_of_a_long_look_ends_the_hold_or_
         standing, transition = take_in(request, standing, found, ends, amiss, visibility, Foresight())
         told.append(transition)
 
-    assert standing.soak.standing == "holding"
+    assert standing.soak.standing == ("holding" if verdict is Verdict.FAIL else "waiting")
     assert set(told) <= {"hold_began", "hold_needs_a_person", None}
-    if verdict is Verdict.FAIL:
-        assert standing.soak.credit == timedelta()
+    assert standing.soak.credit == timedelta()
+
+
+def test_what_a_gate_says_of_an_interval_of_a_long_look_is_told_whatever_is_amiss_now() -> None:
+    """Somebody's change of flags, or one that a command has not heard the end of, hides no failure."""
+    found, until = answers([2] * 10 + [400] * 10), NOON + 20 * MINUTE
+    amiss = {DRIFT: Judgement(gate=DRIFT, verdict=Verdict.FAIL, reason="one flag is off", as_of=until)}
+    standing, ends = Standing(SOAK, of_soak(None, SOAK.since, REQUEST.gates), ()), due(SOAK, until)
+
+    standing, transition = take_in(
+        REQUEST, standing, found, ends, amiss, Visibility(until, {"m": timedelta()}), Foresight()
+    )
+
+    assert transition == "breached"
+    assert DRIFT not in standing.soak.causes
+
+
+def test_minutes_that_nobody_looked_at_are_credited_once_the_flags_can_be_read_and_not_before() -> None:
+    found, until = answers([2] * 30), NOON + 20 * MINUTE
+    standing = Standing(SOAK, of_soak(None, SOAK.since, REQUEST.gates), ())
+    earned = []
+
+    for verdict in (Verdict.ERROR, Verdict.ERROR, Verdict.PASS):
+        around = {DRIFT: Judgement(gate=DRIFT, verdict=verdict, reason="as the store says", as_of=until)}
+        visibility, ends = Visibility(until, {"m": timedelta()}), due(standing.soak, until)
+        standing, _ = take_in(REQUEST, standing, found, ends, around, visibility, Foresight())
+        earned.append(standing.soak.credit)
+        until += MINUTE
+
+    assert earned == [timedelta(), timedelta(), 20 * MINUTE]
 
 
 def test_where_a_hold_over_flags_is_judged_anew_none_of_its_time_is_credited_and_the_present_ends_it() -> None:
