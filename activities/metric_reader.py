@@ -12,7 +12,7 @@ from rollout.interval_judgement import Answers
 from rollout.interval_series import IntervalSeries
 from rollout.look import LATEST_ARRIVAL, Standing
 from rollout.look_ahead import Visibility
-from rollout.measurement import IntervalMeasurement, MeasurementSource, SourceFailure, TimeSeriesQuery
+from rollout.measurement import IntervalMeasurement, MeasurementSource, SourceFailure, TimeSeriesQuery, UnfitAnswer
 from rollout.soak import SoakState, align_down, due, missing
 from rollout.soak_evidence import SoakEvidence
 from rollout.watch import Past, WatchRequest
@@ -58,7 +58,9 @@ class MetricReader:
             start, interval = past.since, request.soak.interval
             while start < past.until:
                 end = min(past.until, start + INTERVALS_PER_LOOK * interval)
-                found += await self._source.measure(query, start=start, end=end, interval=interval)
+                # What was written wrongly then stays so: less is known, and less is allowed.
+                with suppress(UnfitAnswer):
+                    found += await self._source.measure(query, start=start, end=end, interval=interval)
                 start = end
             return found
 
@@ -83,7 +85,7 @@ class MetricReader:
     ) -> Answers:
         """Every metric from the start of its longest window until where it is visible.
 
-        `unreadable` are metrics whose past is not known: what they say now cannot be judged before it is.
+        `unreadable` are metrics whose past is not known: what is compared with it cannot be judged before it is.
         """
         newest = ends[-1] if ends else soak.judged_until
         asked_now = (newest - soak.since) // soak.interval % INTERVALS_BETWEEN_GAP_QUERIES == 0
@@ -111,7 +113,7 @@ class MetricReader:
                 raise found
             else:
                 intervals[metric] = found
-        return Answers(visibility.now, intervals, {**unreadable, **failures})
+        return Answers(visibility.now, intervals, failures, unreadable)
 
 
 def pause_after(visibility: Visibility, soak: SoakState, *, caught_up: bool) -> timedelta:

@@ -23,8 +23,8 @@ from rollout.measurement import (
     Level,
     Metric,
     Sample,
-    SourceFailure,
     TimeSeriesQuery,
+    UnfitAnswer,
     ValueKind,
 )
 from rollout.sample_sums import merge
@@ -62,11 +62,11 @@ class Window:
         """The end of the interval that a point at `moment` closes; None for one that began before the window.
 
         Raises:
-            SourceFailure: no interval of this window ends at `moment`.
+            UnfitAnswer: no interval of this window ends at `moment`.
         """
         back, off = divmod(self.end - moment, self.interval)
         if off:
-            raise SourceFailure(f"a point at {moment.isoformat()} ends no interval of {self.interval} to {self.end}")
+            raise UnfitAnswer(f"a point at {moment.isoformat()} ends no interval of {self.interval} to {self.end}")
         end = self.end - back * self.interval
         return end if end - self.interval >= self.start else None
 
@@ -104,7 +104,7 @@ def measurements(
     """What the series of each grouping say, ascending by the interval's end.
 
     Raises:
-        SourceFailure: the answer does not fit what the plan says of the metric, or holds what no metric can.
+        UnfitAnswer: the answer does not fit what the plan says of the metric, or holds what no metric can.
     """
     found: defaultdict[datetime, defaultdict[Group, list[Sample]]] = defaultdict(lambda: defaultdict(list))
     for group_by, answer in answers:
@@ -168,7 +168,7 @@ def _label(series: TimeSeries, path: str) -> str:
         case "metadata.user_labels":
             labels = series.metadata.user_labels
         case _:
-            raise SourceFailure(
+            raise UnfitAnswer(
                 f"label {path!r} is none: it begins with metric.labels., resource.labels. or metadata.user_labels."
             )
     return labels.get(name, "")
@@ -184,10 +184,10 @@ def _sample(metric: Metric, value: TypedValue, *, is_bad: bool) -> Sample | None
         case "count", "int64_value" | "double_value":
             number = getattr(value, kind)
             if not isfinite(number) or number < 0:
-                raise SourceFailure(f"{metric.type} answers with a count of {number}")
+                raise UnfitAnswer(f"{metric.type} answers with a count of {number}")
             return Counts(total=round(number), bad=round(number) if is_bad else 0)
         case _:
-            raise SourceFailure(f"{metric.type} answers with {kind}; the plan says that it is a {metric.value}")
+            raise UnfitAnswer(f"{metric.type} answers with {kind}; the plan says that it is a {metric.value}")
 
 
 def _histogram(metric: Metric, distribution: Distribution) -> Histogram | None:
@@ -195,14 +195,14 @@ def _histogram(metric: Metric, distribution: Distribution) -> Histogram | None:
     bounds = _bounds(distribution.bucket_options)
     if not bounds:
         if distribution.count:
-            raise SourceFailure(f"{metric.type} answers with a distribution without buckets")
+            raise UnfitAnswer(f"{metric.type} answers with a distribution without buckets")
         return None
     # Empty buckets at the end may be left out.
     counts = [*distribution.bucket_counts, *([0] * (len(bounds) + 1 - len(distribution.bucket_counts)))]
     if len(counts) != len(bounds) + 1 or sum(counts) != distribution.count:
-        raise SourceFailure(f"{metric.type} answers with buckets that do not add up to its count, {distribution.count}")
+        raise UnfitAnswer(f"{metric.type} answers with buckets that do not add up to its count, {distribution.count}")
     if not isfinite(distribution.mean):
-        raise SourceFailure(f"{metric.type} answers with a mean of {distribution.mean}")
+        raise UnfitAnswer(f"{metric.type} answers with a mean of {distribution.mean}")
     return Histogram(bounds=bounds, counts=tuple(counts), sum=distribution.mean * distribution.count)
 
 

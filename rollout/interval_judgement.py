@@ -32,6 +32,8 @@ class Answers:
     at: datetime
     intervals: Mapping[str, IntervalSeries] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    past_failures: Mapping[str, str] = field(default_factory=dict)
+    """Why the past of a cohort is not known yet: a gate that compares with it cannot be judged before."""
 
     def hold(self, metric: str, end: datetime) -> bool:
         """Whether there are data of this metric for the interval that ends at `end`."""
@@ -105,7 +107,8 @@ def _heard(
     """Whether treated users were heard in this interval, for each gate that asks for them and has data."""
     held = {metrics_of(bound.gate)[-1] for bound in gates.values() if metrics_of(bound.gate)}
     measured = {metric: answers.intervals[metric].at(end) for metric in held & answers.intervals.keys()}
-    traffic = {metric: traffic_of(found.groups) for metric, found in measured.items() if found is not None}
+    heard_of = {metric: traffic_of(found.groups) for metric, found in measured.items() if found is not None}
+    traffic = {metric: found for metric, found in heard_of.items() if found is not None}
     everywhere = reduce(Traffic.plus, traffic.values(), Traffic())
     heard = {}
     for name, bound in gates.items():
@@ -146,6 +149,8 @@ def _no_answer(name: str, bound: BoundGate, answers: Answers, end: datetime) -> 
     for metric in metrics:
         if metric in answers.failures:
             return say(Verdict.ERROR, answers.failures[metric])
+        if bound.past is not None and metric in answers.past_failures:
+            return say(Verdict.ERROR, answers.past_failures[metric])
     if not answers.hold(metrics[-1], end):
         return say(Verdict.UNKNOWN, f"no data for the interval that ended at {end:%H:%M:%S}", Lack.DATA)
     return None

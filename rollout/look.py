@@ -114,8 +114,9 @@ def _late(
     They earn it once flags, traffic and endpoints are known to be as set.
     """
     as_set = all(judgement.verdict in UNTROUBLED for judgement in around.values())
+    evidence = standing.evidence
     for end in _arrived(request, standing.soak, answers):
-        found, evidence = judge_interval(request.gates, answers, end, standing.soak, standing.evidence)
+        found, evidence = judge_interval(request.gates, answers, end, standing.soak, evidence)
         if failed := _leaving(request, found.values()):
             return Standing(breached(standing.soak, failed), evidence, tuple(found.values())), "breached"
         if not as_set:

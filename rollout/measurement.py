@@ -176,6 +176,10 @@ class SourceFailure(Exception):  # noqa: N818  (an outcome of the source, named 
     """The monitoring system failed or refused; the text says which, for people. Nothing is known about the service."""
 
 
+class UnfitAnswer(SourceFailure):
+    """The source answered with what the metric cannot be. Of the same time it will answer the same again."""
+
+
 class MeasurementSource(Protocol):
     """Answers queries; implemented by the Cloud Monitoring activity and, in process, by tests."""
 

@@ -26,6 +26,8 @@ ASSUMED_USERS = 750
 ALIKE_OF_USERS = 30
 """Of so many users one counts: a few make most of the requests. Where a tenth of them makes 59 % (lognormal with a
 sigma of 1.5), the share of the treated is spread as among a tenth of as many users alike, and with a heavier tail."""
+MOST_ALIKE = 100_000
+"""Of so many and more, chance leaves less than is tolerated anyway, and counting them takes time."""
 LARGEST_CHANCE = 3e-5
 """Of a draw of users whose share lies beyond what is tolerated, on each side."""
 ALARM_NEEDED = 10_000.0
@@ -119,7 +121,7 @@ class SampleRatio:
         least, largest = odds / TOLERATED_ODDS, odds * TOLERATED_ODDS
         if self.users is None:
             return least, largest
-        least_drawn, largest_drawn = odds_by_chance(self.planned, max(1, self.users // ALIKE_OF_USERS))
+        least_drawn, largest_drawn = odds_by_chance(self.planned, min(max(1, self.users // ALIKE_OF_USERS), MOST_ALIKE))
         return min(least, least_drawn), max(largest, largest_drawn)
 
     @property

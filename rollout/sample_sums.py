@@ -6,7 +6,7 @@ from functools import reduce
 from itertools import accumulate, pairwise
 from math import isfinite
 
-from rollout.measurement import Counts, Histogram, Level, Sample, SourceFailure
+from rollout.measurement import Counts, Histogram, Level, Sample, UnfitAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def merge(samples: Iterable[Sample]) -> Sample | None:
     """The sum of samples of one kind; None where there are none.
 
     Raises:
-        SourceFailure: kinds or bucket edges differ, or a number is not finite; such data cannot be judged.
+        UnfitAnswer: kinds or bucket edges differ, or a number is not finite; such data cannot be judged.
     """
     given = list(samples)
     if not given:
@@ -65,12 +65,12 @@ def between(before: RunningSum, first: RunningSum, after: RunningSum) -> Sample:
     """The sum of what came after `before` up to `after`, at least one sample; `first` is the sum right after that one.
 
     Raises:
-        SourceFailure: kinds or bucket edges changed in between, or a number is not finite.
+        UnfitAnswer: kinds or bucket edges changed in between, or a number is not finite.
     """
     if after.broken != before.broken:
-        raise SourceFailure("the source answered a number that is not finite")
+        raise UnfitAnswer("the source answered a number that is not finite")
     if first.form != after.form or first.unlike != after.unlike:
-        raise SourceFailure(f"{_named(first)} and {_named(after)} cannot be added: the metric changed its form")
+        raise UnfitAnswer(f"{_named(first)} and {_named(after)} cannot be added: the metric changed its form")
     # The form may have changed at the very first sample; sums of another form count as none.
     base = before.amounts if before.form == after.form and before.unlike == after.unlike else ()
     return _difference(after, base)

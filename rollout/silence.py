@@ -36,11 +36,11 @@ class Traffic:
         return Traffic(treated=self.treated + other.treated, others=self.others + other.others)
 
 
-def traffic_of(groups: Mapping[Group, Sample]) -> Traffic:
-    """What an interval's groups hold. Levels are read, not counted: they tell of nobody's traffic."""
+def traffic_of(groups: Mapping[Group, Sample]) -> Traffic | None:
+    """What an interval's groups hold; None for levels, which are read and not counted and tell of nobody's traffic."""
     treated, control, everybody = (groups.get(group) for group in ("treated", "control", "all"))
     if any(isinstance(sample, Level) for sample in (treated, control, everybody)):
-        return Traffic()
+        return None
     others = size_of(control) if control is not None else max(0, size_of(everybody) - size_of(treated))
     return Traffic(treated=size_of(treated), others=others)
 

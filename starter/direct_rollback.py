@@ -81,9 +81,14 @@ async def roll_back_directly(
         orders = _orders_of(recorded)
     except HoldsNothing as lost:
         temporal, recorded = await _as_temporal_knows_it(environment, group, lost)
-        epoch = await _latched_anew(settings, recorded, by, reason, tell)
-        off, orders = epoch is not None, _orders_of(recorded, at_least=epoch)
         await _told(temporal, recorded, by, reason, tell)
+        try:
+            epoch = await _latched_anew(settings, recorded, by, reason, tell)
+        except StoreSilent as silence:
+            # It may be read, and not written to: a copy, or one that is full.
+            epoch = None
+            tell(_flags_left_on(recorded, silence))
+        off, orders = epoch is not None, _orders_of(recorded, at_least=epoch)
     services = await _restore_all(settings, orders, tell)
     return BrokenGlass(off, services)
 

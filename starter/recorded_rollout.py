@@ -76,6 +76,9 @@ class RecordedRollouts:
                 return await self._read(workflow_id, description.run_id)
         except (RPCError, TimeoutError):
             return None
+        except (ValueError, TypeError, RuntimeError):
+            # Another version wrote it, or with a key that is not known here. An emergency goes on without it.
+            return None
 
     async def tell(self, group: str, *, by: str, reason: str) -> bool:
         """Send the emergency signal, for whichever worker comes back; False where it was not taken."""

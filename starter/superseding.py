@@ -37,7 +37,7 @@ async def supersede(
         CommandEnds: a person must decide first, or nobody can say how far it is (nothing was changed then); it could
             not be verified, does not close, or somebody else had it taken back; what was taken back stays so.
     """
-    plan, by = request.plan, request.by
+    plan = request.plan
     workflow_id = plan.workflow_id
     last = await rollouts.last_of(plan.name)
     if last is None or not last.is_open:
@@ -56,7 +56,7 @@ async def supersede(
         undecided = why_refused_afterwards(observation.progress, request.images)
     if undecided is not None:
         raise refused(f"{undecided}. Nothing was changed")
-    command = Command(by=by, reason=f"superseded: {request.reason}")
+    command = Command(by=request.by, reason=f"superseded: {request.reason}")
     match ending_of(observation.progress):
         case Ending.AWAITED:
             await _until_closed(rollouts, workflow_id, "it has ended, and closes once its last notices are sent")
@@ -68,11 +68,13 @@ async def supersede(
             )
         case Ending.TAKEN_BACK:
             await take_back(
-                rollouts, workflow_id, by=by, reason=command.reason, redis_url=settings.redis_url, tell=tell
+                rollouts, workflow_id, by=command.by, reason=command.reason, redis_url=settings.redis_url, tell=tell
             )
             await _finish(rollouts, workflow_id, command)
             await _only_taken_back_by_this(rollouts, observation.progress, command)
-            await clear_latch(settings, plan.environment, plan.name, by=by, reason=command.reason, restore=False)
+            await clear_latch(
+                settings, plan.environment, plan.name, by=command.by, reason=command.reason, restore=False
+            )
             tell(f"{workflow_id}: taken back, verified and closed; its kill switch is cleared for the one that follows")
 
 

@@ -277,7 +277,8 @@ def with_every_split(recording: Recording, queries: Mapping[str, TimeSeriesQuery
         metric = name.partition(AT)[0]
         if name not in intervals and metric in intervals:
             intervals[name] = intervals[metric]
-            delays[name] = delays[metric]
+        if (delay := delays.get(name, delays.get(metric))) is not None:
+            delays = {name: delay, metric: delay} | delays
     return Recording(intervals, delays)
 
 

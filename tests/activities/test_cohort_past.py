@@ -5,7 +5,16 @@ from datetime import datetime, timedelta
 import pytest
 from redis.asyncio import Redis
 
-from rollout.measurement import Counts, Group, GroupsByCohort, IntervalMeasurement, Metric, Sample, SourceFailure
+from rollout.measurement import (
+    Counts,
+    Group,
+    GroupsByCohort,
+    IntervalMeasurement,
+    Metric,
+    Sample,
+    SourceFailure,
+    UnfitAnswer,
+)
 from rollout.measurement import TimeSeriesQuery as Query
 from rollout.soak_evidence import SoakEvidence
 from rollout.verdict import Verdict
@@ -52,6 +61,7 @@ class Asked(TrafficSource):
         self.clock, self.delay = clock.read, timedelta(seconds=5)
         self.windows: list[tuple[datetime, datetime]] = []
         self.broken = False
+        self.unfit_until: datetime | None = None
 
     async def measure(
         self, query: Query, *, start: datetime, end: datetime, interval: timedelta
@@ -59,6 +69,8 @@ class Asked(TrafficSource):
         self.windows.append((start, end))
         if self.broken and end <= NOON:
             raise SourceFailure("Cloud Monitoring answers 503")
+        if self.unfit_until is not None and end <= self.unfit_until:
+            raise UnfitAnswer("requests answers with a count of -1")
         return await super().measure(query, start=start, end=end, interval=interval)
 
     @property
@@ -173,6 +185,29 @@ async def test_a_past_with_holes_teaches_what_it_holds(redis: Redis, source: Ask
     source.fault = every_other_hour
     async with watched(redis, source, asking(PAST), 2 * HOUR, clock) as soak:
         assert (await soak.until_over()).transition == "credit_complete"
+
+
+async def test_hours_of_the_past_that_no_metric_can_have_teach_nothing_and_keep_nobody_waiting(
+    redis: Redis, source: Asked, clock: Clock
+) -> None:
+    """They will answer the same for ever; what the other hours hold is still allowed."""
+    source.unfit_until = PAST.since + 4 * HOUR
+    async with watched(redis, source, asking(PAST), 2 * HOUR, clock) as soak:
+        assert (await soak.until_over()).transition == "credit_complete"
+
+
+async def test_beside_a_past_that_cannot_be_read_gates_that_need_none_are_judged(
+    redis: Redis, source: Asked, clock: Clock
+) -> None:
+    source.broken, source.fault = True, worse(0.5)
+    at_most = gate(kind="threshold", title="Errors", metric="requests", statistic="bad_share", at_most="20%")
+    gates = asking(PAST)
+    gates["limit"] = gates["errors"].model_copy(update={"gate": at_most, "past": None})
+    async with watched(redis, source, gates, HOUR, clock) as soak:
+        report = await soak.until_over()
+
+    assert report.transition == "breached"
+    assert report.soak.causes == ("limit",)
 
 
 async def test_the_next_stage_learns_of_its_own_larger_cohort_and_keeps_its_evidence(

@@ -161,6 +161,21 @@ def test_what_a_gate_says_of_an_interval_of_a_long_look_is_told_whatever_is_amis
     assert DRIFT not in standing.soak.causes
 
 
+@pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.FAIL, Verdict.ERROR])
+def test_data_that_arrive_late_fail_whatever_is_amiss_beside_them(verdict: Verdict) -> None:
+    """A few percent more errors, which no single interval proves."""
+    until = NOON + 60 * MINUTE
+    around = {DRIFT: Judgement(gate=DRIFT, verdict=verdict, reason="as the store says", as_of=until)}
+    silent, _ = watched([None] * 60, [])
+    standing = replace(silent, judgements=())
+
+    standing, transition = take_in(
+        REQUEST, standing, answers([60] * 60), [], around, Visibility(until, {"m": timedelta()}), Foresight()
+    )
+
+    assert transition == "breached"
+
+
 def test_minutes_that_nobody_looked_at_are_credited_once_the_flags_can_be_read_and_not_before() -> None:
     found, until = answers([2] * 30), NOON + 20 * MINUTE
     standing = Standing(SOAK, of_soak(None, SOAK.since, REQUEST.gates), ())

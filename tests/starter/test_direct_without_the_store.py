@@ -129,6 +129,23 @@ async def test_a_store_that_lost_its_data_is_latched_again_and_traffic_goes_back
         assert (await world.flags()).epoch > progress.fence
 
 
+async def test_a_store_that_is_empty_and_takes_no_writes_keeps_nobody_from_the_traffic(tmp_path: Path) -> None:
+    """After a failover to a copy that had nothing yet."""
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        handle, progress = await in_canary(world, land)
+        await land.reading.flushall()
+        await land.reading.replicaof("127.0.0.1", "1")
+
+        ran = await give(land, NAME, "--direct")
+
+        assert ran.code == 1, ran.out + ran.err
+        assert f"flags of {NAME}: NOT OFF" in ran.out
+        assert (await served(world, progress))["backend"].shares == before(progress)
+        history = await handle.fetch_history()
+        assert any(event.HasField("workflow_execution_signaled_event_attributes") for event in history.events)
+
+
 async def test_anchors_that_the_store_lost_are_read_from_the_history(tmp_path: Path) -> None:
     async with land_for([NAME], tmp_path, worked_by=nobody) as land:
         world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))

@@ -24,8 +24,9 @@ UNTOLD = HUNG["telling somebody never ends"]
 UNCHANGED = FAILING["Cloud Run refuses changes"]
 
 
-def asked(world: World, image: str = "shop/backend:3") -> RolloutRequest:
-    return RolloutRequest(plan=world.plan, images=dict.fromkeys(world.plan.services, image), by="kim", reason="a fix")
+def asked(world: World, image: str = "shop/backend:3", by: str = "kim") -> RolloutRequest:
+    images = dict.fromkeys(world.plan.services, image)
+    return RolloutRequest(plan=world.plan, images=images, by=by, reason="a fix")
 
 
 def never_told(text: str) -> None:
@@ -107,3 +108,15 @@ async def test_the_very_images_that_would_be_refused_after_it_end_nothing(tmp_pa
         assert ends.value.code is ExitCode.REFUSED
         assert "same: its rollout has these very images" in ends.value.text
         assert (await world.progress(handle)).status is RolloutStatus.SOAKING
+
+
+async def test_a_name_with_a_space_after_it_is_nobody_else(tmp_path: Path) -> None:
+    async with land_for(["spaced"], tmp_path) as land:
+        world = land.world(plan_of("spaced", Shape(), tmp_path))
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
+        settings, told = Settings(ROLLOUT_REDIS_URL=land.redis.url), list[str]()
+
+        await supersede(settings, Rollouts(world.client), asked(world, by="kim "), tell=told.append)
+
+        assert told[-1].endswith("its kill switch is cleared for the one that follows")

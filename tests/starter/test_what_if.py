@@ -326,3 +326,23 @@ def test_a_file_that_names_a_cohorts_metric_once_is_taken_for_every_percentage(r
 
     assert "no data at all" not in said.err
     assert said.code == 0
+
+
+def test_it_is_so_where_only_a_later_percentage_is_compared(run: Run, tmp_path: Path) -> None:
+    plan = tmp_path / "plan.yaml"
+    counted = "type: run.googleapis.com/request_count, value: count"
+    classes = "bad: {label: metric.labels.response_code_class, values: [5xx]}"
+    plan.write_text(
+        COHORTS.replace("exposure: 10%, soak: 1h, gates: [errors]", "exposure: 10%, soak: 1h, gates: [failures]")
+        .replace("title: All errors, metric: requests", "title: All errors, metric: everything")
+        .replace("metrics:\n", f"metrics:\n  everything: {{{counted}, {classes}}}\n"),
+        encoding="utf-8",
+    )
+    rows: list[Row] = list(worse_cohorts(until=420, half=False))
+    everything: list[Row] = [
+        {"metric": "everything", "end": row["end"], "all": {"total": 10_000, "bad": 120}} for row in rows
+    ]
+
+    said = run({}, "what-if", plan, "--data", in_file(tmp_path, iter([*rows, *everything])))
+
+    assert said.code == 0, said.err
