@@ -11,11 +11,12 @@ from temporalio.api.failure.v1 import Failure
 
 LARGEST_FAILURE_BYTES = 3_500
 """Below the server's own limit (`limit.mutableStateActivityFailureSize.error`)."""
+SHORTEST_TEXT_BYTES = 300
 CUT = " … (the worker's log has the rest)"
 
 
 def shorten(failure: Failure) -> None:
-    """Leave out what tells least until it is small enough: stack traces from the deepest cause on, causes, text.
+    """Leave out what tells least until it is small enough: stack traces from the deepest cause on, long texts, causes.
 
     The failure's own message and type stay, and as much of them as fits.
     """
@@ -24,11 +25,12 @@ def shorten(failure: Failure) -> None:
         if excess := _excess(failure):
             # The last frames of a stack trace are the nearest ones.
             one.stack_trace = _last(len(one.stack_trace.encode()) - excess, one.stack_trace) if one is failure else ""
+    for one in reversed(chain):
+        if excess := _excess(failure):
+            one.message = _cut(one.message, excess)
     for one in reversed(chain[:-1]):
         if _excess(failure):
             one.ClearField("cause")
-    if excess := _excess(failure):
-        failure.message = _first(len(failure.message.encode()) - excess - len(CUT.encode()), failure.message) + CUT
 
 
 def _causes(failure: Failure) -> Iterator[Failure]:
@@ -42,8 +44,11 @@ def _excess(failure: Failure) -> int:
     return max(0, failure.ByteSize() - LARGEST_FAILURE_BYTES)
 
 
-def _first(size: int, text: str) -> str:
-    return text.encode()[: max(0, size)].decode(errors="ignore")
+def _cut(text: str, excess: int) -> str:
+    """The beginning of a text, shorter by so much, or as short as still says what it is about."""
+    cut, whole = len(CUT.encode()), len(text.encode())
+    size = max(whole - excess - cut, SHORTEST_TEXT_BYTES)
+    return text if size + cut >= whole else text.encode()[:size].decode(errors="ignore") + CUT
 
 
 def _last(size: int, text: str) -> str:

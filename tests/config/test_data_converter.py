@@ -66,6 +66,17 @@ async def test_a_failure_that_says_too_much_by_itself_says_where_the_rest_is() -
     assert failure.application_failure_info.type == "SourceFailure"
 
 
+async def test_what_a_failure_was_raised_from_is_shortened_before_it_is_left_out() -> None:
+    wrapper, failure = ApplicationError("Activity task failed"), Failure()
+    wrapper.__cause__ = ApplicationError("permission denied " * 1_000, type="Denied")
+    await DATA_CONVERTER.encode_failure(wrapper, failure)
+
+    assert failure.ByteSize() <= LARGEST_FAILURE_BYTES
+    assert failure.message == "Activity task failed"
+    assert failure.cause.application_failure_info.type == "Denied"
+    assert failure.cause.message.startswith("permission denied")
+
+
 async def test_a_failure_that_is_small_enough_travels_whole() -> None:
     failure = await encoded_deep(1, "no answer")
 
