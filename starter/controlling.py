@@ -1,6 +1,7 @@
 """Asking a running rollout for something: an Update that is refused or accepted before anything is written."""
 
 import uuid
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowUpdateStage
@@ -11,6 +12,9 @@ from starter.outcome import failed, refused
 from starter.rollouts import Rollouts, how_it_ended, name_of
 
 ANSWERED_WITHIN = timedelta(seconds=10)
+TIMES_ASKED = 5
+"""The server gives up a task of the workflow, and a command in it, where something else comes in its very moment, most
+often the end of a call beside `finish`. Asked again with the same id it is one command."""
 
 
 async def ask(rollouts: Rollouts, workflow_id: str, update: str, command: Command, request_id: str | None) -> Answer:
@@ -19,18 +23,12 @@ async def ask(rollouts: Rollouts, workflow_id: str, update: str, command: Comman
     Raises:
         CommandEnds: the rollout refuses, is closed, or no worker answered.
     """
-    handle = rollouts.client.get_workflow_handle(workflow_id)
-    name = name_of(workflow_id)
+    name, request_id = name_of(workflow_id), request_id or str(uuid.uuid4())
     try:
-        sent = await handle.start_update(
-            update,
-            command,
-            id=request_id or str(uuid.uuid4()),
-            wait_for_stage=WorkflowUpdateStage.COMPLETED,
-            result_type=Answer,
-            rpc_timeout=ANSWERED_WITHIN,
-        )
-        answer: Answer = await sent.result()
+        for _ in range(TIMES_ASKED - 1):
+            with suppress(_GivenUpError):
+                return await _asked_once(rollouts, workflow_id, update, command, request_id)
+        return await _asked_once(rollouts, workflow_id, update, command, request_id)
     except WorkflowUpdateFailedError as failure:
         raise refused(f"{name}: {failure.cause}. Nothing was changed") from None
     except WorkflowUpdateRPCTimeoutOrCancelledError:
@@ -45,4 +43,25 @@ async def ask(rollouts: Rollouts, workflow_id: str, update: str, command: Comman
                 f"{name}: cannot {update.replace('_', ' ')}, the rollout is closed ({how_it_ended(observation)})"
             ) from None
         raise failed(f"{name}: Temporal did not take `{update}`: {failure.message}") from failure
+
+
+class _GivenUpError(RPCError):
+    """The command is in no history yet."""
+
+
+async def _asked_once(rollouts: Rollouts, workflow_id: str, update: str, command: Command, request_id: str) -> Answer:
+    try:
+        sent = await rollouts.client.get_workflow_handle(workflow_id).start_update(
+            update,
+            command,
+            id=request_id,
+            wait_for_stage=WorkflowUpdateStage.COMPLETED,
+            result_type=Answer,
+            rpc_timeout=ANSWERED_WITHIN,
+        )
+        answer: Answer = await sent.result()
+    except RPCError as failure:
+        if failure.status is RPCStatusCode.FAILED_PRECONDITION:
+            raise _GivenUpError(failure.message, failure.status, failure.raw_grpc_status) from failure
+        raise
     return answer

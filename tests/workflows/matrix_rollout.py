@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal
 
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateHandle, WorkflowUpdateStage
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
 from rollout.commands import CommandName, decisive, refusal
 from rollout.flags import Exposure
@@ -129,14 +131,23 @@ class MatrixRollout:
             case "cancellation":
                 await self._handle.cancel()
             case command:
-                self._given.append(
-                    await self._handle.start_update(
-                        command.value,
-                        message(command, self._plan),
-                        wait_for_stage=WorkflowUpdateStage.ACCEPTED,
-                        result_type=Answer,
-                    )
+                self._given.append(await self._asked(command))
+
+    async def _asked(self, command: CommandName) -> WorkflowUpdateHandle[Answer]:
+        """As the command line asks: again, where the server gave up the task that the command was in."""
+        request_id = str(uuid.uuid4())
+        while True:
+            try:
+                return await self._handle.start_update(
+                    command.value,
+                    message(command, self._plan),
+                    id=request_id,
+                    wait_for_stage=WorkflowUpdateStage.ACCEPTED,
+                    result_type=Answer,
                 )
+            except RPCError as failure:
+                if failure.status is not RPCStatusCode.FAILED_PRECONDITION:
+                    raise
 
     async def be_answered(self) -> None:
         """The answer to the command, which must be that it was taken."""
