@@ -1,11 +1,10 @@
 """What is given to `rollout what-if`, read and checked."""
 
-import gc
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from config.garbage_collection import nothing_collected
 from rollout.measurement import GroupsByRevision
 from rollout.plan import RolloutPlan
 from rollout.quantity import format_duration
@@ -34,7 +33,8 @@ def moment(option: str, given: str | None) -> datetime | None:
 def recording_from(path: Path, plan: RolloutPlan, asked: Iterable[str]) -> Recording:
     """Raises CommandEnds where the file cannot be read, or a line is wrong."""
     try:
-        with _nothing_collected(), path.open(encoding="utf-8") as lines:
+        # A week of metrics is a million objects that all stay: looking through them again and again is most of reading.
+        with nothing_collected(), path.open(encoding="utf-8") as lines:
             recording = read_recording(lines, {*plan.metrics, *asked}, plan.check_interval)
     except (OSError, UnicodeDecodeError) as problem:
         raise refused(f"{path}: {problem}") from problem
@@ -43,18 +43,6 @@ def recording_from(path: Path, plan: RolloutPlan, asked: Iterable[str]) -> Recor
     if not recording.ends:
         raise refused(f"{path}: holds no interval")
     return recording
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """A week of metrics is a million objects that all stay: looking through them again and again is most of reading."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def save_to(path: Path, recording: Recording) -> None:

@@ -3,10 +3,9 @@
 Two task queues, each with slots of its own: whatever keeps the normal one busy, a rollback finds the other one free.
 """
 
-import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -31,6 +30,7 @@ from activities.notifications import Channel, LogChannel, NotificationActivities
 from activities.promotion_windows import ask_window
 from activities.rollback_guard import RollbackGuardActivities
 from activities.secrets import SecretActivities
+from config.garbage_collection import nothing_collected
 from config.settings import Settings
 from flagstore import store
 from rollout.measurement import MeasurementSource
@@ -94,7 +94,9 @@ async def outside_world(settings: Settings) -> AsyncIterator[OutsideWorld]:
 def workers(client: Client, world: OutsideWorld) -> tuple[Worker, Worker]:
     """The worker of the normal queue, with the workflow, and the worker of the emergency queue."""
     normal, emergency = activities_of(client, world)
-    with _nothing_collected():
+    # A finaliser that imports something in the midst of an import in the SDK's sandbox makes that one fail with a
+    # KeyError on Python 3.11 (python/cpython issue 106176).
+    with nothing_collected():
         forward = Worker(
             client,
             task_queue=TASK_QUEUE,
@@ -115,22 +117,6 @@ def workers(client: Client, world: OutsideWorld) -> tuple[Worker, Worker]:
             graceful_shutdown_timeout=GRACEFUL_SHUTDOWN,
         ),
     )
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Creating a worker imports its workflows anew, in the SDK's sandbox.
-
-    A finaliser that imports something in the midst of that makes the import fail with a KeyError on Python 3.11
-    (python/cpython issue 106176).
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def activities_of(
