@@ -14,13 +14,12 @@ from rollout.interval_judgement import Answers, has_data, judge_interval
 from rollout.look_ahead import Visibility, failed_ahead
 from rollout.soak import Around, SoakState, breached, counts, fill, missing, record
 from rollout.soak_evidence import SoakEvidence
-from rollout.verdict import LEAVING, Action, Judgement, Verdict
+from rollout.verdict import LEAVING, UNTROUBLED, Action, Judgement, Verdict
 from rollout.watch import WatchBeat, WatchReport, WatchRequest, WorthTelling
 
 # The API takes points that are at most 25 hours old; a gap older than this will not be filled any more.
 LATEST_ARRIVAL = timedelta(hours=25)
 DRIFT_PAGE_AFTER = timedelta(minutes=5)
-UNTROUBLED = (Verdict.PASS, Verdict.IDLE)
 
 
 @dataclass(frozen=True)

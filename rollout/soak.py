@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from rollout.verdict import LEAVING, Action, Judgement, Lack, Verdict, worst
+from rollout.verdict import LEAVING, UNTROUBLED, Action, Judgement, Lack, Verdict, worst
 
 Standing = Literal["passing", "waiting", "holding", "failed"]
 """`waiting` is a soak without an answer for so short a time that nobody needs to know."""
@@ -121,10 +121,10 @@ def record(
     moved = state.model_copy(update={"judged_until": end, "warned": warned})
     if any(actions[name] in LEAVING for name in failed):
         return breached(moved, failed), "breached"
-    if verdict in (Verdict.PASS, Verdict.IDLE) and around != "seen":
+    if verdict in UNTROUBLED and around != "seen":
         gaps = _widened(state.gaps, end, state.interval) if around == "unread" else state.gaps
         return moved.model_copy(update={"passing_in_a_row": 0, "gaps": gaps}), None
-    if verdict in (Verdict.PASS, Verdict.IDLE):
+    if verdict in UNTROUBLED:
         return _passed(moved, state, credit=state.interval if counted and verdict is Verdict.PASS else timedelta())
     can_arrive = around != "amiss" and _not_passing(deciding).keys().isdisjoint(asked_now)
     return _not_passed(moved, state, end, deciding, page_after, can_arrive=can_arrive)
@@ -236,7 +236,7 @@ def _not_passed(
 
 
 def _not_passing(deciding: Mapping[str, Judgement]) -> dict[str, Judgement]:
-    return {name: judged for name, judged in deciding.items() if judged.verdict not in (Verdict.PASS, Verdict.IDLE)}
+    return {name: judged for name, judged in deciding.items() if judged.verdict not in UNTROUBLED}
 
 
 def _patience(judgement: Judgement, page_after: timedelta, interval: timedelta) -> timedelta:

@@ -29,6 +29,9 @@ class Verdict(StrEnum):
     FAIL = "FAIL"
 
 
+UNTROUBLED = (Verdict.PASS, Verdict.IDLE)
+"""Verdicts that speak against nothing: no hold, no harm, no question."""
+
 _ORDER = {verdict: position for position, verdict in enumerate(Verdict)}
 
 

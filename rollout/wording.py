@@ -11,7 +11,7 @@ from rollout.exposure import in_words
 from rollout.plan import RolloutPlan
 from rollout.progress import Rollback, RolloutProgress, RolloutStatus, StageProgress
 from rollout.soak import SoakState
-from rollout.verdict import Judgement, Verdict, worst
+from rollout.verdict import UNTROUBLED, Judgement, Verdict, worst
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
@@ -131,7 +131,7 @@ def judgements_in_a_line(soak: SoakState, target: timedelta, judgements: Sequenc
         return f"{credit}, {soak.standing}: no interval is closed yet"
     told = [
         judgement_in_words(judgement)
-        if judgement.verdict in (Verdict.PASS, Verdict.IDLE)
+        if judgement.verdict in UNTROUBLED
         else f"{judgement.gate} {judgement.verdict}: {judgement.reason}"
         for judgement in worst_first(judgements)
     ]

@@ -8,12 +8,10 @@ from rollout.look import Standing
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import HttpCheck, MonitoringCheck, RedisCheck, Stage
 from rollout.soak import SoakState
-from rollout.verdict import Judgement, Verdict
+from rollout.verdict import UNTROUBLED, Judgement, Verdict
 from rollout.watch import BoundGate
 from rollout.what_if import Happened, Held, Kind, Outcome, StageOutcome, WhatIf
 from rollout.wording import duration_in_words
-
-_GOES_ON = (Verdict.PASS, Verdict.IDLE)
 
 
 class Record:
@@ -58,7 +56,7 @@ class Record:
         for judgement in after.judgements:
             known = self._verdicts.get(judgement.gate)
             self._verdicts[judgement.gate] = judgement.verdict
-            if known is judgement.verdict or (known in _GOES_ON and judgement.verdict in _GOES_ON):
+            if known is judgement.verdict or (known in UNTROUBLED and judgement.verdict in UNTROUBLED):
                 continue
             if judgement.gate in gates:
                 self._timeline.append(self._changed(at, known, judgement))
