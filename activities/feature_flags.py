@@ -50,6 +50,7 @@ class Begun(BaseModel):
 class RecordAnchors(_Request):
     fence: int
     anchors: dict[str, ServiceAnchor]
+    candidates: dict[str, str] | None = Field(default=None, description="service key to image, where it was replaced")
 
 
 class SetExposures(_Request):
@@ -133,10 +134,12 @@ class FeatureFlagActivities:
 
     @activity.defn
     async def record_anchors(self, request: RecordAnchors) -> None:
-        """Keep the anchors beside the flags, for whoever must go back without Temporal."""
+        """Keep the anchors beside the flags, for whoever must go back without Temporal; and what would be refused."""
         anchors = {key: anchor.model_dump_json() for key, anchor in request.anchors.items()}
         _accepted(
-            await self._store(request).record_anchors(fence=request.fence, anchors=anchors, idempotency_key=_key())
+            await self._store(request).record_anchors(
+                fence=request.fence, anchors=anchors, candidates=request.candidates, idempotency_key=_key()
+            )
         )
 
     @activity.defn

@@ -80,6 +80,9 @@ class SafetyState(BaseModel):
     owner: str | None = None
     fence: int = 0
     anchors: dict[str, str] = Field(default_factory=dict)
+    candidates: dict[str, str] = Field(
+        default_factory=dict, description="service to image: what an emergency takes back, and refuses from then on"
+    )
     refused: dict[str, str] = Field(default_factory=dict, description="`service=image` to who refused it, and why")
     latched_by: str | None = Field(default=None, description="who pulled the kill switch, and why")
     flags_before: dict[str, Exposure] = Field(default_factory=dict, description="as they were before the rollout began")

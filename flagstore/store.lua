@@ -169,6 +169,14 @@ local function documents()
   return #parts > 0 and '{' .. table.concat(parts, ',') .. '}' or ''
 end
 
+local function refuse(candidates)
+  for service, image in pairs(candidates) do
+    if type(service) == 'string' and type(image) == 'string' then
+      redis.call('HSET', SAFETY, 'refused:' .. service .. '=' .. image, a.by .. ': ' .. a.reason)
+    end
+  end
+end
+
 if op == 'emergency' then
   -- The epoch rises above every one that any surviving key still knows.
   local snapshot = decoded(redis.call('GET', SNAP)) or {}
@@ -184,6 +192,9 @@ if op == 'emergency' then
   for _, flag in ipairs(redis.call('HKEYS', FLAGS)) do put(flag, OFF) end
   latch = true
   redis.call('HSET', SAFETY, 'fence', epoch, 'latched_by', a.by .. ': ' .. a.reason)
+  -- Whoever is taken back is refused by this very write: there may be no rollout any more that would see to it.
+  local candidates = decoded(redis.call('HGET', SAFETY, 'candidates'))
+  if candidates then refuse(candidates) else redis.call('HDEL', SAFETY, 'candidates') end
   return commit(detail)
 end
 
@@ -207,7 +218,7 @@ if op == 'begin' then
   local before = documents()
   epoch = math.max((epoch or 0) + 1, a.min_epoch or 0)
   redis.call('HDEL', SAFETY, 'anchors', 'former', 'before')
-  redis.call('HSET', SAFETY, 'owner', a.owner, 'fence', epoch)
+  redis.call('HSET', SAFETY, 'owner', a.owner, 'fence', epoch, 'candidates', cjson.encode(a.candidates))
   if before ~= '' then redis.call('HSET', SAFETY, 'before', before) end
   local named = {}
   for _, flag in ipairs(a.flags) do
@@ -291,13 +302,12 @@ end
 if op == 'anchors' then
   if a.fence < epoch then return finish('STALE_EPOCH', tostring(epoch)) end
   redis.call('HSET', SAFETY, 'anchors', a.anchors)
+  if a.candidates then redis.call('HSET', SAFETY, 'candidates', cjson.encode(a.candidates)) end
   return finish('OK')
 end
 
 if op == 'refuse' then
-  for service, image in pairs(a.candidates) do
-    redis.call('HSET', SAFETY, 'refused:' .. service .. '=' .. image, a.by .. ': ' .. a.reason)
-  end
+  refuse(a.candidates)
   return finish('OK')
 end
 
@@ -305,6 +315,8 @@ if op == 'release' then
   local owner = redis.call('HGET', SAFETY, 'owner')
   if owner ~= a.owner then return finish('UNCHANGED', owner or '') end
   redis.call('HDEL', SAFETY, 'owner')
+  -- Refused, it has served nobody: there is no candidate that a later emergency could take back.
+  if a.reason == 'refused' then redis.call('HDEL', SAFETY, 'candidates') end
   if redis.call('HDEL', META, 'deadman') == 0 then return finish('OK') end
   redis.call('DEL', LEASE)
   return commit('')

@@ -134,7 +134,10 @@ class FlagStore:
     async def emergency(
         self, *, by: str, reason: str, min_epoch: int | None = None, idempotency_key: str | None = None
     ) -> StoreReply:
-        """Everything off and latched, with a new epoch. Never refused, whatever state the database is in."""
+        """Everything off and latched, with a new epoch. Never refused, whatever state the database is in.
+
+        What the last rollout had for candidates is refused at `begin` from then on, whether or not it still runs.
+        """
         return await self._run("emergency", {"by": by, "reason": reason, "min_epoch": min_epoch}, idempotency_key)
 
     async def rearm(
@@ -145,10 +148,19 @@ class FlagStore:
         return await self._run("rearm", arguments, idempotency_key)
 
     async def record_anchors(
-        self, *, fence: int, anchors: Mapping[str, str], idempotency_key: str | None = None
+        self,
+        *,
+        fence: int,
+        anchors: Mapping[str, str],
+        candidates: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
     ) -> StoreReply:
-        """Keep what a rollback returns to beside the flags."""
-        arguments = {"fence": fence, "anchors": json.dumps(dict(anchors))}
+        """Keep what a rollback returns to beside the flags; `candidates` where they are no longer those of `begin`."""
+        arguments = {
+            "fence": fence,
+            "anchors": json.dumps(dict(anchors)),
+            "candidates": None if candidates is None else dict(candidates),
+        }
         return await self._run("anchors", arguments, idempotency_key)
 
     async def refuse_candidates(
@@ -196,6 +208,7 @@ class FlagStore:
                 owner=held.get("owner"),
                 fence=int(held.get("fence", 0)),
                 anchors=json.loads(held.get("anchors", "{}")),
+                candidates=json.loads(held.get("candidates", "{}")),
                 refused={
                     name.removeprefix(REFUSED_PREFIX): why
                     for name, why in held.items()

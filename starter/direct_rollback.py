@@ -58,7 +58,8 @@ async def roll_back_directly(
 ) -> BrokenGlass:
     """Latch the flags, then give every service its anchored traffic back; each read back and told.
 
-    What the flag store cannot say, because it is away or has lost it, is read from the rollout's history in Temporal.
+    What the flag store cannot say, because it is away, has lost it or has no address here, is read from the rollout's
+    history in Temporal.
 
     Raises:
         CommandEnds: it is not clear what is meant, or neither the store nor Temporal could be asked; nothing was
@@ -123,6 +124,8 @@ async def _latched_anew(
     async with flag_store(settings) as redis:
         store = FlagStore(redis, recorded.environment, recorded.group)
         await store.emergency(by=by, reason=reason, min_epoch=recorded.fence)
+        # A store that lost the group no longer knows whom the emergency takes back.
+        await store.refuse_candidates(recorded.images, by=by, reason=reason)
         snapshot = await store.read()
     if snapshot is None or not snapshot.is_latched_off:
         tell(f"flags of {recorded.group}: NOT VERIFIED: the store took the kill switch, but reads back without it")
@@ -140,6 +143,13 @@ async def _told(
     else:
         tell(f"{recorded.group}: no rollout runs that could be told, so that nobody else sees to what is left")
     tell(f"{recorded.group}: what its traffic was before is read from its history in Temporal")
+
+
+async def _tell_who_is_refused(store: FlagStore, tell: Callable[[str], None]) -> None:
+    candidates = (await store.read_safety()).candidates
+    if candidates:
+        images = ", ".join(sorted(candidates.values()))
+        tell(f"{store.keys.group}: {images} refused from now on; `rollout start` takes it again only with `--again`")
 
 
 async def _orders_without_the_record(store: FlagStore, tell: Callable[[str], None]) -> list[RestoreTraffic]:

@@ -36,11 +36,15 @@ _RESTORE_TRAFFIC = CloudRunActivities.restore_traffic.__name__
 
 @dataclass(frozen=True)
 class RecordedRollout:
-    """`fence` is the one that its own rollback would sign with: whatever its way forward still writes is older."""
+    """`fence` is the one that its own rollback would sign with: whatever its way forward still writes is older.
+
+    `images` by service key are its candidate.
+    """
 
     group: str
     environment: str
     anchors: tuple[ServiceAnchor, ...]
+    images: dict[str, str]
     fence: int
 
 
@@ -101,19 +105,22 @@ class RecordedRollouts:
 
     async def _read(self, workflow_id: str, run_id: str) -> RecordedRollout | None:
         """A run that continued another one was given what that one knew."""
-        plan, anchors, fence, latching = None, dict[str, ServiceAnchor](), 0, set[int]()
+        plan, anchors, images, fence = None, dict[str, ServiceAnchor](), dict[str, str](), 0
+        latching = set[int]()
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
         async for event in handle.fetch_history_events(rpc_timeout=SERVER_ANSWERS_WITHIN):
             if event.HasField("workflow_execution_started_event_attributes"):
                 given = event.workflow_execution_started_event_attributes.input.payloads
                 request = await self._decoded(given, RolloutRequest)
-                plan = request.plan
+                plan, images = request.plan, request.images
                 if request.carried is not None:
-                    anchors, fence = request.carried.anchors, request.carried.fence + 1
+                    anchors, images = request.carried.anchors, request.carried.images
+                    fence = request.carried.fence + 1
             match _scheduled(event):
                 case name, payloads if name == _RECORD_ANCHORS:
                     recorded = await self._decoded(payloads, RecordAnchors)
                     anchors, fence = recorded.anchors, max(fence, recorded.fence + 1)
+                    images = recorded.candidates or images
                 case name, payloads if name == _RESTORE_TRAFFIC:
                     fence = max(fence, (await self._decoded(payloads, RestoreTraffic)).fence)
                 case name, _ if name == _LATCH_OFF:
@@ -121,7 +128,9 @@ class RecordedRollouts:
             completed = event.activity_task_completed_event_attributes
             if completed.scheduled_event_id in latching:
                 fence = max(fence, (await self._decoded(completed.result.payloads, Latched)).epoch)
-        return None if plan is None else RecordedRollout(plan.name, plan.environment, tuple(anchors.values()), fence)
+        if plan is None:
+            return None
+        return RecordedRollout(plan.name, plan.environment, tuple(anchors.values()), images, fence)
 
     async def _decoded(self, payloads: Sequence[Payload], kind: type[M]) -> M:
         (value,) = await self._client.data_converter.decode(payloads, [kind])

@@ -18,7 +18,7 @@ from workflows.traffic_shift import shift
 
 with workflow.unsafe.imports_passed_through():
     from activities.cloud_run import CloudRunActivities
-    from activities.feature_flags import CheckCandidates, FeatureFlagActivities
+    from activities.feature_flags import CheckCandidates, FeatureFlagActivities, RecordAnchors
     from rollout.progress import RolloutStatus, StageProgress
 
 
@@ -51,6 +51,8 @@ class Replacement:
         await asyncio.gather(*(shift(context, key, 0) for key in progress.candidates))
         if progress.candidates:
             await asyncio.gather(*(self._anchor_anew(key) for key in self._plan.services))
+        if workflow.patched("replacement-known-to-the-store"):
+            await self._tell_the_store(progress.replacing)
         progress.images = progress.replacing
         progress.candidates.clear()
         progress.evidence, progress.stepped_back_from, progress.exposed_stage = None, (), None
@@ -61,6 +63,22 @@ class Replacement:
         following = f"{progress.current.name} again" + (f", then {name} again" if progress.return_to else "")
         context.note("stage", f"candidate replaced by {images}: {following}")
         context.tell("warning", "Candidate replaced", f"{images}: {following}.")
+
+    async def _tell_the_store(self, images: dict[str, str]) -> None:
+        """Whoever goes back without Temporal refuses what the store knows as the candidate."""
+        plan, progress = self._plan, self._progress
+        await call_forward(
+            self._context,
+            FeatureFlagActivities.record_anchors,
+            RecordAnchors(
+                environment=plan.environment,
+                group=plan.name,
+                fence=progress.fence,
+                anchors=progress.anchors,
+                candidates=images,
+            ),
+            summarised(activity_options.FLAG_STORE, "keep beside the flags what the candidate is from now on"),
+        )
 
     def _begin_anew(self) -> None:
         """The first stage, and the one of now with all after it, soak anew; what lies between keeps its pass."""

@@ -62,7 +62,7 @@ JUNK = st.one_of(
 @given(
     meta=st.dictionaries(st.sampled_from(["epoch", "rev", "latch", "head", "cohort", "audience", "ladders"]), JUNK),
     documents=st.dictionaries(st.sampled_from([*FLAGS, "stranger"]), JUNK),
-    safety=st.dictionaries(st.sampled_from(["owner", "fence", "former"]), JUNK),
+    safety=st.dictionaries(st.sampled_from(["owner", "fence", "former", "candidates"]), JUNK),
     snapshot=JUNK,
     idempotency=JUNK,
 )

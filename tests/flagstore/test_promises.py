@@ -139,6 +139,40 @@ async def test_a_candidate_that_was_taken_back_is_refused_until_somebody_says_wh
     assert again.accepted
 
 
+async def test_an_emergency_refuses_the_candidate_of_the_last_rollout_whether_or_not_it_still_runs(
+    store: FlagStore,
+) -> None:
+    await begin(store, candidates=CANDIDATES)
+    await store.release(owner="rollout/shop/1", outcome="completed")
+    emergency = await store.emergency(by="kim", reason="down")
+    assert (await store.rearm(epoch=emergency.epoch, by="kim", reason="over")).accepted
+
+    refused = await begin(store, owner="rollout/shop/2", candidates=CANDIDATES)
+    others = await begin(store, owner="rollout/shop/3", candidates={"backend": "shop:3"})
+
+    assert refused.status is StoreStatus.REFUSED_CANDIDATE
+    assert (await store.read_safety()).refused == {"backend=shop:2": "kim: down"}
+    assert others.accepted
+
+
+async def test_a_candidate_that_took_the_place_of_another_is_the_one_that_an_emergency_refuses(
+    store: FlagStore,
+) -> None:
+    fence = (await begin(store, candidates=CANDIDATES)).epoch
+    await store.record_anchors(fence=fence, anchors={}, candidates={"backend": "shop:hotfix"})
+    await store.emergency(by="kim", reason="down")
+
+    assert set((await store.read_safety()).refused) == {"backend=shop:hotfix"}
+
+
+async def test_an_emergency_does_not_refuse_what_never_served_because_its_start_was_refused(store: FlagStore) -> None:
+    await begin(store, candidates=CANDIDATES)
+    await store.release(owner="rollout/shop/1", outcome="refused")
+    await store.emergency(by="kim", reason="down")
+
+    assert (await store.read_safety()).refused == {}
+
+
 async def test_a_fixed_service_may_come_with_the_other_that_was_taken_back_with_it(store: FlagStore) -> None:
     await store.refuse_candidates({"backend": "shop:2", "auth": "auth:2"}, by="kim", reason="errors")
 

@@ -125,6 +125,7 @@ async def test_a_store_that_lost_its_data_is_latched_again_and_traffic_goes_back
         assert ran.code == 0, ran.out + ran.err
         assert "VERIFIED: flags off, traffic at its anchor" in ran.out
         assert await world.is_safe(progress)
+        assert set((await world.store.read_safety()).refused) == {f"backend={progress.images['backend']}"}
         # Applications believe no epoch that is not above the one they have seen.
         assert (await world.flags()).epoch > progress.fence
 

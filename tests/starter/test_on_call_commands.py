@@ -303,6 +303,18 @@ class TestKillSwitch:
         assert "gcloud run services update-traffic SERVICE" in back.err
 
 
+def must_be_refused_until_somebody_says_why(command: Rollout, look: Look, image: str) -> None:
+    """After a rollback without a workflow that could have refused them."""
+    start = ("start", QUICK_PLAN, "--image", f"backend={image}")
+    assert command("rearm", "quick", "--reason", "understood", "--environment", "test").code == 0
+    refused = command(*start)
+    assert refused.code == 2, refused.out
+    assert f"{image} was rolled back before; start it with `--again --reason …`" in refused.err
+    again = command(*start, "--again", "--reason", "not its fault")
+    assert again.code == 0, again.err
+    look(it_waits_for_approval)
+
+
 class TestBreakingTheGlass:
     def test_everything_goes_back_without_temporal_and_the_check_reads_it(
         self, run: Run, command: Rollout, stack: LocalStack, quick: None
@@ -335,6 +347,17 @@ class TestBreakingTheGlass:
         assert "Doing it from here, on the flag store and Cloud Run themselves:" in back.err
         assert "VERIFIED: flags off, traffic at its anchor." in back.out
 
+    def test_a_rollout_that_completed_goes_back_and_its_images_start_again_only_with_a_reason(
+        self, command: Rollout, look: Look, image: str, quick: None
+    ) -> None:
+        assert command("approve", "quick").code == 0
+        look(closed)
+        back = command("emergency-rollback", "quick", "--direct", "--reason", "the day after it broke")
+
+        assert back.code == 0, back.err
+        assert f"quick: {image} refused from now on" in back.out
+        must_be_refused_until_somebody_says_why(command, look, image)
+
     def test_a_rollout_whose_workflow_somebody_terminated_goes_back_and_may_start_again(
         self, command: Rollout, look: Look, stack: LocalStack, image: str, quick: None
     ) -> None:
@@ -350,10 +373,7 @@ class TestBreakingTheGlass:
         assert "quick: 1 flag off, latched, read back after" in back.out
         assert command("status", "--emergency-check", "quick", "--environment", "test").code == 0
 
-        assert command("rearm", "quick", "--reason", "understood", "--environment", "test").code == 0
-        again = command("start", QUICK_PLAN, "--image", f"backend={image}", "--again", "--reason", "not its fault")
-        assert again.code == 0, again.err
-        look(it_waits_for_approval)
+        must_be_refused_until_somebody_says_why(command, look, image)
 
     def test_what_could_not_be_given_back_is_printed_as_the_gcloud_command_that_does_it(
         self, run: Run, stack: LocalStack, quick: None

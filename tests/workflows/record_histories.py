@@ -186,6 +186,7 @@ STORIES: dict[str, Story] = {
     "stepped-back-twice": stepped_back_twice,
     "resumed-to-what-it-stood-at": approved_after_a_wait_and_a_pause,
     "emergency-with-nothing-beside-it": emergency_while_internal_soaks,
+    "candidate-replaced-and-the-store-told": candidate_replaced_at_canary,
 }
 
 
