@@ -12,7 +12,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.cloud_run import CloudRunActivities, RestoreTraffic
 from activities.failures import Failure
-from config.settings import Settings
+from config.settings import Settings, SettingsError
 from flagstore.store import FlagStore
 from rollout.traffic import ServiceAnchor
 from starter.by_hand import gcloud_line
@@ -64,6 +64,7 @@ async def roll_back_directly(
     Raises:
         CommandEnds: it is not clear what is meant, or neither the store nor Temporal could be asked; nothing was
             changed then.
+        SettingsError: the store's address is not set, and Temporal does not know either; nothing was changed.
     """
     settings = Settings.from_environment()
     off, orders = False, list[RestoreTraffic]()
@@ -73,11 +74,12 @@ async def roll_back_directly(
             group = store.keys.group
             flags = await disable(store.keys.environment, group, by=by, reason=reason, tell=tell)
             off = all(not outcome.problem for outcome in flags)
+            await _tell_who_is_refused(store, tell)
             orders = await _orders(store) or await _orders_without_the_record(store, tell)
-    except StoreSilent as silence:
-        temporal, recorded = await _as_temporal_knows_it(environment, group, silence)
+    except (StoreSilent, SettingsError) as unreachable:
+        temporal, recorded = await _as_temporal_knows_it(environment, group, unreachable)
         if not off:
-            tell(_flags_left_on(recorded, silence))
+            tell(_flags_left_on(recorded, unreachable))
         await _told(temporal, recorded, by, reason, tell)
         orders = _orders_of(recorded)
     except HoldsNothing as lost:
@@ -95,12 +97,12 @@ async def roll_back_directly(
 
 
 async def _as_temporal_knows_it(
-    environment: str | None, group: str | None, unknown: CommandEnds
+    environment: str | None, group: str | None, unknown: CommandEnds | SettingsError
 ) -> tuple[RecordedRollouts, RecordedRollout]:
     """The rollout by its history.
 
     Raises:
-        CommandEnds: `unknown`, where Temporal knows of no such rollout either.
+        CommandEnds | SettingsError: `unknown`, where Temporal knows of no such rollout either.
     """
     temporal = await RecordedRollouts.where_temporal_answers()
     recorded = None if temporal is None else await temporal.meant(group)
@@ -109,12 +111,14 @@ async def _as_temporal_knows_it(
     return temporal, recorded
 
 
-def _flags_left_on(recorded: RecordedRollout, silence: StoreSilent) -> str:
+def _flags_left_on(recorded: RecordedRollout, unreachable: StoreSilent | SettingsError) -> str:
     name = recorded.group
-    return (
-        f"flags of {name}: NOT OFF: {silence.text}. {FLAGS_WITHOUT_THE_STORE} When it is back, with its data:\n"
-        f"  rollout emergency-disable {name} --environment {recorded.environment} --reason …"
-    )
+    by_hand = f"rollout emergency-disable {name} --environment {recorded.environment} --reason …"
+    if isinstance(unreachable, StoreSilent):
+        why = f"NOT OFF: {unreachable.text}. {FLAGS_WITHOUT_THE_STORE} When it is back, with its data:"
+        return f"flags of {name}: {why}\n  {by_hand}"
+    why = "NOT OFF: not touched from here, where ROLLOUT_REDIS_URL is not set. With the flag store's address:"
+    return f"flags of {name}: {why}\n  ROLLOUT_REDIS_URL=redis://… {by_hand}"
 
 
 async def _latched_anew(

@@ -42,13 +42,15 @@ async def in_canary(world: World, land: Land) -> tuple[Handle, RolloutProgress]:
     return handle, progress
 
 
-async def give(land: Land, *arguments: str, **changed: str) -> Ran:
-    environment = {
+async def give(land: Land, *arguments: str, **changed: str | None) -> Ran:
+    """With the variables of the land; those that are changed to None are not set."""
+    known = {
         "ROLLOUT_REDIS_URL": land.redis.url,
         "ROLLOUT_GOOGLE_ENDPOINT": land.sandbox.grpc_target,
         "TEMPORAL_ADDRESS": land.environment.client.service_client.config.target_host,
         **changed,
     }
+    environment = {name: value for name, value in known.items() if value is not None}
     command = ("emergency-rollback", *arguments, "--reason", "checkout is down", "--by", "kim")
     return await asyncio.to_thread(rollout, *command, environment=environment)
 
@@ -93,6 +95,39 @@ async def test_traffic_goes_back_by_the_history_and_what_is_left_is_said_and_don
                 assert [notice.title for notice in land.channel.notices if "refused" in notice.title] == []
         finally:
             again.stop()
+
+
+@pytest.mark.parametrize("arguments", [(NAME, "--direct"), (NAME,)], ids=["direct", "found out"])
+async def test_without_the_store_s_address_traffic_goes_back_by_the_history_and_flags_are_said_to_be_untouched(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        handle, progress = await in_canary(world, land)
+        before_it = await world.flags()
+
+        ran = await give(land, *arguments, ROLLOUT_REDIS_URL=None)
+
+        assert ran.code == 1, ran.out + ran.err
+        untouched = f"flags of {NAME}: NOT OFF: not touched from here, where ROLLOUT_REDIS_URL is not set"
+        by_hand = f"\n  ROLLOUT_REDIS_URL=redis://… rollout emergency-disable {NAME} --environment matrix --reason …\n"
+        assert untouched in ran.out
+        assert by_hand in ran.out
+        assert f"traffic of {NAME}: {progress.anchors['backend'].stable} 100 %, read back after" in ran.out
+        assert "NOT VERIFIED: see above for what is left to do" in ran.err
+        assert (await served(world, progress))["backend"].shares == before(progress)
+        assert await world.flags() == before_it
+        async with working(land):
+            await world.until_under_way(handle, "guard_rollback", 1)
+            assert await world.is_safe(await world.progress(handle))
+
+
+async def test_without_the_store_s_address_and_temporal_nothing_is_called_done(tmp_path: Path) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        ran = await give(land, NAME, "--direct", ROLLOUT_REDIS_URL=None, **TEMPORAL_IS_AWAY)
+
+        assert (ran.code, ran.out) == (1, "")
+        assert ran.err.startswith("NOT DONE: ROLLOUT_REDIS_URL is not set")
 
 
 async def test_what_a_later_kill_switch_gave_back_before_the_store_went_away_is_not_called_left_to_do(
