@@ -6,9 +6,10 @@ from flagstore import store
 from flagstore.connection import STORE_FAILURES
 from flagstore.ownership import release
 from flagstore.store import FlagStore, StoreReply
-from starter.outcome import failed, refused
+from rollout.superseding import Ending, ending_of
+from starter.outcome import CommandEnds, failed, refused
 from starter.plan_file import group_and_environment
-from starter.rollouts import LastRollout, Rollouts
+from starter.rollouts import LastRollout, Rollouts, workflow_id_of
 
 
 async def rearm(
@@ -65,8 +66,20 @@ async def clear_latch(
 
 
 async def _last_rollout(group: str) -> LastRollout | None:
-    """A kill switch must be clearable while Temporal is down, so its silence is no refusal."""
+    """A kill switch must be clearable while Temporal is down, so its silence is no refusal.
+
+    One that was refused or has completed guards nothing: it counts as closed while its last notices are sent.
+    """
     try:
-        return await Rollouts(await connect()).last_of(group)
+        rollouts = Rollouts(await connect())
     except TemporalUnreachable:
         return None
+    last = await rollouts.last_of(group)
+    if last is None or not last.is_open:
+        return last
+    try:
+        progress = (await rollouts.observe(workflow_id_of(group))).progress
+    except CommandEnds:
+        return last
+    ended = progress is not None and ending_of(progress) is Ending.AWAITED
+    return last.model_copy(update={"is_open": not ended})

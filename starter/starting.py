@@ -152,11 +152,15 @@ async def start(rollouts: Rollouts, request: RolloutRequest) -> str:
 
 
 async def first_word(rollouts: Rollouts, workflow_id: str) -> Observation:
-    """What the rollout says once it knows whether it goes ahead, or the last look after `FIRST_WORD_WITHIN`."""
+    """What the rollout says once it knows whether it goes ahead, or the last look after `FIRST_WORD_WITHIN`.
+
+    One that is refused is waited for until it is closed: whoever reads that may type the next command at once.
+    """
     deadline = asyncio.get_running_loop().time() + FIRST_WORD_WITHIN.total_seconds()
     observation = await rollouts.observe(workflow_id)
     while asyncio.get_running_loop().time() < deadline:
-        if observation.progress is not None and observation.progress.status is not RolloutStatus.STARTING:
+        status = observation.progress.status if observation.progress is not None else RolloutStatus.STARTING
+        if status is not RolloutStatus.STARTING and not (status is RolloutStatus.REFUSED and observation.is_open):
             break
         await asyncio.sleep(BETWEEN_LOOKS.total_seconds())
         observation = await rollouts.observe(workflow_id, observation)
