@@ -119,7 +119,7 @@ class Soaking:
             return None
         report = watch.result()
         if not self._saw_what_is_being_written(request, report):
-            return report
+            return self._without_what_is_being_written(request, report)
         # The next look sees it whole; should the write take long, gates go on being judged meanwhile.
         pause = asyncio.create_task(sleep_for(self._plan.check_interval, "what a command is writing"))
         await workflow.wait_condition(lambda: pause.done() or not self._context.writing_flags.locked() or over())
@@ -127,16 +127,29 @@ class Soaking:
 
     def _saw_what_is_being_written(self, request: WatchRequest, report: WatchReport) -> bool:
         """Whether it takes for somebody else's change what a person's command was writing while it looked."""
-        if report.transition not in ("breached", "hold_began", "hold_changed"):
-            return False
-        written = self._context.writing_flags.locked() or request.expected.flags != self._progress.flags
-        failed = {judgement.gate for judgement in report.judgements if judgement.verdict is Verdict.FAIL}
-        if not written or not failed & _CHANGED_BY_OTHERS:
+        if not self._was_writing(request, report):
             return False
         beside = set(report.soak.causes) - _CHANGED_BY_OTHERS
         if not beside:
             return workflow.patched("own-flags-are-no-drift")
         return not self._is_news(beside, request, report) and workflow.patched("own-flags-beside-a-hold")
+
+    def _was_writing(self, request: WatchRequest, report: WatchReport) -> bool:
+        """Whether it reports a change by others, and one of the rollout's own was under way while it looked."""
+        if report.transition not in ("breached", "hold_began", "hold_changed"):
+            return False
+        failed = {judgement.gate for judgement in report.judgements if judgement.verdict is Verdict.FAIL}
+        written = self._context.writing_flags.locked() or request.expected.flags != self._progress.flags
+        return written and bool(failed & _CHANGED_BY_OTHERS)
+
+    def _without_what_is_being_written(self, request: WatchRequest, report: WatchReport) -> WatchReport:
+        """What gates say is believed and acted on; of the change beside them the next look tells whose it is."""
+        gates = tuple(cause for cause in report.soak.causes if cause not in _CHANGED_BY_OTHERS)
+        if not gates or not self._was_writing(request, report) or not workflow.patched("own-flags-beside-a-failure"):
+            return report
+        judgements = tuple(one for one in report.judgements if one.gate not in _CHANGED_BY_OTHERS)
+        soak = report.soak.model_copy(update={"causes": gates})
+        return report.model_copy(update={"soak": soak, "judgements": judgements})
 
     def _is_news(self, gates: set[str], request: WatchRequest, report: WatchReport) -> bool:
         """Whether what these gates say would be told without the change of flags; a hold that goes on is told once."""

@@ -46,8 +46,8 @@ from tests.workflows.test_answers_beside_an_emergency import (
     looked_after,
     without_the_workflow,
 )
-from tests.workflows.test_flag_limits import written_and_seen_before_it_is_acknowledged
-from tests.workflows.test_going_back import errors_of_treated_users
+from tests.workflows.test_flag_limits import written_and_seen, written_and_seen_before_it_is_acknowledged
+from tests.workflows.test_going_back import errors_of_treated_users, one_cascade
 from tests.workflows.test_overtaken_rollback import (
     rollback_overtaken_while_its_worker_was_dead,
     the_way_back,
@@ -62,6 +62,7 @@ from tests.workflows.world import Handle, World, laid_out
 HISTORIES = Path(__file__).parent / "histories"
 SET_WITHOUT_AN_ANSWER = "flag-set-without-an-answer"
 SET_WHILE_HELD = "flag-set-without-an-answer-while-held"
+FAILED_WHILE_SET = "failed-while-a-flag-was-set"
 APPROVED_WHILE_HELD = "approved-while-held"
 ANSWERED_BESIDE_AN_EMERGENCY = "answered-beside-an-emergency"
 REFUSED_BESIDE_AN_EMERGENCY = "refused-beside-an-emergency"
@@ -241,6 +242,24 @@ async def record_a_flag_set_without_an_answer(name: str, *, held: bool) -> None:
     keep(name, history, patch=PATCH_OF[name])
 
 
+async def record_a_failure_while_a_flag_was_set() -> None:
+    """As above; a gate fails before the store has answered, and the same look sees both."""
+    name = FAILED_WHILE_SET
+    with tempfile.TemporaryDirectory() as directory:
+        async with land_for([name], Path(directory)) as land:
+            world = land.world(plan_of(name, Shape(canary_soak=AN_HOUR), Path(directory)))
+            handle = await world.start()
+            await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(milliseconds=200))
+            await written_and_seen(land, handle, "off", world.plan.flags[0])
+            land.source.fault = one_cascade
+            await world.until(handle, RolloutStatus.ROLLED_BACK, step=timedelta(milliseconds=200))
+            land.wire.acknowledge_writes(True)
+            await world.until_under_way(handle, "guard_rollback", 1)
+            await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="seen enough"), result_type=Answer)
+            await handle.result()
+            keep(name, await handle.fetch_history(), patch="own-flags-beside-a-failure")
+
+
 async def record_an_approval_while_held() -> None:
     with tempfile.TemporaryDirectory() as directory:
         async with land_for([APPROVED_WHILE_HELD], Path(directory)) as land:
@@ -350,6 +369,7 @@ def keep(name: str, history: WorkflowHistory, patch: str | None = None) -> None:
 RECORDED_IN_REAL_TIME: dict[str, Callable[[], Awaitable[None]]] = {
     SET_WITHOUT_AN_ANSWER: partial(record_a_flag_set_without_an_answer, SET_WITHOUT_AN_ANSWER, held=False),
     SET_WHILE_HELD: partial(record_a_flag_set_without_an_answer, SET_WHILE_HELD, held=True),
+    FAILED_WHILE_SET: record_a_failure_while_a_flag_was_set,
     APPROVED_WHILE_HELD: record_an_approval_while_held,
     ANSWERED_BESIDE_AN_EMERGENCY: record_an_answer_beside_an_emergency,
     REFUSED_BESIDE_AN_EMERGENCY: record_a_refusal_beside_an_emergency,

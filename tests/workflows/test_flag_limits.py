@@ -170,4 +170,7 @@ async def test_a_gate_that_fails_while_a_write_is_not_acknowledged_takes_the_rol
         taken_back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=timedelta(milliseconds=200))
         assert taken_back.rollback is not None
         assert "Cascades: 1" in taken_back.rollback.reason
+        assert taken_back.rollback.cause == "gate"
+        assert taken_back.rollback.by.startswith("gate cascades")
+        assert "somebody else" not in taken_back.rollback.reason
         land.wire.acknowledge_writes(True)
