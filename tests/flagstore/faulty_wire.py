@@ -17,8 +17,9 @@ WRITES = b"\r\nEVAL\r\n"
 class FaultyWire:
     """Connections made while the wire is silent stay silent; so do those that `silence_present_connections` found."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, writes: bytes = WRITES) -> None:
         self._target = target_port
+        self._writes = writes
         self._listener = socket.create_server((LOOPBACK, 0))
         self.port: int = self._listener.getsockname()[1]
         self._lock = threading.Lock()
@@ -34,6 +35,10 @@ class FaultyWire:
     @property
     def url(self) -> str:
         return f"redis://{LOOPBACK}:{self.port}/0"
+
+    @property
+    def http_url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
 
     def silence(self) -> None:
         """Nothing comes through in either direction, on any connection; nobody is told."""
@@ -110,7 +115,7 @@ class FaultyWire:
                     if self._silent or source in self._muted:
                         self._muted |= {source, sink}
                         continue
-                    if not is_answer and not self._acknowledging and WRITES in data:
+                    if not is_answer and not self._acknowledging and self._writes in data:
                         self._unacknowledged.add(sink)
                     lose_any = is_answer and self._answers_to_lose > 0
                     self._answers_to_lose -= lose_any
@@ -135,6 +140,7 @@ def _close(*sides: socket.socket) -> None:
 
 
 @contextmanager
-def wire_to(port: int) -> Iterator[FaultyWire]:
-    with FaultyWire(port) as wire:
+def wire_to(port: int, writes: bytes = WRITES) -> Iterator[FaultyWire]:
+    """`writes` is what a request contains whose answer can be kept back."""
+    with FaultyWire(port, writes) as wire:
         yield wire

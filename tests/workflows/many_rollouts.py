@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import httpx
+from pydantic import SecretStr
 from redis.asyncio import Redis
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
@@ -26,7 +27,7 @@ from local.redis_server import RedisServer
 from rollout.measurement import Group, Histogram, IntervalMeasurement, Sample, TimeSeriesQuery
 from rollout.messages import Notice
 from rollout.plan import RolloutPlan
-from sandbox.options import InstalledService, SandboxOptions
+from sandbox.options import InstalledSecret, InstalledService, SandboxOptions
 from sandbox.server import Sandbox
 from starter.plan_file import load_plan
 from tests.binaries import TEMPORAL
@@ -36,6 +37,7 @@ from tests.workflows.world import POLL_SECONDS, STABLE_IMAGE, RememberingChannel
 from worker.wiring import OutsideWorld, workers
 
 PROJECT, REGION = "example-shop", "europe-west1"
+SECRET = InstalledSecret(project=PROJECT, name="matrix", value=SecretStr("made up"))
 TREATED = 0.1
 A_MOMENT, AN_HOUR = "2s", "1h"
 A_BUSY_MACHINE = timedelta(minutes=1)
@@ -70,7 +72,7 @@ gates:
   cascades: {{kind: zero_tolerance, title: Cascades, metric: cascades, group: all, action: rollback, page_after: 1h}}
   cpu: {{kind: versus_baseline, title: CPU, metric: cpu, statistic: mean, group: all, max_increase: 10%, window: 2s,
          minimum_sample: 1, action: hold, page_after: 1h}}
-{windows}{watch}
+{windows}{watch}{deadman}
 stages:
   - {{name: dark, deploy: true, traffic: [0%, 100%], traffic_hold: 1s, exposure: off, soak: 2s, gates: [cascades]}}
   - {{name: canary, exposure: 10%, soak: {canary_soak}, gates: [cascades, cpu]}}
@@ -90,9 +92,14 @@ class Shape:
     canary_soak: str = A_MOMENT
     staged_soak: str = AN_HOUR
     approval: bool = False
-    smoke_test: bool = False
+    check: str = ""
     frozen: bool = False
     watched: bool = False
+    deadman: bool = False
+
+
+SMOKE_TEST = "{kind: monitoring, metric: smoke}"
+"""A check before `staged`. One is at most one of these; the others are in `matrix_checks`."""
 
 
 def plan_of(name: str, shape: Shape, directory: Path) -> RolloutPlan:
@@ -103,10 +110,11 @@ def plan_of(name: str, shape: Shape, directory: Path) -> RolloutPlan:
             flag=name.replace("-", "_"),
             canary_soak=shape.canary_soak,
             approval=str(shape.approval).lower(),
-            check="{kind: monitoring, metric: smoke}" if shape.smoke_test else "",
+            check=shape.check,
             staged_soak=shape.staged_soak,
             windows=_FROZEN if shape.frozen else "",
-            watch="watch: 1h" if shape.watched else "",
+            watch="watch: 1h\n" if shape.watched else "",
+            deadman="deadman: {page_after: 5s, flags_off_after: 10s}\n" if shape.deadman else "",
         )
     )
     return load_plan(path)
@@ -160,16 +168,27 @@ class FaultyChannel(RememberingChannel):
 
 @dataclass(frozen=True)
 class Land:
-    """What all the rollouts share. Their worker reaches the flag store by `wire`, the tests reach it directly."""
+    """What all the rollouts share.
+
+    Their worker reaches the flag store by `wire` and asks endpoints of candidates by `endpoint_wire`; load tests are
+    made at `load_wire`. The tests reach what is behind them directly.
+    """
 
     environment: WorkflowEnvironment
     redis: RedisServer
     wire: FaultyWire
+    endpoint_wire: FaultyWire
+    load_wire: FaultyWire
     sandbox: Sandbox
     source: SourceOfMany
     channel: FaultyChannel
     outside: OutsideWorld
     reading: Redis
+
+    @property
+    def answering_http(self) -> int:
+        """The port behind the wires that endpoints and load tests are asked by."""
+        return port_of(self.sandbox)
 
     def world(self, plan: RolloutPlan) -> World:
         """The part of it that one plan is about."""
@@ -184,6 +203,13 @@ class Land:
             redis=self.redis,
             outside=self.outside,
         )
+
+
+def port_of(sandbox: Sandbox) -> int:
+    """The one it answers HTTP at."""
+    port = httpx.URL(sandbox.http_url).port
+    assert port is not None
+    return port
 
 
 def nobody(_client: Client, _outside: OutsideWorld) -> Sequence[Worker]:
@@ -218,8 +244,10 @@ async def land_for(
             for name in names
         )
         sandbox = await stack.enter_async_context(
-            Sandbox.started(SandboxOptions(services=services, reconcile_seconds=POLL_SECONDS))
+            Sandbox.started(SandboxOptions(services=services, secrets=(SECRET,), reconcile_seconds=POLL_SECONDS))
         )
+        asked = port_of(sandbox)
+        endpoint_wire, load_wire = (stack.enter_context(wire_to(asked, writes=b"GET ")) for _ in range(2))
         google = google_clients(sandbox.grpc_target)
         stack.push_async_callback(google.close)
         source, channel = SourceOfMany(), FaultyChannel()
@@ -228,10 +256,10 @@ async def land_for(
             cloud_run=CloudRunActivities(google.services, google.revisions, poll=POLL_SECONDS),
             secrets=SecretActivities(google.secrets),
             source=source,
-            http=await stack.enter_async_context(httpx.AsyncClient()),
+            http=await stack.enter_async_context(httpx.AsyncClient(proxy=endpoint_wire.http_url)),
             channels={"log": channel},
             clock=environment.get_current_time,
         )
         for worker in worked_by(environment.client, outside):
             await stack.enter_async_context(worker)
-        yield Land(environment, server, wire, sandbox, source, channel, outside, reading)
+        yield Land(environment, server, wire, endpoint_wire, load_wire, sandbox, source, channel, outside, reading)

@@ -17,7 +17,7 @@ from rollout.commands import CommandName, refusal
 from rollout.messages import Command, Extend, FlagStage, Promote, ReplaceCandidate, ResolveHold
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
-from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Shape
+from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, SMOKE_TEST, Shape
 
 _S = RolloutStatus
 _C = CommandName
@@ -38,7 +38,7 @@ STATES: Mapping[RolloutStatus, tuple[Shape, Standing]] = {
     _S.STARTING: (Shape(), Standing(_S.STARTING, NOTHING_YET)),
     _S.AWAITING_WINDOW: (Shape(frozen=True), Standing(_S.AWAITING_WINDOW, TENTH)),
     _S.AWAITING_APPROVAL: (Shape(approval=True), Standing(_S.AWAITING_APPROVAL, TENTH)),
-    _S.ENTERING: (Shape(smoke_test=True), Standing(_S.ENTERING, TENTH)),
+    _S.ENTERING: (Shape(check=SMOKE_TEST), Standing(_S.ENTERING, TENTH)),
     _S.SOAKING: (Shape(canary_soak=AN_HOUR), Standing(_S.SOAKING, TENTH)),
     _S.HOLDING: (Shape(canary_soak=AN_HOUR), Standing(_S.HOLDING, TENTH)),
     _S.PAUSED: (Shape(canary_soak=AN_HOUR), Standing(_S.PAUSED, TENTH)),

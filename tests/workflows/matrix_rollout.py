@@ -5,7 +5,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +17,12 @@ from rollout.commands import CommandName, decisive, refusal
 from rollout.flags import Exposure
 from rollout.messages import SIGNAL_EMERGENCY, Answer
 from rollout.plan import RolloutPlan
-from rollout.progress import RolloutProgress, RolloutStatus
+from rollout.progress import RollbackCause, RolloutProgress, RolloutStatus
 from rollout.traffic import TrafficSplit
 from tests.workflows.kept_promises import asked
-from tests.workflows.many_rollouts import Land, plan_of
+from tests.workflows.many_rollouts import Land, Shape, plan_of
 from tests.workflows.matrix_cells import ASKS_FIRST, LEADS_TO, STATES, TENTH, Standing, message
+from tests.workflows.matrix_checks import CHECKS, LOAD_WIRE, ONCE_ENTERED
 from tests.workflows.world import Handle, World
 
 BETWEEN_LOOKS = 1.0
@@ -39,15 +40,29 @@ class Cell:
 
     state: RolloutStatus
     then: CommandName | WayBack
+    check: str = ""
+    """One of `CHECKS`, under way when it comes."""
 
     @property
     def name(self) -> str:
-        return f"{self.state.value}-{self.then}".replace("_", "-")
+        return f"{self.check}-{self.state.value}-{self.then}".replace("_", "-").removeprefix("-")
 
     @property
     def leads_to(self) -> Standing | None:
         """Where the command leads; None for a way back."""
-        return None if self.then in ("emergency", "cancellation") else LEADS_TO[self.state, CommandName(self.then)]
+        if self.then in ("emergency", "cancellation"):
+            return None
+        command = CommandName(self.then)
+        checked = self.check and self.state is RolloutStatus.ENTERING
+        return ONCE_ENTERED[command] if checked else LEADS_TO[self.state, command]
+
+    @property
+    def stands_at(self) -> tuple[Shape, Standing]:
+        """What its plan is like, and where its rollout is seen to stand then."""
+        if not self.check:
+            return STATES[self.state]
+        checked = CHECKS[self.check]
+        return checked.shape, checked.standing
 
     @property
     def completes(self) -> bool:
@@ -59,7 +74,8 @@ class MatrixRollout:
     def __init__(self, land: Land, cell: Cell, directory: Path) -> None:
         self.cell = cell
         self._land = land
-        shape, self._standing = STATES[cell.state]
+        shape, self._standing = cell.stands_at
+        shape = replace(shape, check=shape.check.replace(LOAD_WIRE, land.load_wire.http_url))
         self._plan: RolloutPlan = plan_of(cell.name, shape, directory)
         self._world: World = land.world(self._plan)
         self._given: list[WorkflowUpdateHandle[Answer]] = []
@@ -71,7 +87,7 @@ class MatrixRollout:
         self._before = await self._traffic()
         if self.cell.state is RolloutStatus.STARTING:
             self._silence("utilizations")
-        if self.cell.state is RolloutStatus.ENTERING:
+        if self.cell.state is RolloutStatus.ENTERING and not self.cell.check:
             self._silence("smoke")
         self._handle = await self._world.start()
         await self._world.progress(self._handle)
@@ -94,6 +110,8 @@ class MatrixRollout:
                 await self.until(soaking)
                 await self._emergency()
         await self.until(self._standing)
+        if self.cell.check:
+            await self._world.until_under_way(self._handle, CHECKS[self.cell.check].activity, 1)
 
     async def begin_rolling_back(self) -> None:
         """Under a fault that keeps it from ending."""
@@ -177,23 +195,31 @@ class MatrixRollout:
         if self.cell.completes:
             assert (await self._handle.result()).status is RolloutStatus.COMPLETED
             return
+        by_hand = self.cell.state in (RolloutStatus.ROLLING_BACK, RolloutStatus.ROLLED_BACK)
+        cancelled = self.cell.then == "cancellation" and not by_hand
+        await self._end_rolled_back("cancelled" if cancelled else "emergency")
+
+    async def end_by_itself(self) -> None:
+        """As above, though nobody asked for it: its check has failed."""
+        await self._end_rolled_back("stage_failed")
+
+    async def _end_rolled_back(self, cause: RollbackCause) -> None:
         await self._until(lambda seen: seen.status is RolloutStatus.ROLLED_BACK, "to be rolled back")
         if self.cell.then is not CommandName.FINISH:
             await self._ask(CommandName.FINISH)
         result = await self._handle.result()
         assert result.status is RolloutStatus.ROLLED_BACK, result.why
         assert result.rollback is not None
-        by_hand = self.cell.state in (RolloutStatus.ROLLING_BACK, RolloutStatus.ROLLED_BACK)
-        cancelled = self.cell.then == "cancellation" and not by_hand
-        assert result.rollback.cause == ("cancelled" if cancelled else "emergency")
+        assert result.rollback.cause == cause, result.why
         await self.must_be_safe()
         for given in self._given:
             await self._must_have_an_answer(given)
 
     async def must_be_safe(self) -> None:
-        """Every flag latched off, and the traffic as it was before there was a rollout."""
+        """Every flag latched off with no lease left, and the traffic as it was before there was a rollout."""
         snapshot, traffic = await self._world.flags(), await self._traffic()
         assert snapshot.is_latched_off, snapshot
+        assert not await self._land.reading.exists(self._world.store.keys.lease)
         assert traffic.shares == self._before.shares, traffic.in_words()
 
     async def until(self, standing: Standing) -> None:

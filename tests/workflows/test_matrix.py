@@ -17,6 +17,7 @@ from rollout.commands import CommandName
 from rollout.progress import RolloutStatus
 from tests.workflows.many_rollouts import Land, land_for
 from tests.workflows.matrix_cells import LASTING, LEADS_TO, MEETS_SOMEBODY, STATES, taken_in
+from tests.workflows.matrix_checks import FAULTS_OF, HANGS
 from tests.workflows.matrix_rollout import Cell, MatrixRollout, WayBack
 from tests.workflows.outside_faults import EVERYTHING_AT_ONCE, OutsideFault
 
@@ -87,9 +88,16 @@ class BesideEachOther:
 
 
 @asynccontextmanager
-async def laid_out_cells(cells: Sequence[Cell], directory: Path) -> AsyncIterator[tuple[Land, BesideEachOther]]:
-    """Every cell's rollout in its state. What goes wrong with any of them is told at the end, for all at once."""
+async def laid_out_cells(
+    cells: Sequence[Cell], directory: Path, wrong: Sequence[OutsideFault] = ()
+) -> AsyncIterator[tuple[Land, BesideEachOther]]:
+    """Every cell's rollout in its state. What goes wrong with any of them is told at the end, for all at once.
+
+    What is `wrong` outside is so from the beginning: it must not keep them from their state.
+    """
     async with land_for([cell.name for cell in cells], directory) as land:
+        for fault in wrong:
+            fault.strike(land)
         beside = BesideEachOther([MatrixRollout(land, cell, directory) for cell in cells])
         await beside.each(MatrixRollout.begin, at_once=BEGUN_AT_ONCE)
         await beside.each(MatrixRollout.bring_about)
@@ -98,8 +106,8 @@ async def laid_out_cells(cells: Sequence[Cell], directory: Path) -> AsyncIterato
         assert not problems, problems
 
 
-async def taken_back_under(wrong: OutsideFault, directory: Path, *, whole: bool = False) -> None:
-    async with laid_out_cells(cells_under(wrong, whole=whole), directory) as (land, beside):
+async def taken_back_under(wrong: OutsideFault, cells: Sequence[Cell], directory: Path) -> None:
+    async with laid_out_cells(cells, directory) as (land, beside):
         wrong.strike(land)
         await beside.each(MatrixRollout.begin_rolling_back, RolloutStatus.ROLLING_BACK)
         await beside.each(MatrixRollout.ask_what_is_refused)
@@ -131,7 +139,40 @@ async def outlasting(wrong: OutsideFault, cells: Sequence[Cell], directory: Path
 async def test_from_every_state_everything_is_taken_back_whatever_was_asked_for_and_is_wrong_outside(
     tmp_path: Path, fault: str
 ) -> None:
-    await taken_back_under(EVERYTHING_AT_ONCE[fault], tmp_path)
+    wrong = EVERYTHING_AT_ONCE[fault]
+    await taken_back_under(wrong, cells_under(wrong, whole=False), tmp_path)
+
+
+async def taken_back_during_checks(
+    wrong: Sequence[OutsideFault], cells: Sequence[Cell], directory: Path, *, later: OutsideFault | None = None
+) -> None:
+    """What is wrong with the checks lasts until everything is safe; no rollback has to do with it."""
+    async with laid_out_cells(cells, directory, wrong) as (land, beside):
+        if later is not None:
+            later.strike(land)
+        await beside.each(MatrixRollout.ask_what_is_refused)
+        await beside.each(MatrixRollout.give)
+        await beside.each(MatrixRollout.be_answered)
+
+        await beside.each(MatrixRollout.be_taken_back)
+        await beside.each(MatrixRollout.end)
+
+        for fault in (*wrong, *([later] if later is not None else [])):
+            fault.lift(land)
+
+
+async def test_no_check_that_hangs_keeps_a_command_from_its_answer_or_anything_from_being_taken_back(
+    tmp_path: Path,
+) -> None:
+    """A check of each kind; in `whole_matrix` each of them in every way, with every command."""
+    cells = [
+        Cell(RolloutStatus.ENTERING, CommandName.SET_STAGE, check="endpoint"),
+        Cell(RolloutStatus.ENTERING, CommandName.PAUSE, check="secret"),
+        Cell(RolloutStatus.ENTERING, CommandName.EXTEND, check="load"),
+        Cell(RolloutStatus.SOAKING, "emergency", check="deadman"),
+    ]
+    hang = [FAULTS_OF[check][HANGS] for check in ("endpoint", "secret", "load")]
+    await taken_back_during_checks(hang, cells, tmp_path, later=FAULTS_OF["deadman"]["looks that never end"])
 
 
 async def test_every_command_has_its_answer_while_nothing_is_acknowledged_and_its_outcome_afterwards(

@@ -18,7 +18,7 @@ from rollout.messages import (
     ResolveHold,
 )
 from rollout.progress import RolloutStatus
-from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Land, Shape, land_for, plan_of
+from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, SMOKE_TEST, Land, Shape, land_for, plan_of
 from tests.workflows.test_commands import ask, refusal
 from tests.workflows.world import REAL_SECONDS, Handle, World
 
@@ -88,7 +88,7 @@ async def a_stage_that_waits_while_the_one_before_holds(land: Land, directory: P
 
 async def a_pause_while_a_stage_is_entered(land: Land, directory: Path) -> None:
     land.source.silent_metrics.add(f"custom.googleapis.com/{ENTERING}/smoke")
-    world = land.world(plan_of(ENTERING, Shape(canary_soak=A_MOMENT, smoke_test=True), directory))
+    world = land.world(plan_of(ENTERING, Shape(canary_soak=A_MOMENT, check=SMOKE_TEST), directory))
     handle = await world.start()
     before = await world.until(handle, RolloutStatus.ENTERING, stage="staged", step=SOON)
 
