@@ -32,6 +32,9 @@ UPDATE_REPLACE_CANDIDATE = CommandName.REPLACE_CANDIDATE.value
 UPDATE_RETRY = CommandName.RETRY.value
 UPDATE_FINISH = CommandName.FINISH.value
 
+NOT_CARRIED_OUT = "NotCarriedOut"
+"""The failure of an Update that was taken and then refused by what it asked outside. Its text says what has changed."""
+
 # What a signal's name becomes when case, hyphens and spaces are ignored; each of these starts a rollback.
 EMERGENCY_SPELLINGS = frozenset({"emergency_rollback", "emergencyrollback", "rollback"})
 

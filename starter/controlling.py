@@ -5,10 +5,11 @@ from contextlib import suppress
 from datetime import timedelta
 
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowUpdateStage
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from rollout.messages import Answer, Command
-from starter.outcome import failed, refused
+from rollout.messages import NOT_CARRIED_OUT, Answer, Command
+from starter.outcome import CommandEnds, ExitCode, failed, refused
 from starter.rollouts import Rollouts, how_it_ended, name_of
 
 ANSWERED_WITHIN = timedelta(seconds=10)
@@ -17,10 +18,18 @@ TIMES_ASKED = 5
 often the end of a call beside `finish`. Asked again with the same id it is one command."""
 
 
+class NotCarriedOut(CommandEnds):
+    """The rollout took the command, and what it then asked for outside was refused; the text says what has changed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(ExitCode.FAILED, text)
+
+
 async def ask(rollouts: Rollouts, workflow_id: str, update: str, command: Command, request_id: str | None) -> Answer:
     """Send a command and wait for its answer. The same `request_id` twice is one command.
 
     Raises:
+        NotCarriedOut: it was taken, and failed.
         CommandEnds: the rollout refuses, is closed, or no worker answered.
     """
     name, request_id = name_of(workflow_id), request_id or str(uuid.uuid4())
@@ -30,6 +39,8 @@ async def ask(rollouts: Rollouts, workflow_id: str, update: str, command: Comman
                 return await _asked_once(rollouts, workflow_id, update, command, request_id)
         return await _asked_once(rollouts, workflow_id, update, command, request_id)
     except WorkflowUpdateFailedError as failure:
+        if isinstance(failure.cause, ApplicationError) and failure.cause.type == NOT_CARRIED_OUT:
+            raise NotCarriedOut(f"{name}: {failure.cause.message}") from None
         raise refused(f"{name}: {failure.cause}. Nothing was changed") from None
     except WorkflowUpdateRPCTimeoutOrCancelledError:
         raise failed(

@@ -9,7 +9,7 @@ from flagstore.store import FlagStore
 from rollout.flags import BASIS_POINTS, OFF, Exposure
 from rollout.messages import UPDATE_SET_STAGE
 from rollout.messages import FlagStage as FlagStageCommand
-from starter.controlling import ask
+from starter.controlling import NotCarriedOut, ask
 from starter.flag_stage import FlagStage
 from starter.flag_store_access import flag_store, store_of_flag
 from starter.outcome import CommandEnds, ExitCode, refused
@@ -58,6 +58,9 @@ async def _through_its_rollout(
         answer = await ask(rollouts, name, UPDATE_SET_STAGE, wanted, None)
     except (TemporalUnreachable, SettingsError) as failure:
         raise refused(f"{flag} is owned by {owner}, which could not be asked: {failure}. {forced}") from failure
+    except NotCarriedOut:
+        # What refused it in the store refuses it by force too.
+        raise
     except CommandEnds as end:
         raise CommandEnds(end.code, f"{flag} is owned by {owner}. {end.text}; {forced}") from end
     return StageChanged(group, f"{flag} ({group}): {stage}, by {name_of(name)}, read back", answer.next)

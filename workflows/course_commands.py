@@ -10,9 +10,12 @@ from workflows.updates import taking
 
 with workflow.unsafe.imports_passed_through():
     from rollout.commands import CommandName
+    from rollout.commands import in_words as command_in_words
     from rollout.flag_limits import why_no_limit
+    from rollout.flags import Exposure
     from rollout.holds import why_not_resolved
     from rollout.messages import (
+        NOT_CARRIED_OUT,
         UPDATE_REPLACE_CANDIDATE,
         UPDATE_RESOLVE_HOLD,
         UPDATE_SET_STAGE,
@@ -62,7 +65,10 @@ class CourseCommands(Commanded):
             why = command.reason or "a person decided so, at a hold"
             self._order_rollback(RollbackOrder("emergency", command.by, why))
             return self._answer("taken back", "flags off, then traffic to its anchor, both read back")
-        following = await self._forward.resolve_hold(adopt=command.how == "adopt")
+        try:
+            following = await self._forward.resolve_hold(adopt=command.how == "adopt")
+        except ActivityError as failure:
+            raise _not_carried_out(command_in_words(CommandName.RESOLVE_HOLD), failure, "nothing was adopted") from None
         return self._answer("the hold is resolved", following)
 
     @resolve_hold.validator
@@ -77,11 +83,23 @@ class CourseCommands(Commanded):
     @taking(CommandName.SET_STAGE, FlagStage)
     async def set_stage(self, command: FlagStage) -> Answer:
         """Hold one flag of the plan at an earlier stage, or at off, from now on; the others go on."""
-        await self._forward.limit(command.flag, command.stage, command.by, command.reason or "by hand")
+        before = self._progress.flags[command.flag]
+        try:
+            await self._forward.limit(command.flag, command.stage, command.by, command.reason or "by hand")
+        except ActivityError as failure:
+            left = self._left_at(command.flag, before)
+            raise _not_carried_out(command_in_words(CommandName.SET_STAGE), failure, left) from None
         self._commanded(f"{command.flag} set to {command.stage}", command)
         limited = command.flag in self._progress.limits
         following = f"it stays at {command.stage} to the end" if limited else "it rises with the stages again"
         return self._answer(f"{command.flag} set to {command.stage}", f"{following}; the other flags go on")
+
+    def _left_at(self, flag: str, before: Exposure) -> str:
+        """A flag that rises by several steps may have taken some of them."""
+        if self._order is not None:
+            return "everything is taken back"
+        now = self._progress.flags[flag]
+        return f"{flag} is as it was" if now == before else f"{flag} had reached {now.in_words()} by then"
 
     @set_stage.validator
     @taking(CommandName.SET_STAGE, FlagStage)
@@ -118,3 +136,7 @@ class CourseCommands(Commanded):
         refused = why_not_replaced(self._progress, command)
         if refused is not None:
             raise ApplicationError(f"cannot replace candidate: {refused}")
+
+
+def _not_carried_out(what: str, failure: ActivityError, left: str) -> ApplicationError:
+    return ApplicationError(f"cannot {what}: {reason_of(failure)}; {left}", type=NOT_CARRIED_OUT)

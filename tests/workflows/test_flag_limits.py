@@ -10,7 +10,12 @@ from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateHandle, W
 
 from rollout.messages import UPDATE_SET_STAGE, Answer, FlagStage
 from rollout.progress import RolloutStatus
+from starter.controlling import NotCarriedOut, ask
+from starter.outcome import ExitCode
+from starter.rollouts import Rollouts
 from tests.workflows.many_rollouts import AN_HOUR, Land, Shape, land_for, plan_of
+from tests.workflows.outside_faults import FAILING
+from tests.workflows.test_answers_beside_an_emergency import carrying_on, without_the_workflow
 from tests.workflows.test_going_back import one_cascade
 from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World, hurried, laid_out
 
@@ -174,3 +179,39 @@ async def test_a_gate_that_fails_while_a_write_is_not_acknowledged_takes_the_rol
         assert taken_back.rollback.by.startswith("gate cascades")
         assert "somebody else" not in taken_back.rollback.reason
         land.wire.acknowledge_writes(True)
+
+
+async def test_a_flag_that_meets_the_kill_switch_on_its_way_up_says_how_far_it_had_come(tmp_path: Path) -> None:
+    """Nothing was changed would be wrong, and so would be to insist."""
+    name, flag, soon = "on-its-way-up", "on_its_way_up", timedelta(milliseconds=200)
+    away = FAILING["the flag store is away"]
+    async with land_for([name], tmp_path, worked_by=without_the_workflow) as land:
+        world = land.world(plan_of(name, Shape(), tmp_path))
+        async with carrying_on(world.client):
+            handle = await world.start()
+            await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=soon)
+            await set_stage(handle, "off", flag)
+            away.strike(land)
+            command = FlagStage(by="kim", reason="it is mended", flag=flag, stage="staged")
+            asked = await handle.start_update(
+                UPDATE_SET_STAGE, command, wait_for_stage=WorkflowUpdateStage.ACCEPTED, result_type=Answer
+            )
+            await world.until_under_way(handle, "set_exposures", 1)
+        away.lift(land)
+        while "set_exposures" in await world.under_way(handle):
+            await world.environment.sleep(soon)
+        assert await shown(world) == {flag: "10%"}
+        assert (await world.store.emergency(by="robin", reason="stop")).accepted
+
+        async with carrying_on(world.client):
+            with pytest.raises(WorkflowUpdateFailedError):
+                await asked.result()
+            with pytest.raises(NotCarriedOut) as told:
+                await ask(Rollouts(world.client), world.plan.workflow_id, UPDATE_SET_STAGE, command, asked.id)
+            await world.until(handle, RolloutStatus.ROLLED_BACK, step=soon)
+
+        assert told.value.code is ExitCode.FAILED
+        began, left = told.value.text.split("; ")
+        assert began.startswith(f"{name}: cannot set stage: a newer rollout or an emergency has come since")
+        assert left in (f"{flag} had reached 10% by then", "everything is taken back")
+        assert await shown(world) == {flag: "off"}
