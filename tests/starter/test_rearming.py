@@ -1,5 +1,6 @@
-"""Clearing the kill switch beside a workflow that is open and guards nothing: it only has something left to tell."""
+"""Typing the next command beside a start that was refused, and whose workflow only has something left to tell."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -7,11 +8,14 @@ import pytest
 from config.settings import Settings
 from rollout.progress import RolloutStatus
 from starter.rearming import rearm
+from starter.rollouts import Rollouts
+from starter.starting import first_word
 from tests.starter.test_superseding import SOON
 from tests.workflows.many_rollouts import Shape, land_for, plan_of
 from tests.workflows.outside_faults import HUNG
 
 NAME = "telling"
+A_FEW_LOOKS = 1.0
 UNTOLD = HUNG["telling somebody never ends"]
 
 
@@ -32,3 +36,21 @@ async def test_a_start_that_was_refused_and_cannot_tell_anybody_keeps_no_kill_sw
         assert "the kill switch of telling is set" in refused.why
         assert await world.under_way(handle) == ["notify"]
         assert not (await world.flags()).latch
+
+
+async def test_a_start_says_that_it_was_refused_once_nothing_stands_in_the_way_of_the_next_one(tmp_path: Path) -> None:
+    async with land_for([NAME], tmp_path) as land:
+        world = land.world(plan_of(NAME, Shape(), tmp_path))
+        assert (await world.store.emergency(by="kim", reason="checkout is down")).accepted
+        UNTOLD.strike(land)
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.REFUSED, step=SOON)
+
+        word = asyncio.create_task(first_word(Rollouts(world.client), handle.id))
+        said, _ = await asyncio.wait({word}, timeout=A_FEW_LOOKS)
+        assert not said, "it is open yet"
+        UNTOLD.lift(land)
+
+        observation = await word
+        assert observation.progress is not None
+        assert (observation.progress.status, observation.is_open) == (RolloutStatus.REFUSED, False)
