@@ -12,7 +12,7 @@ from workflows.signals import means_emergency, read_by_and_reason
 from workflows.updates import unknown
 
 with workflow.unsafe.imports_passed_through():
-    from rollout.messages import QUERY_PROGRESS, SIGNAL_EMERGENCY, Answer
+    from rollout.messages import LONGEST_NAME, QUERY_PROGRESS, SIGNAL_EMERGENCY, Answer, kept_of
     from rollout.progress import RolloutProgress, RolloutStatus
 
 
@@ -26,9 +26,16 @@ class AnyShape(Commanded):
         if means_emergency(name):
             self._order_rollback(RollbackOrder("emergency", by or "a signal", reason or "emergency rollback"))
             return
-        hint = f"signal {name!r} is not known and changed nothing; the emergency signal is {SIGNAL_EMERGENCY}"
+        shown = kept_of(name, LONGEST_NAME)
+        hint = f"signal {shown!r} is not known and changed nothing; the emergency signal is {SIGNAL_EMERGENCY}"
+        if self._stands_in_the_record(hint) and workflow.patched("unknown-signals-told-once"):
+            return
         self._context.note("command", hint, by)
         self._context.tell("warning", "Unknown signal", hint)
+
+    def _stands_in_the_record(self, hint: str) -> bool:
+        """Somebody's script may send the same one without end; its name is told once."""
+        return any(event.text == hint for event in self._progress.timeline)
 
     @workflow.update(dynamic=True)
     def any_update(self, name: str, values: Sequence[RawValue]) -> Answer:  # noqa: ARG002  (held by the validator)

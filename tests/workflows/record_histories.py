@@ -90,6 +90,14 @@ async def emergency_while_internal_soaks(world: World, handle: Handle) -> None:
     await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
 
 
+async def the_same_unknown_signal_twice(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.SOAKING, stage="internal", step=timedelta(seconds=2))
+    for _ in range(2):
+        await handle.signal("hello")
+    await world.environment.sleep(timedelta(seconds=2))
+    await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
+
+
 async def paused_and_resumed_at_canary(world: World, handle: Handle) -> None:
     await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(seconds=2))
     await handle.execute_update(UPDATE_PAUSE, Command(by="kim", reason="lunch"), result_type=Answer)
@@ -188,6 +196,7 @@ STORIES: dict[str, Story] = {
     "resumed-to-what-it-stood-at": approved_after_a_wait_and_a_pause,
     "emergency-with-nothing-beside-it": emergency_while_internal_soaks,
     "candidate-replaced-and-the-store-told": candidate_replaced_at_canary,
+    "the-same-unknown-signal-twice": the_same_unknown_signal_twice,
 }
 
 

@@ -206,10 +206,13 @@ class TestPeople:
     async def test_an_unknown_signal_changes_nothing_and_is_answered_with_the_right_name(self, world: World) -> None:
         handle = await in_stage(world, "internal")
 
-        await handle.signal("emergency_rolback")
+        for name in ("emergency_rolback", "emergency_rolback", "hello" * 100, "emergency_rolback", "hello" * 100):
+            await handle.signal(name)
         await world.until(handle, RolloutStatus.SOAKING, stage="canary")
 
-        assert any(SIGNAL_EMERGENCY in notice.text for notice in world.channel.notices)
+        told = [notice.text for notice in world.channel.notices if notice.title == "Unknown signal"]
+        assert len(told) == 2, "each name is told once"
+        assert all(SIGNAL_EMERGENCY in text for text in told)
 
     async def test_a_kill_switch_pulled_in_the_store_itself_is_seen_and_settles_in_rolled_back(
         self, world: World
