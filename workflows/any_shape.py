@@ -22,6 +22,8 @@ class AnyShape(Commanded):
     @workflow.signal(dynamic=True)
     def any_signal(self, name: str, values: Sequence[RawValue]) -> None:
         """`emergency_rollback` takes everything back: with any input, or none. {"by": …, "reason": …} is kept."""
+        if self.unreadable is not None:
+            return
         by, reason = read_by_and_reason(values)
         if means_emergency(name):
             self._order_rollback(RollbackOrder("emergency", by or "a signal", reason or "emergency rollback"))
@@ -40,6 +42,8 @@ class AnyShape(Commanded):
     @workflow.update(dynamic=True)
     def any_update(self, name: str, values: Sequence[RawValue]) -> Answer:  # noqa: ARG002  (held by the validator)
         """An emergency that was sent as an Update, with any input or none, is believed like the signal."""
+        if self.unreadable is not None:
+            raise ApplicationError(self.unreadable)
         by, reason = read_by_and_reason(values)
         self._order_rollback(RollbackOrder("emergency", by or "an Update", reason or "emergency rollback"))
         if self._progress.status is RolloutStatus.REFUSED:

@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from typing import Any, Literal, TypeVar
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
 
 from workflows import activity_options
 from workflows.activity_options import summarised
@@ -29,6 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from rollout import exposure as exposures
     from rollout.messages import WORKFLOW, RolloutRequest
     from rollout.progress import RolloutProgress, RolloutStatus, StageProgress
+    from rollout.request_reading import read_request
     from rollout.wording import duration_in_words
 
 T = TypeVar("T")
@@ -38,16 +39,27 @@ _CANCELLED = RollbackOrder("cancelled", "cancellation", "the workflow was cancel
 
 @workflow.defn(name=WORKFLOW)
 class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
-    """One rollout of one plan. Ends as completed, rolled_back or refused; the result is its whole record."""
+    """One rollout of one plan. Ends as completed, rolled_back or refused; the result is its whole record.
+
+    Its one input is a `RolloutRequest`. Started with anything else it fails at once, in words, before it is anything.
+    """
 
     @workflow.init
-    def __init__(self, request: RolloutRequest) -> None:
+    def __init__(self, *values: object) -> None:
+        try:
+            request = read_request(values)
+        except ValueError as wrong:
+            # Raised by `run`: here it would leave behind what the SDK has begun for signals that came with the start.
+            self.unreadable = str(wrong)
+            return
         progress = request.carried or _fresh_progress(request)
         progress.run_id = workflow.info().run_id
         super().__init__(RolloutContext(request, progress))
 
     @workflow.run
-    async def run(self, request: RolloutRequest) -> RolloutProgress:
+    async def run(self, *_values: object) -> RolloutProgress:
+        if self.unreadable is not None:
+            raise ApplicationError(self.unreadable, non_retryable=True)
         while True:
             all_passed = await self._go_forward()
             self._forward.deadman.end()
@@ -56,7 +68,7 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
             elif all_passed is False:
                 await self._ready_to_continue_as_new()
                 if self._order is None:
-                    workflow.continue_as_new(request.model_copy(update={"carried": self._progress}))
+                    workflow.continue_as_new(self._context.request.model_copy(update={"carried": self._progress}))
                 continue
             await _uninterrupted(self._settled())
             # An emergency may have come while the last messages were sent; it is believed even then.

@@ -16,6 +16,9 @@ with workflow.unsafe.imports_passed_through():
 class Commanded:
     """The part of the workflow that its handlers are built on."""
 
+    unreadable: str | None = None
+    """What is wrong with the input that it was started with: then there is no rollout that could be asked anything."""
+
     def __init__(self, context: RolloutContext) -> None:
         self._context = context
         self._progress: RolloutProgress = context.progress

@@ -9,7 +9,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from config.data_converter import DATA_CONVERTER
-from rollout.messages import WORKFLOW, RolloutRequest
+from rollout.messages import WORKFLOW
 from rollout.progress import RolloutProgress
 from tests.workflows.record_histories import HISTORIES, RECORDED_IN_REAL_TIME, STORIES, patches_of
 from workflows.canary_rollout import CanaryRolloutWorkflow
@@ -68,13 +68,13 @@ class RolloutThatWaitsFirst(CanaryRolloutWorkflow):
     """What a careless change could look like: one command more than before."""
 
     @workflow.init
-    def __init__(self, request: RolloutRequest) -> None:
-        super().__init__(request)
+    def __init__(self, *values: object) -> None:
+        super().__init__(*values)
 
     @workflow.run
-    async def run(self, request: RolloutRequest) -> RolloutProgress:
+    async def run(self, *values: object) -> RolloutProgress:
         await workflow.sleep(1)
-        return await super().run(request)
+        return await super().run(*values)
 
 
 @pytest.mark.parametrize("path", RECORDED, ids=[path.stem for path in RECORDED])
