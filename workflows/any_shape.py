@@ -59,4 +59,6 @@ class AnyShape(Commanded):
     @workflow.query(name=QUERY_PROGRESS)
     def progress(self) -> RolloutProgress:
         """The whole record of this rollout."""
+        if self.unreadable is not None:
+            raise ApplicationError(self.unreadable)
         return self._progress

@@ -9,6 +9,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from temporalio.common import RawValue
 
 from rollout.messages import SIGNAL_EMERGENCY, TASK_QUEUE, WORKFLOW
+from starter.rollouts import Rollouts
 from tests.workflows.many_rollouts import Shape, land_for, plan_of
 from tests.workflows.world import REAL_SECONDS, World
 
@@ -29,7 +30,9 @@ async def failure(world: World, inputs: Sequence[object]) -> str:
     with pytest.raises(WorkflowFailureError) as failed:
         await handle.result()
     assert (await handle.describe()).status is WorkflowExecutionStatus.FAILED
-    return str(failed.value.cause)
+    said = str(failed.value.cause)
+    assert said in (await Rollouts(world.client).observe(handle.id)).silence, "whoever asks how it is reads why"
+    return said
 
 
 @pytest.mark.timeout(4 * REAL_SECONDS)
