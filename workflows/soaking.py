@@ -258,8 +258,8 @@ class Soaking:
         return f"{following.name} (features for {exposures.in_words(following.exposure)})"
 
 
-def leave(running: workflow.ActivityHandle[Any]) -> None:
-    """Cancel an activity that goes on while something else is waited for, unless it has ended."""
+def leave(running: asyncio.Task[Any]) -> None:
+    """Cancel an activity, or a check, that goes on while something else is waited for, unless it has ended."""
     if not running.done():
         # It ends as cancelled, which nobody waits to hear.
         running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())

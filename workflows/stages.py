@@ -20,7 +20,7 @@ from workflows.preparation import prepare
 from workflows.promotion_window import PromotionWindow
 from workflows.replacement import Replacement
 from workflows.rollback import GoBack, RollbackOrder
-from workflows.soaking import NEVER, SoakEnd, Soaking
+from workflows.soaking import NEVER, SoakEnd, Soaking, leave
 from workflows.stage_entry import StageEntry
 from workflows.step_back import StepBack
 from workflows.timers import sleep_for
@@ -126,15 +126,33 @@ class WayForward:
                 return False
             if progress.turning_back:
                 continue
-            await self._attended(stage, self._entry.check(stage, stage.checks.after))
+            extended = state.extended
+            await self._attended(stage, self._check_before_it_passes(stage))
             await self._waiting.not_paused()
             if progress.turning_back:
+                continue
+            if state.extended != extended and workflow.patched("extended-while-it-was-checked"):
+                # Who asked for more credit while it was checked was told that the soak goes on.
+                state.step -= 1
                 continue
             self._pass(state)
             if progress.stage + 1 == len(context.plan.stages):
                 return True
             progress.stage = max(progress.stage + 1, progress.return_to or 0)
             progress.return_to = None
+
+    async def _check_before_it_passes(self, stage: Stage) -> None:
+        """A step back, or another candidate, does not wait for a check of the stage that it leaves."""
+        if not stage.checks.after or not workflow.patched("checks-give-way"):
+            await self._entry.check(stage, stage.checks.after)
+            return
+        checking = asyncio.create_task(self._entry.check(stage, stage.checks.after))
+        try:
+            await workflow.wait_condition(lambda: checking.done() or self._context.progress.turning_back)
+        finally:
+            leave(checking)
+        if checking.done():
+            checking.result()
 
     async def _watch_on(self, lasts: timedelta) -> bool:
         """After the last stage: what fails still takes the rollout back, for as long as the plan or a person wants.

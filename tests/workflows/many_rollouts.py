@@ -75,7 +75,8 @@ gates:
 {windows}{watch}{deadman}
 stages:
   - {{name: dark, deploy: true, traffic: [0%, 100%], traffic_hold: 1s, exposure: off, soak: 2s, gates: [cascades]}}
-  - {{name: canary, exposure: 10%, soak: {canary_soak}, gates: [cascades, cpu]}}
+  - {{name: canary, exposure: 10%, soak: {canary_soak}, gates: [cascades, cpu],
+     checks: {{after: [{check_after}]}}}}
   - {{name: staged, exposure: 50%, soak: {staged_soak}, gates: [cascades], approval: {approval},
      checks: {{before: [{check}]}}}}
 """
@@ -93,13 +94,14 @@ class Shape:
     staged_soak: str = AN_HOUR
     approval: bool = False
     check: str = ""
+    check_after: str = ""
     frozen: bool = False
     watched: bool = False
     deadman: bool = False
 
 
 SMOKE_TEST = "{kind: monitoring, metric: smoke}"
-"""A check before `staged`. One is at most one of these; the others are in `matrix_checks`."""
+"""A check before `staged`; those of other kinds, there and after `canary`, are in `matrix_checks`."""
 
 
 def plan_of(name: str, shape: Shape, directory: Path) -> RolloutPlan:
@@ -111,6 +113,7 @@ def plan_of(name: str, shape: Shape, directory: Path) -> RolloutPlan:
             canary_soak=shape.canary_soak,
             approval=str(shape.approval).lower(),
             check=shape.check,
+            check_after=shape.check_after,
             staged_soak=shape.staged_soak,
             windows=_FROZEN if shape.frozen else "",
             watch="watch: 1h\n" if shape.watched else "",

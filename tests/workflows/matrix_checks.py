@@ -13,10 +13,11 @@ from rollout.commands import CommandName
 from rollout.progress import RolloutStatus
 from sandbox.faults import Fault
 from tests.flagstore.faulty_wire import FaultyWire
-from tests.workflows.many_rollouts import AN_HOUR, SECRET, Land, Shape
+from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, SECRET, Land, Shape
 from tests.workflows.matrix_cells import HALF, NOBODY, TENTH, Standing
 from tests.workflows.outside_faults import EVERY_FAULT, FOR_EVER, OutsideFault
 
+AN_ENDPOINT = "{kind: http, service: backend, path: /health/overall}"
 LOAD_WIRE = "LOAD_WIRE"
 """Stands in a check for the address that only the land knows."""
 A_LOAD_TEST = "{kind: load_test, url: LOAD_WIRE, path: /services, concurrent_users: 1, pace: 500ms, duration: DURATION}"
@@ -38,16 +39,28 @@ class Checked:
 
 _ENTERING = Standing(_S.ENTERING, TENTH)
 CHECKS: Mapping[str, Checked] = {
-    "endpoint": Checked(
-        Shape(check="{kind: http, service: backend, path: /health/overall}"), _ENTERING, "check_endpoint"
-    ),
+    "endpoint": Checked(Shape(check=AN_ENDPOINT), _ENTERING, "check_endpoint"),
     "secret": Checked(
         Shape(check=f"{{kind: secret, project: {SECRET.project}, name: {SECRET.name}}}"), _ENTERING, "check_secret"
     ),
     "load": Checked(Shape(check=A_LOAD_TEST.replace("DURATION", "1h")), _ENTERING, "run_load_test"),
     "short-load": Checked(Shape(check=A_SHORT_LOAD), _ENTERING, "run_load_test"),
+    "afterwards": Checked(
+        Shape(check_after=AN_ENDPOINT, canary_soak=A_MOMENT), Standing(_S.SOAKING, TENTH), "check_endpoint"
+    ),
     "deadman": Checked(Shape(canary_soak=AN_HOUR, deadman=True), Standing(_S.SOAKING, TENTH), "look_after_the_watch"),
 }
+
+ONCE_CHECKED: Mapping[CommandName, Standing] = {
+    _C.PAUSE: Standing(_S.PAUSED, TENTH),
+    _C.PROMOTE: Standing(_S.SOAKING, HALF),
+    _C.EXTEND: Standing(_S.SOAKING, TENTH),
+    _C.STEP_BACK: Standing(_S.AWAITING_APPROVAL, NOBODY),
+    _C.SET_STAGE: Standing(_S.SOAKING, NOBODY),
+    _C.REPLACE_CANDIDATE: Standing(_S.SOAKING, HALF),
+    _C.RETRY: Standing(_S.SOAKING, HALF),
+}
+"""The same for a check of the stage that has its credit, before it passes."""
 
 ONCE_ENTERED: Mapping[CommandName, Standing] = {
     _C.PAUSE: Standing(_S.PAUSED, TENTH),
@@ -87,6 +100,7 @@ FAULTS_OF: Mapping[str, Mapping[str, OutsideFault]] = {
         FAILS: _of_secrets(Fault(method=_READING, code="UNAVAILABLE")),
         UNACKNOWLEDGED: _of_secrets(Fault(method=_READING, code="DEADLINE_EXCEEDED", after_commit=True)),
     },
+    "afterwards": _on_the_wire(lambda land: land.endpoint_wire),
     "load": _LOAD,
     "short-load": _LOAD,
     "deadman": {

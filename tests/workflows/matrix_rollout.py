@@ -22,7 +22,7 @@ from rollout.traffic import TrafficSplit
 from tests.workflows.kept_promises import asked
 from tests.workflows.many_rollouts import Land, Shape, plan_of
 from tests.workflows.matrix_cells import ASKS_FIRST, LEADS_TO, STATES, TENTH, Standing, message
-from tests.workflows.matrix_checks import CHECKS, LOAD_WIRE, ONCE_ENTERED
+from tests.workflows.matrix_checks import CHECKS, LOAD_WIRE, ONCE_CHECKED, ONCE_ENTERED
 from tests.workflows.world import Handle, World
 
 BETWEEN_LOOKS = 1.0
@@ -53,8 +53,9 @@ class Cell:
         if self.then in ("emergency", "cancellation"):
             return None
         command = CommandName(self.then)
-        checked = self.check and self.state is RolloutStatus.ENTERING
-        return ONCE_ENTERED[command] if checked else LEADS_TO[self.state, command]
+        if self.check and self.state is RolloutStatus.ENTERING:
+            return ONCE_ENTERED[command]
+        return ONCE_CHECKED[command] if self.check == "afterwards" else LEADS_TO[self.state, command]
 
     @property
     def stands_at(self) -> tuple[Shape, Standing]:

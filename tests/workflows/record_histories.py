@@ -46,6 +46,7 @@ from tests.workflows.test_answers_beside_an_emergency import (
     looked_after,
     without_the_workflow,
 )
+from tests.workflows.test_checks_give_way import answered_again, checked_without_an_answer, extend, step_back
 from tests.workflows.test_flag_limits import written_and_seen, written_and_seen_before_it_is_acknowledged
 from tests.workflows.test_going_back import errors_of_treated_users, one_cascade
 from tests.workflows.test_overtaken_rollback import (
@@ -63,13 +64,20 @@ HISTORIES = Path(__file__).parent / "histories"
 SET_WITHOUT_AN_ANSWER = "flag-set-without-an-answer"
 SET_WHILE_HELD = "flag-set-without-an-answer-while-held"
 FAILED_WHILE_SET = "failed-while-a-flag-was-set"
+STEPPED_BACK_WHILE_CHECKED = "stepped-back-while-it-was-checked"
+EXTENDED_WHILE_CHECKED = "extended-while-it-was-checked"
 APPROVED_WHILE_HELD = "approved-while-held"
 ANSWERED_BESIDE_AN_EMERGENCY = "answered-beside-an-emergency"
 REFUSED_BESIDE_AN_EMERGENCY = "refused-beside-an-emergency"
 PAGED_BESIDE_AN_EMERGENCY = "paged-beside-an-emergency"
 OVERTAKEN = "rollback-overtaken-by-a-person"
 TOLD_AS_IT_ENDED = "told-as-it-ended"
-PATCH_OF = {SET_WITHOUT_AN_ANSWER: "own-flags-are-no-drift", SET_WHILE_HELD: "own-flags-beside-a-hold"}
+PATCH_OF = {
+    SET_WITHOUT_AN_ANSWER: "own-flags-are-no-drift",
+    SET_WHILE_HELD: "own-flags-beside-a-hold",
+    STEPPED_BACK_WHILE_CHECKED: "checks-give-way",
+    EXTENDED_WHILE_CHECKED: "extended-while-it-was-checked",
+}
 
 Story = Callable[[World, Handle], Awaitable[None]]
 PlanAt = Callable[[RolloutPlan, datetime], RolloutPlan]
@@ -269,6 +277,22 @@ async def record_a_failure_while_a_flag_was_set() -> None:
             keep(name, await handle.fetch_history(), patch="own-flags-beside-a-failure")
 
 
+async def record_what_came_while_it_was_checked(name: str, came: Callable[[Handle], Awaitable[None]]) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        async with checked_without_an_answer(name, Path(directory)) as (land, world, handle):
+            await came(handle)
+            answered_again(land)
+            if name == EXTENDED_WHILE_CHECKED:
+                await world.until_under_way(handle, "watch_gates", 1)
+            else:
+                await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=timedelta(milliseconds=200))
+            await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
+            await world.until_under_way(handle, "guard_rollback", 1)
+            await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="seen enough"), result_type=Answer)
+            await handle.result()
+            keep(name, await handle.fetch_history(), patch=PATCH_OF[name])
+
+
 async def record_an_approval_while_held() -> None:
     with tempfile.TemporaryDirectory() as directory:
         async with land_for([APPROVED_WHILE_HELD], Path(directory)) as land:
@@ -379,6 +403,8 @@ RECORDED_IN_REAL_TIME: dict[str, Callable[[], Awaitable[None]]] = {
     SET_WITHOUT_AN_ANSWER: partial(record_a_flag_set_without_an_answer, SET_WITHOUT_AN_ANSWER, held=False),
     SET_WHILE_HELD: partial(record_a_flag_set_without_an_answer, SET_WHILE_HELD, held=True),
     FAILED_WHILE_SET: record_a_failure_while_a_flag_was_set,
+    STEPPED_BACK_WHILE_CHECKED: partial(record_what_came_while_it_was_checked, STEPPED_BACK_WHILE_CHECKED, step_back),
+    EXTENDED_WHILE_CHECKED: partial(record_what_came_while_it_was_checked, EXTENDED_WHILE_CHECKED, extend),
     APPROVED_WHILE_HELD: record_an_approval_while_held,
     ANSWERED_BESIDE_AN_EMERGENCY: record_an_answer_beside_an_emergency,
     REFUSED_BESIDE_AN_EMERGENCY: record_a_refusal_beside_an_emergency,

@@ -62,6 +62,8 @@ async def test_whatever_is_wrong_with_a_check_commands_have_their_answer_and_eve
     checks = ("endpoint", "secret", "load")
     cells = [cell for check in checks for cell in during(check)]
     cells += [Cell(RolloutStatus.ENTERING, back, check) for check in checks for back in WAYS_BACK]
+    cells += during("afterwards", RolloutStatus.SOAKING)
+    cells += [Cell(RolloutStatus.SOAKING, back, "afterwards") for back in WAYS_BACK]
     await taken_back_during_checks([FAULTS_OF[check][way] for check in checks], cells, tmp_path)
 
 
@@ -69,7 +71,8 @@ async def test_whatever_is_wrong_with_a_check_commands_have_their_answer_and_eve
 async def test_once_a_check_is_answered_its_stage_goes_on_as_commanded_meanwhile(tmp_path: Path, way: str) -> None:
     checks = ("endpoint", "secret")
     wrong = [FAULTS_OF[check][way] for check in checks]
-    async with laid_out_cells([cell for check in checks for cell in during(check)], tmp_path, wrong) as (land, beside):
+    cells = [cell for check in checks for cell in during(check)] + during("afterwards", RolloutStatus.SOAKING)
+    async with laid_out_cells(cells, tmp_path, wrong) as (land, beside):
         await beside.each(MatrixRollout.ask_what_is_refused)
         await beside.each(MatrixRollout.give)
         await beside.each(MatrixRollout.be_answered)
