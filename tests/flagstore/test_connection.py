@@ -165,8 +165,9 @@ async def test_an_application_may_follow_and_acknowledge_and_nothing_else(
     async with Flags(url, ENVIRONMENT, GROUP, instance="web-1") as flags:
         await to(store, INTERNAL, fence)
         for _ in range(STEPS):
-            acknowledged = await store.acknowledgements()
-            if flags.is_enabled("basket", "user-1", "kim@example.com") and "web-1" in acknowledged:
+            acknowledged = (await store.acknowledgements()).get("web-1")
+            shown = acknowledged is not None and acknowledged.position == (fence, 2)
+            if flags.is_enabled("basket", "user-1", "kim@example.com") and shown:
                 break
             await asyncio.sleep(STEP_SECONDS)
         assert flags.is_enabled("basket", "user-1", "kim@example.com")
