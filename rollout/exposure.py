@@ -13,6 +13,7 @@ from rollout.quantity import format_share, parse_share
 
 OFF = "off"
 FULL = 1.0
+_WHO = {OFF: "nobody", "full": "everybody"}
 EVERY_FLAG = "*"
 BASIS_POINTS = 10_000
 
@@ -95,3 +96,8 @@ def in_words(exposure: Mapping[str, FlagExposure]) -> str:
     if isinstance(written, dict):
         return ", ".join(f"{flag} {value}" for flag, value in written.items())
     return str(written)
+
+
+def who_sees(exposure: str) -> str:
+    """An exposure as it is said in a sentence: `nobody`, `internal`, `10%`, `everybody`."""
+    return _WHO.get(exposure, exposure)

@@ -1,11 +1,12 @@
-"""What ends a hold by a person's decision, and when that decision cannot be taken."""
+"""Why a stage is held, what ends that by a person's decision, and when that decision cannot be taken."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from rollout.drift import DRIFT
 from rollout.progress import RolloutProgress, StageProgress
-from rollout.soak import SoakState
-from rollout.verdict import Verdict
+from rollout.soak import INTERVALS_TO_END_A_HOLD, SoakState
+from rollout.verdict import UNTROUBLED, Judgement, Verdict
 
 How = Literal["continue", "adopt", "rollback"]
 _ENDED_BY_HAND: tuple[How, ...] = ("continue", "adopt")
@@ -46,7 +47,26 @@ def why_held(stage: StageProgress) -> str | None:
     """Why a stage is held, by its judgements; None where it is not."""
     if stage.soak_state is None or stage.soak_state.standing != "holding":
         return None
-    return "; ".join(judgement.reason for judgement in stage.judgements if judgement.gate in stage.soak_state.causes)
+    return what_holds(stage.soak_state, stage.judgements)
+
+
+def what_holds(soak: SoakState, judgements: Iterable[Judgement]) -> str:
+    """What of a soak's causes speaks against it now. A cause that passes again holds only until others do too."""
+    causes = [judgement for judgement in judgements if judgement.gate in soak.causes]
+    if soak.standing == "holding" and causes:
+        causes = [judgement for judgement in causes if judgement.verdict not in UNTROUBLED]
+        if not causes:
+            return f"every gate passes again, and has to in {INTERVALS_TO_END_A_HOLD} intervals in a row"
+    return _each_told_once(judgement.reason for judgement in causes) or ", ".join(soak.causes)
+
+
+def _each_told_once(reasons: Iterable[str]) -> str:
+    """`Backend CPU, Backend memory: no data …`: what is said of several gates is said once."""
+    titles: dict[str, list[str]] = {}
+    for reason in reasons:
+        title, _, told = reason.partition(": ")
+        titles.setdefault(told, []).append(title)
+    return "; ".join(f"{', '.join(of)}: {told}" if told else "; ".join(of) for told, of in titles.items())
 
 
 def released(soak: SoakState) -> SoakState:

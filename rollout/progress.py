@@ -185,6 +185,11 @@ class RolloutProgress(_Record):
         return next((index for index in range(self.stage, -1, -1) if self.stages[index].soak_state is not None), None)
 
     @property
+    def judged(self) -> StageProgress:
+        """The stage whose gates are judged now: until the next one is entered, the one before it."""
+        return self.current if self.entered_last is None else self.stages[self.entered_last]
+
+    @property
     def turning_back(self) -> bool:
         """Whether a person or a gate asked for something that no waiting may delay."""
         return self.stepping_back or self.replacing is not None

@@ -25,6 +25,8 @@ all that its data say; that, once they can be read; or nothing."""
 INTERVALS_BEFORE_A_HOLD = 3
 # A hold ends when this many intervals in a row pass, so that a value at its limit does not flap.
 INTERVALS_TO_END_A_HOLD = 3
+WITHOUT_END = timedelta(days=3650)
+"""More credit than any soak earns: a watch with this target ends by what it sees, not by what was earned."""
 
 
 class _Frozen(BaseModel):

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from rollout.exposure import in_words
+from rollout.exposure import in_words, who_sees
 from rollout.plan import RolloutPlan
 from rollout.progress import Rollback, RolloutProgress, RolloutStatus, StageProgress
-from rollout.soak import SoakState
+from rollout.soak import WITHOUT_END, SoakState
 from rollout.verdict import UNTROUBLED, Judgement, Verdict, worst
 
 MINUTE = timedelta(minutes=1)
@@ -33,6 +33,7 @@ _STATUS = {
     RolloutStatus.COMPLETED: "completed",
     RolloutStatus.REFUSED: "refused",
 }
+_BEFORE_A_STAGE = {RolloutStatus.HOLDING: "holding before", RolloutStatus.PAUSED: "paused before"}
 _WITHOUT_A_STAGE = (RolloutStatus.STARTING, RolloutStatus.COMPLETED, RolloutStatus.REFUSED)
 # Verdicts are declared in the order of how much they matter.
 _MATTERS = {verdict: position for position, verdict in enumerate(Verdict)}
@@ -68,8 +69,10 @@ def moment_in_words(moment: datetime) -> str:
 
 def standing_in_words(progress: RolloutProgress) -> str:
     """`soaking in canary`, `completed`: what the rollout does, and where."""
-    words = _STATUS[progress.status]
-    return words if progress.status in _WITHOUT_A_STAGE else f"{words} {progress.current.name}"
+    words, stage = _STATUS[progress.status], progress.current
+    if progress.status in _BEFORE_A_STAGE and stage.state in ("pending", "entering"):
+        words = _BEFORE_A_STAGE[progress.status]
+    return words if progress.status in _WITHOUT_A_STAGE else f"{words} {stage.name}"
 
 
 def status_line(progress: RolloutProgress) -> str:
@@ -77,7 +80,7 @@ def status_line(progress: RolloutProgress) -> str:
     parts = [f"{progress.plan}: {standing_in_words(progress)}"]
     if not progress.status.is_final:
         parts.append(f"stage {progress.stage + 1} of {len(progress.stages)}")
-    parts.append(f"exposed to {progress.exposed_to}")
+    parts.append(f"exposed to {who_sees(progress.exposed_to)}")
     if progress.current.soak_state is not None and not progress.status.is_final:
         parts.append(credit_in_words(progress.current))
     if progress.rollback is not None and progress.rollback.verified_at is not None:
@@ -126,7 +129,8 @@ def judgements_in_a_line(soak: SoakState, target: timedelta, judgements: Sequenc
 
     Where a gate does not pass, its reason is told; passing gates are named with their values.
     """
-    credit = f"{duration_in_words(soak.credit)} of {duration_in_words(target)} credit"
+    wanted = "" if target >= WITHOUT_END else f" of {duration_in_words(target)}"
+    credit = f"{duration_in_words(soak.credit)}{wanted} credit"
     if not judgements:
         return f"{credit}, {soak.standing}: no interval is closed yet"
     told = [
@@ -142,13 +146,13 @@ def as_of(progress: RolloutProgress) -> datetime:
     """When the newest thing in the record happened or was measured."""
     moments = [progress.started_at]
     moments.extend(event.at for event in progress.timeline[-1:])
-    moments.extend(judgement.as_of for judgement in progress.current.judgements)
+    moments.extend(judgement.as_of for judgement in progress.judged.judgements)
     return max(moments)
 
 
 def current_details_markdown(progress: RolloutProgress) -> str:
     """The rollout as Markdown for the Temporal UI: where it stands and why, its stages, its gates, what comes next."""
-    blocks = [f"### {_capital(standing_in_words(progress))}: exposed to {_inline(progress.exposed_to)}"]
+    blocks = [f"### {_capital(standing_in_words(progress))}: exposed to {_inline(who_sees(progress.exposed_to))}"]
     if progress.why:
         blocks.append(_inline(progress.why))
     blocks.append(
@@ -165,21 +169,22 @@ def current_details_markdown(progress: RolloutProgress) -> str:
             ],
         )
     )
-    if progress.current.judgements:
+    if progress.judged.judgements:
         blocks.append(
             _table(
-                (f"gate in {progress.current.name}", "value", "limit", "verdict"),
+                (f"gate in {progress.judged.name}", "value", "limit", "verdict"),
                 [
                     (judgement.gate, judgement.value, judgement.limit, judgement.verdict.value)
-                    for judgement in worst_first(progress.current.judgements)
+                    for judgement in worst_first(progress.judged.judgements)
                 ],
             )
         )
     if progress.traffic:
         splits = "; ".join(f"{service} {split.in_words()}" for service, split in sorted(progress.traffic.items()))
         blocks.append(f"**Traffic:** {_inline(splits)}")
-    if progress.rollback is not None and progress.rollback.steps:
-        blocks.append(f"**Rollback:** {_inline(steps_in_words(progress.rollback))}")
+    if (rollback := progress.rollback) is not None:
+        done = steps_in_words(rollback) or "nothing is read back yet"
+        blocks.append(f"**Rollback**, by {_inline(rollback.by)}: {_inline(done)}")
     if progress.next:
         blocks.append(f"**Next:** {_inline(progress.next)}")
     blocks.append(f"As of {moment_in_words(as_of(progress))}; `rollout status {progress.plan}` has newer numbers.")

@@ -30,7 +30,14 @@ WORKER_ANSWERS_WITHIN = timedelta(seconds=5)
 LISTED = 100
 
 _START_A_WORKER = "`rollout worker` starts one; nothing is lost meanwhile, and a signal is kept until then"
-_BEING_WATCHED = (RolloutStatus.SOAKING, RolloutStatus.HOLDING, RolloutStatus.PAUSED, RolloutStatus.WATCHING)
+_BEING_WATCHED = (
+    RolloutStatus.AWAITING_WINDOW,
+    RolloutStatus.AWAITING_APPROVAL,
+    RolloutStatus.SOAKING,
+    RolloutStatus.HOLDING,
+    RolloutStatus.PAUSED,
+    RolloutStatus.WATCHING,
+)
 
 
 class LastRollout(BaseModel):
@@ -111,11 +118,11 @@ def newest(observation: Observation) -> RolloutProgress | None:
     progress, latest = observation.progress, observation.latest
     if progress is None or latest is None or progress.status not in _BEING_WATCHED:
         return progress
-    current = progress.current
-    if current.soak_state is None or latest.soak.judged_until < current.soak_state.judged_until:
+    judged = progress.judged
+    if judged.soak_state is None or latest.soak.judged_until < judged.soak_state.judged_until:
         return progress
-    renewed = current.model_copy(update={"soak_state": latest.soak, "judgements": latest.judgements})
-    stages = [renewed if stage is current else stage for stage in progress.stages]
+    renewed = judged.model_copy(update={"soak_state": latest.soak, "judgements": latest.judgements})
+    stages = [renewed if stage is judged else stage for stage in progress.stages]
     return progress.model_copy(update={"stages": stages})
 
 

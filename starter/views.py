@@ -8,7 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from rollout.exposure import in_words
+from rollout.exposure import in_words, who_sees
 from rollout.gate_trial import GateFinding
 from rollout.plan import RolloutPlan
 from rollout.power_card import TIMES_THE_LIMIT, Forecast
@@ -61,8 +61,8 @@ def rollout_view(observation: Observation, link: str | None) -> RenderableType:
     if progress is None:
         return Group(*_spaced([*warning, _without_a_worker(observation, link)]))
     parts: list[RenderableType] = [*warning, _heading(progress, link), _stages(progress)]
-    if progress.current.judgements:
-        parts.append(_gates(progress.current))
+    if progress.judged.judgements:
+        parts.append(_gates(progress.judged))
     if progress.traffic:
         parts.append(_traffic(progress))
     if progress.rollback is not None:
@@ -77,7 +77,7 @@ def rollout_view(observation: Observation, link: str | None) -> RenderableType:
 
 def event_line(event: Event) -> Text:
     """One line of the timeline."""
-    by = f" ({event.by})" if event.by else ""
+    by = f" ({event.by})" if event.by and f" by {event.by}" not in event.text else ""
     return Text(f"{event.at:%H:%M:%S} {event.kind:<8} {event.text}{by}", _EVENT_STYLES.get(event.kind, ""))
 
 
@@ -165,7 +165,7 @@ def _abandoned(observation: Observation) -> Text:
 def _heading(progress: RolloutProgress, link: str | None) -> Text:
     style = _STATUS_STYLES.get(progress.status, "")
     text = Text.assemble((progress.plan, "bold"), ": ", (standing_in_words(progress), style))
-    text.append(f", exposed to {progress.exposed_to}\n")
+    text.append(f", exposed to {who_sees(progress.exposed_to)}\n")
     lines = [("why", progress.why), ("next", progress.next), ("images", _images(progress)), ("ui", link or "")]
     lines.append(("started", f"{moment_in_words(progress.started_at)} by {progress.started_by}"))
     lines.append(("as of", moment_in_words(as_of(progress))))

@@ -30,7 +30,7 @@ from rollout.plan import RolloutPlan
 from rollout.plan_parts import Stage
 from rollout.quantity import format_share
 from rollout.recorded_metrics import RecordedSource, Recording
-from rollout.soak import SoakState, begin, due
+from rollout.soak import WITHOUT_END, SoakState, begin, due
 from rollout.soak_evidence import SoakEvidence, of_soak
 from rollout.verdict import Judgement
 from rollout.watch import BoundGate, Expected, WatchRequest
@@ -39,8 +39,6 @@ from rollout.wording import duration_in_words
 from starter.what_if_record import Record
 
 AT = "@"
-NEVER = timedelta(days=3650)
-"""More credit than any soak earns: a watch with this target ends by what it sees."""
 
 
 class _Ends(Exception):  # noqa: N818  (how the rehearsal comes out, not an error of the program)
@@ -154,7 +152,7 @@ class Rehearsal:
         """Judge on until then, and for as long as it holds."""
         while self._now < until or soak.standing == "holding":
             soak, _ = await self._watch(
-                stage, soak, NEVER, lambda now: self._now >= until and now.standing != "holding", until
+                stage, soak, WITHOUT_END, lambda now: self._now >= until and now.standing != "holding", until
             )
         return soak
 

@@ -69,6 +69,10 @@ class RolloutContext:
             self.but_for_a_pause = (status, why, following)
         self._presentation.show(self.progress)
 
+    def renew_details(self) -> None:
+        """Show what was done meanwhile, where what the rollout stands at stays the same."""
+        self._presentation.renew_details(self.progress)
+
     def stand_as_without_the_pause(self) -> None:
         """What it did beside being paused, it does or waits for still; what follows from the resuming stands next."""
         if self.progress.status is RolloutStatus.PAUSED:

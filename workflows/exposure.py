@@ -29,7 +29,7 @@ class Exposing:
             progress.exposed_stage = stage.name
             if all(progress.flags[flag].shows_the_same(document) for flag, document in wanted.items()):
                 return False
-            shown = exposures.in_words(stage.exposure)
+            shown = exposures.who_sees(exposures.in_words(stage.exposure))
             self._context.waiting_for(f"flags to {shown}")
             # A stage rises by one step; only one that is returned to lies higher.
             for rung in ladder_of(self._plan):
@@ -40,7 +40,7 @@ class Exposing:
                     summary = f"features for {rung.in_words()}, on their way up"
                     await self._show(on_the_way, stage, summary)
             await self._show(wanted, stage, f"features for {shown}, read back")
-            self._context.note("flags", f"features are on for {shown}")
+            self._context.note("flags", "features are off" if shown == "nobody" else f"features are on for {shown}")
             return True
 
     async def limit(self, flag: str, stage_name: str, by: str, reason: str) -> bool:

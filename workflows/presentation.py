@@ -21,8 +21,12 @@ class Presentation:
         self._search_attributes = search_attributes
         self._shown: tuple[str, ...] = ()
 
-    def show(self, progress: RolloutProgress) -> None:
+    def renew_details(self, progress: RolloutProgress) -> None:
+        """No event of the history: what changes between two transitions may be shown as often as it changes."""
         workflow.set_current_details(current_details_markdown(progress))
+
+    def show(self, progress: RolloutProgress) -> None:
+        self.renew_details(progress)
         if not self._search_attributes:
             return
         values = (progress.plan, progress.current.name, progress.status.value, progress.exposed_to)

@@ -202,6 +202,8 @@ class RollbackPath:
         seconds = (workflow.now() - rollback.began_at).total_seconds()
         rollback.steps.append(RollbackStep(name=step, seconds=seconds))
         self._context.note("rollback", step)
+        # Traffic may take long: whoever looks meanwhile must see that nobody has the features any more.
+        self._context.renew_details()
 
     async def _refuse_candidates(self, order: RollbackOrder) -> None:
         progress = self._progress

@@ -20,16 +20,15 @@ with workflow.unsafe.imports_passed_through():
     from rollout.binding import bind_gates
     from rollout.cohort_past import past_of
     from rollout.drift import DRIFT, TAKEN_BACK
-    from rollout.holds import why_held
+    from rollout.holds import what_holds, why_held
     from rollout.plan_parts import Stage
     from rollout.progress import RolloutStatus, StageProgress
+    from rollout.soak import WITHOUT_END
     from rollout.verdict import LEAVING, Verdict
     from rollout.watch import Expected, ExpectedTraffic, WatchReport, WatchRequest
     from rollout.wording import duration_in_words, moment_in_words
 
 
-NEVER = timedelta(days=3650)
-"""More credit than any soak earns: a watch with this target ends by what it sees, not by what was earned."""
 _CHANGED_BY_OTHERS = {DRIFT, TAKEN_BACK}
 
 
@@ -88,7 +87,7 @@ class Soaking:
             return interrupted() or (released() and why_held(state) is None)
 
         while not over():
-            report = await self._watch(stage, state, NEVER, over)
+            report = await self._watch(stage, state, WITHOUT_END, over)
             if report is not None:
                 self._keep(state, report)
                 self._follow(stage, report)
@@ -108,7 +107,7 @@ class Soaking:
             request,
             **summarised(
                 activity_options.watch(self._plan.check_interval),
-                f"{stage.name}: soak of {duration_in_words(target)} under {len(stage.gates)} gates",
+                f"{stage.name}: {_what_for(target)} under {len(stage.gates)} gates",
             ),
         )
         try:
@@ -188,7 +187,7 @@ class Soaking:
 
     def _follow(self, stage: Stage, report: WatchReport) -> None:
         """What a transition means: a way back, or something that people should know."""
-        context, why = self._context, why_holding(report)
+        context, why = self._context, what_holds(report.soak, report.judgements)
         match report.transition:
             case "latched":
                 raise GoBack(latched(report.why))
@@ -236,10 +235,10 @@ class Soaking:
             )
             context.stand(RolloutStatus.HOLDING, why, following)
         elif self._progress.watched_until is not None:
-            why = f"all stages passed, exposed to {self._progress.exposed_to}"
+            why = f"all stages passed, exposed to {exposures.who_sees(self._progress.exposed_to)}"
             context.stand(RolloutStatus.WATCHING, why, self._until_when(self._progress.watched_until))
         else:
-            why = f"soaking in {stage.name}, exposed to {self._progress.exposed_to}"
+            why = "credit grows while every gate passes on fresh data"
             context.stand(
                 RolloutStatus.SOAKING, why, f"{duration_in_words(target)} of credit, then {self._after(stage, state)}"
             )
@@ -255,7 +254,7 @@ class Soaking:
         if self._progress.stage + 1 == len(self._plan.stages):
             return "done"
         following = self._plan.stages[self._progress.stage + 1]
-        return f"{following.name} (features for {exposures.in_words(following.exposure)})"
+        return f"{following.name} (features for {exposures.who_sees(exposures.in_words(following.exposure))})"
 
 
 def leave(running: asyncio.Task[Any]) -> None:
@@ -266,11 +265,10 @@ def leave(running: asyncio.Task[Any]) -> None:
         running.cancel()
 
 
+def _what_for(target: timedelta) -> str:
+    return "watched" if target >= WITHOUT_END else f"soak of {duration_in_words(target)}"
+
+
 def latched(why: str) -> RollbackOrder:
     """The kill switch is set in the store: somebody pulled it, or, as `why` says, the watch did."""
     return RollbackOrder("emergency", "flag store", why or "the kill switch of this group was set in the flag store")
-
-
-def why_holding(report: WatchReport) -> str:
-    causes = [judgement.reason for judgement in report.judgements if judgement.gate in report.soak.causes]
-    return "; ".join(causes) or ", ".join(report.soak.causes)

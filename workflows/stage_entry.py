@@ -225,5 +225,6 @@ def what_entering_does(stage: Stage) -> str:
     """The changes a stage begins with, in words."""
     deploy = ["deploy at 0 %"] if stage.deploy else []
     traffic = [f"traffic {' → '.join(f'{percent} %' for percent in stage.percents)}"] if stage.percents else []
-    exposed = [f"features for {exposures.in_words(stage.exposure)}", f"a soak of {duration_in_words(stage.soak)}"]
+    seen_by = exposures.who_sees(exposures.in_words(stage.exposure))
+    exposed = [f"features for {seen_by}", f"a soak of {duration_in_words(stage.soak)}"]
     return ", then ".join([*deploy, *traffic, *exposed])

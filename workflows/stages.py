@@ -20,7 +20,7 @@ from workflows.preparation import prepare
 from workflows.promotion_window import PromotionWindow
 from workflows.replacement import Replacement
 from workflows.rollback import GoBack, RollbackOrder
-from workflows.soaking import NEVER, SoakEnd, Soaking, leave
+from workflows.soaking import SoakEnd, Soaking, leave
 from workflows.stage_entry import StageEntry
 from workflows.step_back import StepBack
 from workflows.timers import sleep_for
@@ -31,7 +31,7 @@ with workflow.unsafe.imports_passed_through():
     from rollout.holds import released, why_held
     from rollout.plan_parts import Stage
     from rollout.progress import StageProgress
-    from rollout.soak import begin
+    from rollout.soak import WITHOUT_END, begin
     from rollout.wording import duration_in_words
 
 
@@ -172,7 +172,7 @@ class WayForward:
             return progress.turning_back or progress.finish_asked or (ending.done() and why_held(state) is None)
 
         while not over():
-            if await self._soaking.soak(stage, state, NEVER, over) is SoakEnd.LONG_HISTORY:
+            if await self._soaking.soak(stage, state, WITHOUT_END, over) is SoakEnd.LONG_HISTORY:
                 return False
         # What was asked of the watch must not end the guard of a rollback.
         progress.finish_asked = False

@@ -1,10 +1,11 @@
 """Which decision of a person ends which hold, in words that fit what holds."""
 
 from rollout.drift import DRIFT
-from rollout.holds import how_resolved, why_not_resolved
+from rollout.holds import how_resolved, what_holds, why_held, why_not_resolved
 from rollout.progress import RolloutProgress, RolloutStatus
-from rollout.verdict import Verdict
-from tests.rollout.progress_samples import in_canary, judgement
+from rollout.soak import SoakState
+from rollout.verdict import Judgement, Verdict
+from tests.rollout.progress_samples import HOUR, in_canary, judgement, soak
 
 
 def held_by_drift(verdict: Verdict, *others: str) -> RolloutProgress:
@@ -48,3 +49,48 @@ def test_people_are_told_the_command_that_ends_their_hold_and_none_where_there_i
     assert "`rollout resolve-hold adopt --reason …`" in how_resolved(held_by_drift(Verdict.FAIL))
     assert "`rollout resolve-hold continue --reason …`" in how_resolved(held_by_drift(Verdict.ERROR, "cpu"))
     assert how_resolved(held_by_drift(Verdict.ERROR)) == ""
+
+
+def held_by(*causes: str) -> SoakState:
+    return soak(HOUR).model_copy(update={"standing": "holding", "causes": causes})
+
+
+def said(gate: str, verdict: Verdict, reason: str) -> Judgement:
+    return judgement(gate, verdict).model_copy(update={"reason": reason})
+
+
+def test_people_are_told_what_does_not_pass_now_and_not_what_held_before_and_passes_again() -> None:
+    judgements = [
+        said("cpu", Verdict.PASS, "Backend CPU: +4 %, limit ≤ +10 %"),
+        said("errors", Verdict.UNKNOWN, "Errors: no data"),
+        said("p95", Verdict.FAIL, "p95: 310 ms, limit ≤ 250 ms"),
+    ]
+
+    assert what_holds(held_by("cpu", "errors"), judgements) == "Errors: no data"
+
+
+def test_what_is_said_of_several_gates_is_said_once() -> None:
+    judgements = [
+        said("cpu", Verdict.UNKNOWN, "Backend CPU: no data"),
+        said("errors", Verdict.SUSPECT, "Errors: +2 points: harm is proven"),
+        said("memory", Verdict.UNKNOWN, "Backend memory: no data"),
+    ]
+
+    assert what_holds(held_by("cpu", "errors", "memory"), judgements) == (
+        "Backend CPU, Backend memory: no data; Errors: +2 points: harm is proven"
+    )
+
+
+def test_a_hold_whose_gates_all_pass_again_says_how_it_ends_and_is_a_hold_still() -> None:
+    stage = in_canary(RolloutStatus.HOLDING).current
+    stage.soak_state, stage.judgements = held_by("cpu"), (said("cpu", Verdict.PASS, "Backend CPU: +4 %"),)
+
+    assert why_held(stage) == "every gate passes again, and has to in 3 intervals in a row"
+
+
+def test_a_rollout_that_goes_back_says_all_that_it_goes_back_for() -> None:
+    failed = held_by("cpu").model_copy(update={"standing": "failed"})
+
+    assert what_holds(failed, [said("cpu", Verdict.PASS, "Backend CPU: +40 % when it failed")]) == (
+        "Backend CPU: +40 % when it failed"
+    )

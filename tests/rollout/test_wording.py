@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout.progress import Event, Rollback, RollbackStep, RolloutStatus
+from rollout.flags import OFF, Exposure
+from rollout.progress import Event, Rollback, RollbackStep, RolloutProgress, RolloutStatus
+from rollout.soak import WITHOUT_END
 from rollout.verdict import Verdict
 from rollout.wording import (
     as_of,
@@ -79,6 +81,11 @@ def test_a_look_before_the_first_interval_says_so() -> None:
     assert judgements_in_a_line(soak(timedelta()), HOUR, ()) == "0 s of 1 h credit, passing: no interval is closed yet"
 
 
+def test_a_look_that_waits_for_no_credit_says_of_none_how_much_is_wanted() -> None:
+    line = judgements_in_a_line(soak(HOUR), WITHOUT_END, ())
+    assert line == "1 h credit, passing: no interval is closed yet"
+
+
 def test_gates_are_listed_from_what_matters_most_to_what_matters_least() -> None:
     shuffled = [Verdict.PASS, Verdict.FAIL, Verdict.IDLE, Verdict.SUSPECT, Verdict.UNKNOWN, Verdict.ERROR]
     listed = worst_first(judgement(f"gate-{verdict}", verdict) for verdict in shuffled)
@@ -101,6 +108,15 @@ def test_what_is_newest_in_a_record_dates_it() -> None:
     assert as_of(progress) == NOON
     progress.timeline.append(Event(at=NOON + MINUTE, kind="command", text="paused"))
     assert as_of(progress) == NOON + MINUTE
+
+
+def before_canary(status: RolloutStatus) -> RolloutProgress:
+    """The stage before it has passed, and its gates go on being judged."""
+    progress = in_canary(status)
+    canary, internal = progress.stages[2], progress.stages[1]
+    canary.state, canary.soak_state, canary.judgements = "entering", None, ()
+    internal.soak_state, internal.judgements = soak(24 * HOUR), (judgement("isolation", Verdict.PASS),)
+    return progress
 
 
 def without_room(table: str) -> str:
@@ -149,7 +165,33 @@ def test_the_details_of_a_rollback_say_when_each_step_was_verified() -> None:
     progress.rollback = Rollback(
         cause="gate", reason="r", by="gate", began_at=NOON, steps=[RollbackStep(name="flags off", seconds=0.31)]
     )
-    assert "**Rollback:** flags off after 0.3 s" in current_details_markdown(progress)
+    assert "**Rollback**, by gate: flags off after 0.3 s" in current_details_markdown(progress)
+
+
+def test_the_details_of_a_rollback_that_has_only_begun_say_so_and_who_asked_for_it() -> None:
+    progress = in_canary(RolloutStatus.ROLLING_BACK)
+    progress.rollback = Rollback(cause="emergency", reason="r", by="kim", began_at=NOON)
+    assert "**Rollback**, by kim: nothing is read back yet" in current_details_markdown(progress)
+
+
+def test_who_sees_the_features_is_said_in_words_and_not_in_those_of_a_plan() -> None:
+    progress = in_canary()
+    progress.flags = {"request_isolation": OFF}
+    assert "exposed to nobody" in status_line(progress)
+    progress.flags = {"request_isolation": Exposure(exposure="percent", bp=10_000, stage="full")}
+    assert current_details_markdown(progress).startswith("### Soaking in canary: exposed to everybody\n")
+
+
+@pytest.mark.parametrize("status", [RolloutStatus.HOLDING, RolloutStatus.PAUSED])
+def test_what_keeps_a_stage_from_being_entered_is_not_said_to_happen_in_it(status: RolloutStatus) -> None:
+    assert f"{status.value} in canary" in status_line(in_canary(status))
+    assert f"{status.value} before canary" in status_line(before_canary(status))
+
+
+def test_while_a_stage_is_waited_for_the_gates_of_what_people_have_are_shown() -> None:
+    details = current_details_markdown(before_canary(RolloutStatus.AWAITING_APPROVAL))
+    assert "| gate in internal | value | limit | verdict |" in without_room(details)
+    assert "isolation" in details
 
 
 def test_what_people_write_cannot_break_the_table_or_become_html() -> None:

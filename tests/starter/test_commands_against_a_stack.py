@@ -51,7 +51,7 @@ def test_a_rollout_is_started_approved_followed_and_listed(
     look(it_waits_for_approval)
     shown = command("status")
     assert shown.code == 0
-    assert shown.out.startswith("quick: waiting for approval of canary, exposed to off\n")
+    assert shown.out.startswith("quick: waiting for approval of canary, exposed to nobody\n")
     (listed,) = command("list", "--json").json
     assert (listed["name"], listed["status"], listed["stage"], listed["exposed_to"], listed["started_by"]) == (
         "quick",
@@ -65,7 +65,7 @@ def test_a_rollout_is_started_approved_followed_and_listed(
     assert approved.out.splitlines()[0] == "rollout/quick: canary approved by robin."
     followed = command("status", "--watch")
     assert followed.code == 0, followed.out + followed.err
-    assert "quick: completed, exposed to full" in followed.out.splitlines()
+    assert "quick: completed, exposed to everybody" in followed.out.splitlines()
     assert flags(stack)["flags"]["new_basket"]["bp"] == 10_000
     # All is done and said then; the workflow itself closes once its last notices are delivered.
     look(closed)
@@ -176,7 +176,7 @@ def test_following_a_candidate_that_fails_a_gate_ends_with_code_1(stack: LocalSt
     ran = rollout("start", QUICK_PLAN, "--image", f"backend={image}", "--watch", environment=stack.environment)
     assert ran.code == 1, ran.out + ran.err
     assert "Cascades: " in ran.out
-    assert ran.out.splitlines()[-1].startswith("quick: rolled back from dark, exposed to off, verified in ")
+    assert ran.out.splitlines()[-1].startswith("quick: rolled back from dark, exposed to nobody, verified in ")
 
 
 def test_a_candidate_that_cannot_be_deployed_ends_with_code_1_and_says_why(

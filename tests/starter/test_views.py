@@ -11,7 +11,7 @@ from rollout.watch import WatchBeat
 from starter.outcome import ExitCode
 from starter.rollouts import Observation, PendingCall, newest, ui_link, workflow_id_of
 from starter.start_command import told as told_of_the_start
-from starter.views import rollout_view
+from starter.views import event_line, rollout_view
 from starter.watching import Lines, Screen
 from tests.rollout.progress_samples import HOUR, MINUTE, NOON, in_canary, judgement, soak
 
@@ -105,6 +105,22 @@ def test_what_the_watch_found_meanwhile_is_shown_in_place_of_the_last_transition
 def test_an_older_beat_or_one_of_a_finished_soak_changes_nothing(status: RolloutStatus, later: timedelta) -> None:
     progress = in_canary(status)
     assert newest(observation(progress, beat(13 * HOUR, later=later))) is progress
+
+
+def test_while_a_stage_is_waited_for_the_newest_of_the_stage_before_it_is_shown() -> None:
+    progress = in_canary(RolloutStatus.AWAITING_APPROVAL)
+    canary, internal = progress.stages[2], progress.stages[1]
+    canary.state, canary.soak_state, canary.judgements = "entering", None, ()
+    internal.soak_state = soak(24 * HOUR)
+    lines = shown(observation(progress, latest=beat(24 * HOUR)))
+    assert any(line.startswith("gate in internal") for line in lines)
+    assert any(line.startswith("backend_errors") and line.endswith("FAIL") for line in lines)
+
+
+def test_who_did_something_is_said_once() -> None:
+    told = Event(at=NOON, kind="command", text="paused by kim: lunch", by="kim")
+    assert event_line(told).plain == "12:00:00 command  paused by kim: lunch"
+    assert event_line(told.model_copy(update={"text": "flags are off"})).plain.endswith("flags are off (kim)")
 
 
 def test_calls_that_fail_and_are_tried_again_are_told_and_benign_ones_are_not() -> None:

@@ -42,7 +42,7 @@ async def watched(world: World) -> Handle:
 async def test_a_rollout_whose_stages_have_passed_is_watched_for_its_time_and_then_complete(world: World) -> None:
     handle = await watched(world)
     progress = await world.progress(handle)
-    assert progress.why == "all stages passed, exposed to full"
+    assert progress.why == "all stages passed, exposed to everybody"
     assert "`rollout finish request-isolation` ends it" in progress.next
     passed = progress.current.passed_at
     assert passed is not None
