@@ -16,6 +16,7 @@ from activities.failures import Failure, Reaction, classify, in_words
 from activities.time_series import GroupBy, TimeSeries, Window, groupings, list_request, measurements
 from rollout.measurement import IntervalMeasurement, MeasurementSource, Sample, SourceFailure, TimeSeriesQuery
 from rollout.sample_sums import merge
+from rollout.wording import duration_in_words
 
 ANSWER_SECONDS = 10.0
 """How long one question may take, all its pages and attempts included: a gate rather has no answer than waits."""
@@ -157,8 +158,9 @@ class MonitoringActivities:
                 str(failure), type=Failure.SOURCE_FAILURE, non_retryable=isinstance(failure, SourceRefusal)
             ) from failure
         if silent:
+            lately = f"no data in the last {duration_in_words(request.window)}"
             raise ApplicationError(
-                f"no data in the last {request.window}, and so nothing that stands for before: {', '.join(silent)}",
+                f"{lately}, and so nothing that stands for before: {', '.join(silent)}",
                 type=Failure.NO_DATA,
                 non_retryable=True,
             )

@@ -84,6 +84,7 @@ def _what_now(stack: LocalStack, plan: Path, *, synthetic: bool) -> str:
         "",
         "Everything answers. In another terminal:",
         "",
+        *_activating(),
         f"  source {stack.environment_file}",
         *(() if stack.worker is not None else ("  rollout worker &",)),
         f"  rollout start {shown} {images} --watch",
@@ -95,6 +96,15 @@ def _what_now(stack: LocalStack, plan: Path, *, synthetic: bool) -> str:
         ),
     ]
     return "\n".join(lines)
+
+
+def _activating() -> list[str]:
+    """What makes another terminal find the `rollout` command, where this one has it from a virtual environment."""
+    if sys.prefix == sys.base_prefix:
+        return []
+    prefix = Path(sys.prefix)
+    shown = prefix.relative_to(Path.cwd()) if prefix.is_relative_to(Path.cwd()) else prefix
+    return [f"  source {shown}/bin/activate"]
 
 
 def _say(text: str) -> None:

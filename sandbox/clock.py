@@ -26,10 +26,6 @@ def to_micros(moment: datetime) -> int:
     return (moment - _EPOCH) // _MICROSECOND
 
 
-def from_micros(instant: int) -> datetime:
-    return _EPOCH + instant * _MICROSECOND
-
-
 def timestamp(instant: int) -> Timestamp:
     return Timestamp(seconds=instant // SECOND, nanos=instant % SECOND * _NANOS_PER_MICROSECOND)
 

@@ -103,8 +103,8 @@ async def _workers(client: Client, queue: str) -> Finding:
     count = len({poller.identity for poller in answer.pollers})
     if count == 0:
         return Finding(level="bad", what=f"workers of {queue}", text="none polls: `rollout worker` starts one")
-    one = "" if count > 1 else "; a second one would keep rollouts moving while this one restarts"
-    return Finding(level="ok", what=f"workers of {queue}", text=f"{count} poll{'s' if count == 1 else ''}{one}")
+    text = f"{count} poll" if count > 1 else "one polls; a second one would keep rollouts moving while it restarts"
+    return Finding(level="ok", what=f"workers of {queue}", text=text)
 
 
 async def _store(redis: Redis) -> list[Finding]:

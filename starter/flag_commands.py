@@ -53,7 +53,8 @@ def get(
     say(f"{row.flag} ({row.group}, {row.environment}): {row.stage}, shown to {row.shown_to}")
     if row.latched:
         say(f"the kill switch is set: `rollout rearm {row.group} --reason …` clears it")
-    say(f"since {row.changed_at:%Y-%m-%d %H:%M:%S} UTC; owned by {row.owner or 'nobody'}; {row.epoch}.{row.rev}")
+    owner, position = row.owner or "nobody", f"{row.epoch}.{row.rev}"
+    say(f"since {row.changed_at:%Y-%m-%d %H:%M:%S} UTC; owned by {owner}; position {position}")
 
 
 @app.command("history")
@@ -97,7 +98,7 @@ def update_stage(
         FlagStage, typer.Option("--stage", help="Who sees it: canary is 10 % of users, staged 50 %, full everybody.")
     ],
     by: UpdatedBy,
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.", callback=not_empty)],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.", callback=not_empty)] = "by hand",
     environment: Environment = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write to the store even if a rollout owns the flag; it then holds.")

@@ -55,7 +55,15 @@ NeededReason = Annotated[
 ]
 UpdatedBy = Annotated[
     str,
-    typer.Option("--updated-by", "--by", metavar="NAME", help="Who does this; kept in the record.", callback=not_empty),
+    typer.Option(
+        "--updated-by",
+        "--by",
+        metavar="NAME",
+        help="Who does this; kept in the record.",
+        default_factory=login_name,
+        callback=not_empty,
+        show_default="your login name",
+    ),
 ]
 Environment = Annotated[
     str | None,

@@ -36,8 +36,10 @@ def recording_from(path: Path, plan: RolloutPlan, asked: Iterable[str]) -> Recor
         # A week of metrics is a million objects that all stay: looking through them again and again is most of reading.
         with nothing_collected(), path.open(encoding="utf-8") as lines:
             recording = read_recording(lines, {*plan.metrics, *asked}, plan.check_interval)
-    except (OSError, UnicodeDecodeError) as problem:
-        raise refused(f"{path}: {problem}") from problem
+    except OSError as problem:
+        raise refused(f"{path}: {problem.strerror}") from problem
+    except UnicodeDecodeError as problem:
+        raise refused(f"{path}: not UTF-8 text") from problem
     except ValueError as problem:
         raise refused(f"{path}: {problem}") from None
     if not recording.ends:

@@ -41,6 +41,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     # Every look of a watch ends in a benign failure; the SDK's line about each of them would bury the notices.
     logging.getLogger("temporalio.activity").setLevel(logging.ERROR)
+    # So would a line for each answer of each endpoint that is looked at; what is wrong with one is a gate's reason.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         asyncio.run(run())
     except SettingsError as wrong:

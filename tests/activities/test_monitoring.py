@@ -26,6 +26,7 @@ from rollout.measurement import (
     TimeSeriesQuery,
 )
 from rollout.sample_sums import merge
+from rollout.wording import duration_in_words
 from sandbox.faults import Fault
 from tests.activities.cloud_run_ground import BACKEND, Ground
 from tests.activities.scripted_monitoring import Script, page, scripted
@@ -296,7 +297,7 @@ async def test_a_baseline_is_one_interval_that_ends_where_the_data_are_complete(
     script = Script(listed=[page([])])
     metric = REQUESTS.model_copy(update={"ingest_delay": INGEST_DELAY})
     async with scripted(script) as source:
-        with pytest.raises(ApplicationError, match="no data in the last"):
+        with pytest.raises(ApplicationError, match=f"no data in the last {duration_in_words(window)},"):
             await captured(source, clock, window, requests=metric)
     (request,) = script.requests
     assert (request.interval.start_time, request.interval.end_time) == (end - window, end)

@@ -20,7 +20,7 @@ def found(command: Rollout, what: str) -> dict[str, str]:
 def test_what_is_there_is_told(command: Rollout, quick: None) -> None:
     assert found(command, "Temporal")["level"] == "ok"
     assert found(command, "flag store")["text"] == "answers, and has every write on disk before it is answered"
-    assert found(command, "workers of rollout")["text"].startswith("1 polls")
+    assert found(command, "workers of rollout")["text"].startswith("one polls")
     assert found(command, "workers of rollout-emergency")["level"] == "ok"
     assert found(command, "owner quick") == {"level": "ok", "what": "owner quick", "text": "runs"}
 

@@ -1,6 +1,7 @@
 """Flags by hand, the kill switch and breaking the glass: what on-call types, also while Temporal is down."""
 
 import asyncio
+import getpass
 import re
 import uuid
 from dataclasses import dataclass
@@ -119,6 +120,14 @@ class TestByHand:
         assert [to(stage).code for stage in ("internal", "canary", "staged", "full", "off")] == [0] * 5
         off = command("flags", "get", "basket", *shop.where, "--json").json
         assert (off["stage"], off["shown_to"]) == ("off", "nobody")
+
+    def test_who_and_why_may_be_left_out_and_are_in_the_record_all_the_same(self, command: Rollout, shop: Shop) -> None:
+        assert command("update-stage", "--flag", "basket", "--stage", "internal", *shop.where).code == 0
+        assert command("emergency-disable", "shop", "--reason", "checkout is down", *shop.where).code == 0
+
+        disabled, moved = command("flags", "history", "--count", "2", *shop.where, "--json").json
+        assert (moved["by"], moved["reason"]) == (getpass.getuser(), "by hand")
+        assert (disabled["by"], disabled["reason"]) == (getpass.getuser(), "checkout is down")
 
     def test_a_flag_whose_owner_cannot_be_asked_is_refused_with_its_id_unless_forced(
         self, command: Rollout, shop: Shop

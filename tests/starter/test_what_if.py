@@ -319,6 +319,13 @@ def test_a_past_that_is_too_short_to_know_the_cohort_by_allows_nothing(run: Run,
     assert played(run, plan, worse_cohorts(until=200, half=True)).outcome == "rolled_back"
 
 
+def test_a_file_that_is_not_there_or_is_no_text_is_refused_in_words(run: Run, plan: Path, tmp_path: Path) -> None:
+    none, binary = tmp_path / "none", tmp_path / "binary"
+    binary.write_bytes(b"\xff\xfe")
+    assert run({}, "what-if", plan, "--data", none).err == f"{none}: No such file or directory\n"
+    assert run({}, "what-if", plan, "--data", binary).err == f"{binary}: not UTF-8 text\n"
+
+
 def test_a_file_that_names_a_cohorts_metric_once_is_taken_for_every_percentage(run: Run, tmp_path: Path) -> None:
     plan = tmp_path / "plan.yaml"
     plan.write_text(COHORTS, encoding="utf-8")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from temporalio.api.common.v1 import Payload
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.common import RawValue
 
 from activities.cloud_run import RestoreTraffic
@@ -336,6 +337,19 @@ class TestTrouble:
         due = rolling_back.rollback.began_at + timedelta(minutes=5)
         first = next(event for event in rolling_back.timeline if "waited for 5 minutes" in event.text)
         assert timedelta() <= first.at - due < timedelta(seconds=1)
+
+    async def test_the_temporal_ui_says_that_nobody_has_the_features_while_their_traffic_is_still_going_back(
+        self, world: World
+    ) -> None:
+        handle = await in_stage(world, "internal")
+        await traffic_belongs_to_a_later_fence(world, await world.progress(handle))
+        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
+
+        await world.passes(timedelta(minutes=20))
+
+        shown = await handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+        assert shown.current_details.startswith("### Rolling back from internal: exposed to nobody\n")
+        assert "**Rollback**, by kim: flags off, latched and read back after " in shown.current_details
 
     async def test_the_same_candidate_is_refused_until_somebody_says_why_it_may_try_again(self, world: World) -> None:
         handle = await in_stage(world, "internal")
