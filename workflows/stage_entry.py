@@ -185,7 +185,10 @@ class StageEntry:
                 lambda: stage.name in progress.approved or progress.paused,
                 then=f"{stage.name} is approved and entered",
             )
-            await self._waiting.not_paused()
+            if progress.paused:
+                # What holds the stage before this one keeps nobody from approving it.
+                held_or_not = workflow.patched("resumed-to-its-approval")
+                await self._waiting.not_paused(held_or_not=held_or_not)
         context.stand(RolloutStatus.ENTERING, f"{stage.name} was approved", what_entering_does(stage))
 
     async def _deploy(self, key: str) -> None:

@@ -92,12 +92,15 @@ class Waiting:
         if watch.done() and not watch.cancelled():
             raise GoBack(latched(watch.result()))
 
-    async def not_paused(self) -> None:
-        """Wait until nobody has paused the rollout."""
+    async def not_paused(self, *, held_or_not: bool = False) -> None:
+        """Wait until nobody has paused the rollout, and, unless it may be `held_or_not`, until nothing holds it."""
         context, progress = self._context, self._context.progress
         while progress.paused and not self.interrupted():
             context.stand(RolloutStatus.PAUSED, progress.paused_why, f"`rollout resume {progress.plan}`")
-            await self.until(lambda: not progress.paused)
+            if held_or_not:
+                await self.until(lambda: False, broken=lambda: not progress.paused)
+            else:
+                await self.until(lambda: not progress.paused)
 
     def _entered_last(self) -> tuple[Stage, StageProgress] | None:
         index = self._context.progress.entered_last

@@ -56,7 +56,7 @@ from tests.workflows.test_overtaken_rollback import (
 )
 from tests.workflows.test_promotion_windows import frozen_today
 from tests.workflows.test_step_back_by_a_gate import leading_one_stage_down
-from tests.workflows.test_where_it_stands import until_held
+from tests.workflows.test_where_it_stands import resumed_to_its_approval_while_held, until_held
 from tests.workflows.traffic_source import no_fault
 from tests.workflows.world import Handle, World, laid_out
 
@@ -67,6 +67,7 @@ FAILED_WHILE_SET = "failed-while-a-flag-was-set"
 STEPPED_BACK_WHILE_CHECKED = "stepped-back-while-it-was-checked"
 EXTENDED_WHILE_CHECKED = "extended-while-it-was-checked"
 APPROVED_WHILE_HELD = "approved-while-held"
+RESUMED_WHILE_HELD = "resumed-to-its-approval"
 ANSWERED_BESIDE_AN_EMERGENCY = "answered-beside-an-emergency"
 REFUSED_BESIDE_AN_EMERGENCY = "refused-beside-an-emergency"
 PAGED_BESIDE_AN_EMERGENCY = "paged-beside-an-emergency"
@@ -309,6 +310,19 @@ async def record_an_approval_while_held() -> None:
             keep(APPROVED_WHILE_HELD, await handle.fetch_history())
 
 
+async def record_an_approval_while_held_after_a_pause() -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        async with land_for([RESUMED_WHILE_HELD], Path(directory)) as land:
+            shape = Shape(canary_soak=A_MOMENT, approval=True, staged_soak=A_MOMENT)
+            world = land.world(plan_of(RESUMED_WHILE_HELD, shape, Path(directory)))
+            handle = await world.start()
+            await resumed_to_its_approval_while_held(land, world, handle)
+            await handle.execute_update(UPDATE_APPROVE, Command(by="kim", reason="checked"), result_type=Answer)
+            land.source.busy_plans.clear()
+            await handle.result()
+            keep(RESUMED_WHILE_HELD, await handle.fetch_history(), patch="resumed-to-its-approval")
+
+
 async def record_an_answer_beside_an_emergency() -> None:
     await record_beside_an_emergency(
         ANSWERED_BESIDE_AN_EMERGENCY, emergency_as_a_step_back_is_answered, "nothing-goes-on-beside-a-rollback"
@@ -406,6 +420,7 @@ RECORDED_IN_REAL_TIME: dict[str, Callable[[], Awaitable[None]]] = {
     STEPPED_BACK_WHILE_CHECKED: partial(record_what_came_while_it_was_checked, STEPPED_BACK_WHILE_CHECKED, step_back),
     EXTENDED_WHILE_CHECKED: partial(record_what_came_while_it_was_checked, EXTENDED_WHILE_CHECKED, extend),
     APPROVED_WHILE_HELD: record_an_approval_while_held,
+    RESUMED_WHILE_HELD: record_an_approval_while_held_after_a_pause,
     ANSWERED_BESIDE_AN_EMERGENCY: record_an_answer_beside_an_emergency,
     REFUSED_BESIDE_AN_EMERGENCY: record_a_refusal_beside_an_emergency,
     PAGED_BESIDE_AN_EMERGENCY: record_a_page_beside_an_emergency,

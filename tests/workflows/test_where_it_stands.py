@@ -24,11 +24,12 @@ from tests.workflows.world import REAL_SECONDS, Handle, World
 
 SOON = timedelta(milliseconds=200)
 WAITING, ENTERING, STEPPING = "waits-held", "enters-paused", "steps-back-paused"
+RESUMED = "resumed-held"
 
 
 @pytest.fixture
 async def land(tmp_path: Path) -> AsyncIterator[Land]:
-    async with land_for([WAITING, ENTERING, STEPPING], tmp_path) as laid:
+    async with land_for([WAITING, RESUMED, ENTERING, STEPPING], tmp_path) as laid:
         yield laid
 
 
@@ -47,6 +48,7 @@ async def until_held(world: World, handle: Handle) -> None:
 async def test_what_waits_is_paused_and_held_is_shown_as_what_would_move_it(land: Land, tmp_path: Path) -> None:
     await asyncio.gather(
         a_stage_that_waits_while_the_one_before_holds(land, tmp_path),
+        a_stage_that_waits_and_is_paused_before_the_one_before_holds(land, tmp_path),
         a_pause_while_a_stage_is_entered(land, tmp_path),
     )
     # It needs a flag store that is silent for everybody.
@@ -84,6 +86,27 @@ async def a_stage_that_waits_while_the_one_before_holds(land: Land, directory: P
 
     await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
     await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
+
+
+async def a_stage_that_waits_and_is_paused_before_the_one_before_holds(land: Land, directory: Path) -> None:
+    world = land.world(plan_of(RESUMED, Shape(canary_soak=A_MOMENT, approval=True), directory))
+    handle = await world.start()
+    await resumed_to_its_approval_while_held(land, world, handle)
+
+    assert (await ask(handle, UPDATE_APPROVE)).happened == "staged approved"
+    await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
+    await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
+
+
+async def resumed_to_its_approval_while_held(land: Land, world: World, handle: Handle) -> None:
+    """It was paused before anything held it. Resumed, it waits for its approval, which nothing keeps from coming."""
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+    await ask(handle, UPDATE_PAUSE)
+    land.source.busy_plans.add(world.plan.name)
+    await until_held(world, handle)
+    await ask(handle, UPDATE_RESUME)
+    waiting = await world.progress(handle)
+    assert (waiting.status, waiting.why) == (RolloutStatus.AWAITING_APPROVAL, "staged needs a person's approval")
 
 
 async def a_pause_while_a_stage_is_entered(land: Land, directory: Path) -> None:
