@@ -128,8 +128,9 @@ def record(
         return moved.model_copy(update={"passing_in_a_row": 0, "gaps": gaps}), None
     if verdict in UNTROUBLED:
         return _passed(moved, state, credit=state.interval if counted and verdict is Verdict.PASS else timedelta())
-    can_arrive = around != "amiss" and _not_passing(deciding).keys().isdisjoint(asked_now)
-    return _not_passed(moved, state, end, deciding, page_after, can_arrive=can_arrive)
+    against = {name: judged for name, judged in deciding.items() if judged.verdict not in UNTROUBLED}
+    can_arrive = around != "amiss" and against.keys().isdisjoint(asked_now)
+    return _not_passed(moved, state, end, against, page_after, can_arrive=can_arrive)
 
 
 def breached(state: SoakState, causes: tuple[str, ...], until: datetime | None = None) -> SoakState:
@@ -199,12 +200,11 @@ def _not_passed(
     moved: SoakState,
     before: SoakState,
     end: datetime,
-    deciding: Mapping[str, Judgement],
+    causes: Mapping[str, Judgement],
     page_after: Mapping[str, timedelta],
     *,
     can_arrive: bool,
 ) -> tuple[SoakState, Transition | None]:
-    causes = _not_passing(deciding)
     since = before.not_passing_since or end - before.interval
     lasted = end - since
     harmed = any(judgement.verdict in (Verdict.FAIL, Verdict.SUSPECT) for judgement in causes.values())
@@ -235,10 +235,6 @@ def _not_passed(
         ),
         transition,
     )
-
-
-def _not_passing(deciding: Mapping[str, Judgement]) -> dict[str, Judgement]:
-    return {name: judged for name, judged in deciding.items() if judged.verdict not in UNTROUBLED}
 
 
 def _patience(judgement: Judgement, page_after: timedelta, interval: timedelta) -> timedelta:

@@ -2,10 +2,10 @@
 
 import asyncio
 import threading
-import time
 from datetime import timedelta
 
 from temporalio import activity, workflow
+from temporalio.client import WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -15,10 +15,9 @@ from starter.controlling import ask
 from starter.rollouts import Rollouts
 from tests.binaries import TEMPORAL
 
-CALL_IS_UNDER_WAY, COMMAND_IS_UNDER_WAY = threading.Event(), threading.Event()
+CALL_IS_UNDER_WAY, COMMAND_IS_UNDER_WAY, CALL_HAS_ENDED = threading.Event(), threading.Event(), threading.Event()
 ASKED: list[str] = []
-A_LONG_TASK = 0.5
-"""Seconds that the task with the command lasts, in which the call ends and the server hears of it."""
+BETWEEN_LOOKS_SECONDS = 0.01
 
 
 @activity.defn
@@ -45,10 +44,17 @@ class EndsBesideItsCall:
         assert update is not None
         ASKED.append(update.id)
         COMMAND_IS_UNDER_WAY.set()
-        if len(ASKED) == 1:
-            time.sleep(A_LONG_TASK)  # noqa: ASYNC251  (it is the task that is long)
+        # The task with the command lasts until the server has heard that the call ended.
+        CALL_HAS_ENDED.wait()
         self._finished = True
         return Answer(happened="finished", next=f"nothing, {command.by}", status="completed")
+
+
+async def end_the_task_once_its_call_has_ended(handle: WorkflowHandle[EndsBesideItsCall, None]) -> None:
+    await asyncio.to_thread(COMMAND_IS_UNDER_WAY.wait)
+    while (await handle.describe()).raw_description.pending_activities:  # noqa: ASYNC110  (the server is asked)
+        await asyncio.sleep(BETWEEN_LOOKS_SECONDS)
+    CALL_HAS_ENDED.set()
 
 
 async def test_a_command_whose_task_the_server_gives_up_is_asked_for_again_and_is_one_command() -> None:
@@ -64,7 +70,8 @@ async def test_a_command_whose_task_the_server_gives_up_is_asked_for_again_and_i
             handle = await client.start_workflow(EndsBesideItsCall.run, id="rollout/ends", task_queue="q")
             await asyncio.to_thread(CALL_IS_UNDER_WAY.wait)
 
-            answer = await ask(Rollouts(client), handle.id, UPDATE_FINISH, Command(by="kim"), None)
+            command = ask(Rollouts(client), handle.id, UPDATE_FINISH, Command(by="kim"), None)
+            answer, _ = await asyncio.gather(command, end_the_task_once_its_call_has_ended(handle))
 
             await handle.result()
     assert answer.happened == "finished"

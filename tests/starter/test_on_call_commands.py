@@ -16,6 +16,7 @@ from flagstore.connection import connect
 from flagstore.store import FlagStore
 from local.stack import LocalStack
 from rollout.flags import Audience
+from rollout.progress import RolloutProgress
 from starter.stage_change import EXPOSURES
 from tests.starter.command_line import Ran
 from tests.starter.conftest import QUICK_PLAN, Look, Rollout, Run
@@ -164,6 +165,20 @@ class TestByHand:
 
 
 class TestSuperseding:
+    BY_A_FIX = ("--supersede", "--reason", "a fix for the basket")
+
+    def is_watched(
+        self, command: Rollout, look: Look, image: str, directory: Path, *, failing: str = "rollback"
+    ) -> RolloutProgress:
+        """The quick plan after its last stage, in a watch of an hour whose gates do that when they fail."""
+        plan, written = directory / "watched.yaml", QUICK_PLAN.read_text(encoding="utf-8")
+        plan.write_text(f"{written.replace('action: rollback', f'action: {failing}')}watch: 1h\n", encoding="utf-8")
+        assert command("start", plan, "--image", f"backend={image}x", *self.BY_A_FIX).code == 0
+        look(it_waits_for_approval)
+        assert command("approve", "quick").code == 0
+        watched: RolloutProgress = look(it_is_watched)
+        return watched
+
     def test_the_rollout_under_way_is_taken_back_before_the_next_one_starts(
         self, command: Rollout, look: Look, image: str, quick: None
     ) -> None:
@@ -186,15 +201,9 @@ class TestSuperseding:
     def test_where_all_stages_had_passed_nothing_is_taken_back_and_only_the_watch_ends(
         self, command: Rollout, look: Look, image: str, quick: None, tmp_path: Path
     ) -> None:
-        plan = tmp_path / "watched.yaml"
-        plan.write_text(QUICK_PLAN.read_text(encoding="utf-8") + "watch: 1h\n", encoding="utf-8")
-        arguments = ("--supersede", "--reason", "a fix for the basket")
-        assert command("start", plan, "--image", f"backend={image}x", *arguments).code == 0
-        look(it_waits_for_approval)
-        assert command("approve", "quick").code == 0
-        assert look(it_is_watched).exposed_to == "full"
+        assert self.is_watched(command, look, image, tmp_path).exposed_to == "full"
 
-        started = command("start", QUICK_PLAN, "--image", f"backend={image}y", *arguments)
+        started = command("start", QUICK_PLAN, "--image", f"backend={image}y", *self.BY_A_FIX)
 
         assert started.code == 0, started.err
         assert "all its stages had passed; the watch after them is ended" in started.err
@@ -203,21 +212,12 @@ class TestSuperseding:
     def test_a_hold_in_the_watch_is_decided_by_a_person_and_never_by_starting_the_next_one(
         self, command: Rollout, look: Look, stack: LocalStack, image: str, quick: None, tmp_path: Path
     ) -> None:
-        plan = tmp_path / "watched.yaml"
-        plan.write_text(
-            QUICK_PLAN.read_text(encoding="utf-8").replace("action: rollback", "action: hold") + "watch: 1h\n",
-            encoding="utf-8",
-        )
-        arguments = ("--supersede", "--reason", "a fix for the basket")
-        assert command("start", plan, "--image", f"backend={image}x", *arguments).code == 0
-        look(it_waits_for_approval)
-        assert command("approve", "quick").code == 0
-        watched = look(it_is_watched)
+        watched = self.is_watched(command, look, image, tmp_path, failing="hold")
         behaviour = {"image": f"{image}x", "cascade_failures_per_minute": 6000}
         httpx.put(f"{stack.sandbox.url}/behaviours", json=behaviour).raise_for_status()
         held = look(it_holds)
 
-        refused = command("start", QUICK_PLAN, "--image", f"backend={image}y", *arguments)
+        refused = command("start", QUICK_PLAN, "--image", f"backend={image}y", *self.BY_A_FIX)
 
         assert refused.code == 2, refused.err
         assert f"quick has passed all its stages, and its watch holds: {held.why.split(';')[0]}" in refused.err
@@ -228,7 +228,7 @@ class TestSuperseding:
 
         assert command("resolve-hold", "continue", "quick", "--reason", "the fix is here").code == 0
         candidate, ended = still.candidates["backend"].revision, watched.run_id
-        started = command("start", QUICK_PLAN, "--image", f"backend={image}y", *arguments)
+        started = command("start", QUICK_PLAN, "--image", f"backend={image}y", *self.BY_A_FIX)
         assert started.code == 0, started.err
         assert "all its stages had passed; the watch after them is ended" in started.err
         following = look(it_waits_for_approval)
@@ -238,18 +238,12 @@ class TestSuperseding:
     def test_a_watch_that_holds_because_somebody_else_changed_a_flag_names_what_adopts_it(
         self, command: Rollout, look: Look, image: str, quick: None, tmp_path: Path
     ) -> None:
-        plan = tmp_path / "watched.yaml"
-        plan.write_text(QUICK_PLAN.read_text(encoding="utf-8") + "watch: 1h\n", encoding="utf-8")
-        arguments = ("--supersede", "--reason", "a fix for the basket")
-        assert command("start", plan, "--image", f"backend={image}x", *arguments).code == 0
-        look(it_waits_for_approval)
-        assert command("approve", "quick").code == 0
-        look(it_is_watched)
+        self.is_watched(command, look, image, tmp_path)
         by_hand = ("update-stage", "--flag", "new_basket", "--stage", "canary", *WHO, "--environment", "test")
         assert command(*by_hand, "--force").code == 0
         look(it_holds)
 
-        refused = command("start", QUICK_PLAN, "--image", f"backend={image}y", *arguments)
+        refused = command("start", QUICK_PLAN, "--image", f"backend={image}y", *self.BY_A_FIX)
 
         assert refused.code == 2, refused.err
         assert "`rollout resolve-hold adopt quick --reason …`" in refused.err

@@ -51,6 +51,14 @@ def carrying_on(client: Client) -> Worker:
     return Worker(client, task_queue=TASK_QUEUE, workflows=[CanaryRolloutWorkflow])
 
 
+async def answered_and_carried_on(world: World, handle: Handle) -> None:
+    """Once every call is answered: the workflow hears of it, and of the emergency, in one task."""
+    while await world.under_way(handle):
+        await world.environment.sleep(SOON)
+    async with carrying_on(world.client):
+        await world.until_under_way(handle, "guard_rollback", 1)
+
+
 async def emergency_as_a_step_back_is_answered(land: Land, world: World) -> Handle:
     """Leaves the rollout rolled back, guarded, and with nobody who carries it on."""
     away = FAILING["the flag store is away"]
@@ -62,10 +70,7 @@ async def emergency_as_a_step_back_is_answered(land: Land, world: World) -> Hand
         await world.until_under_way(handle, "set_exposures", 1)
     await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
     away.lift(land)
-    while await world.under_way(handle):
-        await world.environment.sleep(SOON)
-    async with carrying_on(world.client):
-        await world.until_under_way(handle, "guard_rollback", 1)
+    await answered_and_carried_on(world, handle)
     return handle
 
 
@@ -97,10 +102,7 @@ async def emergency_as_the_start_is_refused(land: Land, world: World) -> Handle:
     latched = await world.store.emergency(by="robin", reason="not today")
     assert latched.accepted, latched.sentence
     away.lift(land)
-    while await world.under_way(handle):
-        await world.environment.sleep(SOON)
-    async with carrying_on(world.client):
-        await world.until_under_way(handle, "guard_rollback", 1)
+    await answered_and_carried_on(world, handle)
     return handle
 
 
