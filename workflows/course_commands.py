@@ -60,8 +60,8 @@ class CourseCommands(Commanded):
     @taking(CommandName.RESOLVE_HOLD, ResolveHold)
     async def resolve_hold(self, command: ResolveHold) -> Answer:
         """End a hold by a person's decision."""
-        self._commanded(f"hold resolved: {command.how}", command)
         if command.how == "rollback":
+            self._commanded(f"hold resolved: {command.how}", command)
             why = command.reason or "a person decided so, at a hold"
             self._order_rollback(RollbackOrder("emergency", command.by, why))
             return self._answer("taken back", "flags off, then traffic to its anchor, both read back")
@@ -69,6 +69,8 @@ class CourseCommands(Commanded):
             following = await self._forward.resolve_hold(adopt=command.how == "adopt")
         except ActivityError as failure:
             raise _not_carried_out(command_in_words(CommandName.RESOLVE_HOLD), failure, "nothing was adopted") from None
+        # Not before: what is refused is adopted by nobody.
+        self._commanded(f"hold resolved: {command.how}", command)
         return self._answer("the hold is resolved", following)
 
     @resolve_hold.validator

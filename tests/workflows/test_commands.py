@@ -225,6 +225,7 @@ class TestHolds:
         canary = await world.until(handle, RolloutStatus.SOAKING, RolloutStatus.HOLDING, stage="canary")
         assert canary.status is RolloutStatus.SOAKING, canary.why
         assert canary.limits == {"factory_pattern": "off"}
+        assert "hold resolved: adopt by kim: robin is right" in [event.text for event in canary.timeline]
         assert_nothing_was_credited_for(HELD_FOR, canary.stages[1])
         flags = (await world.flags()).flags
         assert {flag: shown.in_words() for flag, shown in flags.items()} == {
@@ -242,7 +243,9 @@ class TestHolds:
         refused = await refusal(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", how="adopt"))
 
         assert refused == "cannot adopt: factory_pattern is shown to 10%, the rollout set internal"
-        assert (await world.progress(handle)).status is RolloutStatus.HOLDING
+        still = await world.progress(handle)
+        assert still.status is RolloutStatus.HOLDING
+        assert [event.text for event in still.timeline if event.kind == "command" and "hold" in event.text] == []
 
     async def test_a_hold_can_be_ended_by_taking_everything_back(self, world: World) -> None:
         handle = await in_stage(world, "canary")
