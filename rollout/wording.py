@@ -16,8 +16,9 @@ from rollout.verdict import UNTROUBLED, Judgement, Verdict, worst
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 NOTHING = "–"
-# No-break spaces: Markdown takes others away at the end of a cell.
-_GAP = "\u00a0" * 3
+_NO_BREAK = "\u00a0"
+# Markdown takes other spaces away at the end of a cell.
+_GAP = _NO_BREAK * 3
 
 _STATUS = {
     RolloutStatus.STARTING: "starting",
@@ -187,7 +188,8 @@ def current_details_markdown(progress: RolloutProgress) -> str:
         blocks.append(f"**Rollback**, by {_inline(rollback.by)}: {_inline(done)}")
     if progress.next:
         blocks.append(f"**Next:** {_inline(progress.next)}")
-    blocks.append(f"As of {moment_in_words(as_of(progress))}; `rollout status {progress.plan}` has newer numbers.")
+    newer = f"*Pending Activities* and `rollout status {progress.plan}` have newer numbers"
+    blocks.append(f"As of {moment_in_words(as_of(progress))}{'' if progress.status.is_final else f'; {newer}'}.")
     return "\n\n".join(blocks)
 
 
@@ -202,7 +204,7 @@ def plan_details_markdown(plan: RolloutPlan, images: Mapping[str, str]) -> str:
                 (
                     stage.name,
                     in_words(stage.exposure),
-                    " → ".join(f"{percent} %" for percent in stage.percents) or "as before",
+                    " → ".join(f"{percent}{_NO_BREAK}%" for percent in stage.percents) or "as before",
                     duration_in_words(stage.soak),
                     ", ".join(stage.gates),
                 )

@@ -113,6 +113,7 @@ class RollbackPath:
         latched = await self._until_done("flags off", lambda: self._latched(order, activity_options.LATCH_FLAGS))
         self._progress.flags = latched.flags
         self._sign_with(latched.epoch)
+        self._progress.next = "traffic to its anchor, read back"
         self._done("flags off, latched and read back")
         self._waiting_for("rollback, traffic to its anchor")
 

@@ -156,7 +156,7 @@ soaking in canary, features for 10%
 
 **Next:** then staged (50%)
 
-As of 2026-11-23 12:00:00 UTC; `rollout status request-isolation` has newer numbers."""
+As of 2026-11-23 12:00:00 UTC; *Pending Activities* and `rollout status request-isolation` have newer numbers."""
     )
 
 

@@ -350,6 +350,7 @@ class TestTrouble:
         shown = await handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
         assert shown.current_details.startswith("### Rolling back from internal: exposed to nobody\n")
         assert "**Rollback**, by kim: flags off, latched and read back after " in shown.current_details
+        assert "**Next:** traffic to its anchor, read back\n" in shown.current_details
 
     async def test_the_same_candidate_is_refused_until_somebody_says_why_it_may_try_again(self, world: World) -> None:
         handle = await in_stage(world, "internal")
