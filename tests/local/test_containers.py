@@ -12,10 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from ruamel.yaml import YAML
 
 from config.settings import Settings
+from local.sandbox_secrets import secrets_of
 from local.sandbox_server import services_of
 from local.stack import PLANS
 from rollout.messages import SEARCH_ATTRIBUTES
-from sandbox.options import InstalledService
+from sandbox.options import InstalledSecret, InstalledService
 from starter.plan_file import load_plan
 from tests.binaries import TEMPORAL
 
@@ -109,7 +110,7 @@ def test_the_server_knows_its_options(compose: Compose) -> None:
         assert f"{part.partition('=')[0]} " in helped.stdout
 
 
-def test_the_sandbox_knows_its_options_and_has_the_services_of_the_plans(compose: Compose) -> None:
+def test_the_sandbox_knows_its_options_and_has_the_services_and_secrets_of_the_plans(compose: Compose) -> None:
     command, *options = compose.services["sandbox"].command
     assert command == "sandbox"
     helped = subprocess.run([sys.executable, "-m", "sandbox", "--help"], capture_output=True, text=True, check=True)
@@ -118,6 +119,9 @@ def test_the_sandbox_knows_its_options_and_has_the_services_of_the_plans(compose
     services = [part.removeprefix("--service=") for part in options if part.startswith("--service=")]
     assert services == services_of([load_plan(path) for path in PLANS])
     assert all(InstalledService.parse(service) for service in services)
+    given = [InstalledSecret.parse(part.removeprefix("--secret=")) for part in options if part.startswith("--secret=")]
+    needed = secrets_of([load_plan(path) for path in PLANS])
+    assert [(secret.project, secret.name) for secret in given] == [(secret.project, secret.name) for secret in needed]
 
 
 def dockerfile() -> list[str]:
