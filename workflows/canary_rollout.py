@@ -70,7 +70,7 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
                 if self._order is None:
                     workflow.continue_as_new(self._context.request.model_copy(update={"carried": self._progress}))
                 continue
-            await _uninterrupted(self._settled())
+            await _uninterrupted(self._settled_or_ordered_back())
             # An emergency may have come while the last messages were sent; it is believed even then.
             if self._order is None or self._progress.rollback is not None:
                 break
@@ -80,9 +80,18 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
     async def _ready_to_continue_as_new(self) -> None:
         """Everything sent and answered. What comes meanwhile must not be lost in the hand-over."""
         try:
-            await self._settled()
+            await self._settled_or_ordered_back()
         except asyncio.CancelledError:
             self._order_rollback(_CANCELLED)
+
+    async def _settled_or_ordered_back(self) -> None:
+        """What was told and asked for last is waited for; no emergency waits for a channel, or for a flag store."""
+        settling = asyncio.create_task(self._settled())
+        await workflow.wait_condition(
+            lambda: settling.done() or (self._order is not None and self._progress.rollback is None)
+        )
+        if settling.done() or not workflow.patched("an-emergency-waits-for-no-notice"):
+            await settling
 
     async def _settled(self) -> None:
         while True:

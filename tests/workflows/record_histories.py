@@ -47,6 +47,7 @@ from tests.workflows.test_answers_beside_an_emergency import (
     without_the_workflow,
 )
 from tests.workflows.test_checks_give_way import answered_again, checked_without_an_answer, extend, step_back
+from tests.workflows.test_continue_as_new import SHORTLY, emergency_while_the_last_notice_is_not_delivered
 from tests.workflows.test_flag_limits import written_and_seen, written_and_seen_before_it_is_acknowledged
 from tests.workflows.test_going_back import errors_of_treated_users, one_cascade
 from tests.workflows.test_overtaken_rollback import (
@@ -73,6 +74,7 @@ REFUSED_BESIDE_AN_EMERGENCY = "refused-beside-an-emergency"
 PAGED_BESIDE_AN_EMERGENCY = "paged-beside-an-emergency"
 OVERTAKEN = "rollback-overtaken-by-a-person"
 TOLD_AS_IT_ENDED = "told-as-it-ended"
+EMERGENCY_BESIDE_A_NOTICE = "an-emergency-waits-for-no-notice"
 PATCH_OF = {
     SET_WITHOUT_AN_ANSWER: "own-flags-are-no-drift",
     SET_WHILE_HELD: "own-flags-beside-a-hold",
@@ -374,6 +376,19 @@ async def record_a_rollback_that_was_overtaken() -> None:
             keep(OVERTAKEN, await handle.fetch_history(), patch="overtaken-is-not-refused")
 
 
+async def record_an_emergency_while_the_last_notice_is_not_delivered() -> None:
+    name = EMERGENCY_BESIDE_A_NOTICE
+    with tempfile.TemporaryDirectory() as directory:
+        async with land_for([name], Path(directory), *SHORTLY) as land:
+            world = land.world(plan_of(name, Shape(canary_soak=AN_HOUR), Path(directory)))
+            handle = await emergency_while_the_last_notice_is_not_delivered(land, world)
+            await world.until_under_way(handle, "guard_rollback", 1)
+            land.channel.answering.set()
+            await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="checked"), result_type=Answer)
+            await handle.result()
+            keep(name, await handle.fetch_history(), patch="an-emergency-waits-for-no-notice")
+
+
 async def record_what_was_told_as_it_ended() -> None:
     """The last notice is delivered, and something more to tell arrives, in one task of the workflow."""
     name, soon = TOLD_AS_IT_ENDED, timedelta(milliseconds=200)
@@ -426,6 +441,7 @@ RECORDED_IN_REAL_TIME: dict[str, Callable[[], Awaitable[None]]] = {
     PAGED_BESIDE_AN_EMERGENCY: record_a_page_beside_an_emergency,
     OVERTAKEN: record_a_rollback_that_was_overtaken,
     TOLD_AS_IT_ENDED: record_what_was_told_as_it_ended,
+    EMERGENCY_BESIDE_A_NOTICE: record_an_emergency_while_the_last_notice_is_not_delivered,
 }
 
 

@@ -4,15 +4,23 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
-from rollout.messages import UPDATE_EXTEND, UPDATE_FINISH, UPDATE_RETRY, Answer, Command, Extend
+from rollout.messages import (
+    SIGNAL_EMERGENCY,
+    UPDATE_EXTEND,
+    UPDATE_FINISH,
+    UPDATE_RETRY,
+    Answer,
+    Command,
+    Extend,
+)
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
-from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Shape, land_for, plan_of
-from tests.workflows.world import PLANS, REAL_SECONDS, laid_out_in_real_time
+from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Land, Shape, land_for, plan_of
+from tests.workflows.world import PLANS, REAL_SECONDS, Handle, World, laid_out_in_real_time
 
 EVENTS_BEFORE_CONTINUING = 40
 SHORTLY = ("--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={EVENTS_BEFORE_CONTINUING}")
-SHORT = timedelta(seconds=3)
+SHORT, SOON = timedelta(seconds=3), timedelta(milliseconds=200)
 KIM = Command(by="kim", reason="I know why")
 
 
@@ -76,3 +84,34 @@ async def test_what_is_asked_for_and_told_while_a_rollout_is_being_continued_as_
         assert result.run_id != watched_in
         heard = [notice.text for notice in world.channel.notices if notice.title == "Unknown signal"]
         assert [text.split("'")[1] for text in heard] == ["hello", "hello again"]
+
+
+async def emergency_while_the_last_notice_is_not_delivered(land: Land, world: World) -> Handle:
+    """The history has grown long, and what was told last keeps it from being continued; then comes the emergency."""
+    handle = await world.start()
+    await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
+    land.channel.answering.clear()
+    await handle.signal("hello")
+    await world.until_under_way(handle, "notify", 1)
+    while "watch_gates" in await world.under_way(handle):
+        await handle.execute_update(UPDATE_RETRY, KIM, result_type=Answer)
+    await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
+    return handle
+
+
+async def test_an_emergency_does_not_wait_for_a_notice_that_keeps_the_history_from_being_continued(
+    tmp_path: Path,
+) -> None:
+    name = "told-nobody"
+    async with land_for([name], tmp_path, *SHORTLY) as land:
+        world = land.world(plan_of(name, Shape(canary_soak=AN_HOUR), tmp_path))
+
+        handle = await emergency_while_the_last_notice_is_not_delivered(land, world)
+
+        async with asyncio.timeout(REAL_SECONDS):
+            back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
+        assert await world.is_safe(back)
+        land.channel.answering.set()
+        await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
+        result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
+        assert (result.status, result.run_id) == (RolloutStatus.ROLLED_BACK, back.run_id)
