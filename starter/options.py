@@ -2,7 +2,7 @@
 
 import getpass
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,6 +31,17 @@ def a_name(value: str | None) -> str | None:
     return value
 
 
+def _who(*names: str) -> Any:
+    return typer.Option(
+        *names,
+        metavar="NAME",
+        help="Who does this; kept in the record.",
+        default_factory=login_name,
+        callback=not_empty,
+        show_default="your login name",
+    )
+
+
 RolloutId = Annotated[
     str | None,
     typer.Argument(
@@ -39,31 +50,10 @@ RolloutId = Annotated[
         show_default=False,
     ),
 ]
-By = Annotated[
-    str,
-    typer.Option(
-        "--by",
-        metavar="NAME",
-        help="Who does this; kept in the record.",
-        default_factory=login_name,
-        callback=not_empty,
-        show_default="your login name",
-    ),
-]
+By = Annotated[str, _who("--by")]
+UpdatedBy = Annotated[str, _who("--updated-by", "--by")]
 NeededReason = Annotated[
     str, typer.Option("--reason", help="Why; kept in the record and told to everybody.", callback=not_empty)
-]
-UpdatedBy = Annotated[
-    str,
-    typer.Option(
-        "--updated-by",
-        "--by",
-        metavar="NAME",
-        help="Who does this; kept in the record.",
-        default_factory=login_name,
-        callback=not_empty,
-        show_default="your login name",
-    ),
 ]
 Environment = Annotated[
     str | None,
