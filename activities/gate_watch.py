@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from time import monotonic
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
@@ -22,6 +23,7 @@ from rollout.foresight import Foresight
 from rollout.look import Standing, take_in
 from rollout.look_ahead import Visibility
 from rollout.measurement import MeasurementSource
+from rollout.places import Places
 from rollout.soak import due
 from rollout.soak_evidence import of_soak
 from rollout.watch import Expected, StoreWatchRequest, WatchBeat, WatchReport, WatchRequest
@@ -30,7 +32,7 @@ from rollout.wording import judgements_in_a_line
 STILL_SOAKING = "StillSoaking"
 NOT_PULLED = "NotPulled"
 KEPT_FORESIGHTS = 256
-"""Watches whose judgements ahead are kept at once; beyond that the longest unused is judged again."""
+"""Watches whose judgements ahead are kept at once; others judge ahead again at each look."""
 BETWEEN_HEARTBEATS = timedelta(seconds=5)
 
 
@@ -49,7 +51,7 @@ class GateWatchActivities:
         self._surroundings = Surroundings(flags=flags, traffic=traffic, prober=prober)
         self._clock = clock
         self._reader = MetricReader(source)
-        self._foresights: dict[tuple[str, str], Foresight] = {}
+        self._foresights: Places[tuple[str, str], Foresight] = Places(KEPT_FORESIGHTS, monotonic)
 
     @activity.defn
     async def watch_gates(self, request: WatchRequest) -> WatchReport:
@@ -108,10 +110,9 @@ class GateWatchActivities:
         """This watch's own, if its last look was made here."""
         info = activity.info()
         watch = (info.workflow_run_id or "", info.activity_id)
-        kept = self._foresights.pop(watch, None) or Foresight()
-        self._foresights[watch] = kept
-        while len(self._foresights) > KEPT_FORESIGHTS:
-            del self._foresights[next(iter(self._foresights))]
+        kept = self._foresights.get(watch)
+        if kept is None:
+            self._foresights.put(watch, kept := Foresight())
         return kept
 
 

@@ -26,6 +26,7 @@ from rich.table import Table
 
 from bench.machine import machine
 from bench.recorded_week import STARTS, write_week
+from config.garbage_collection import keep_for_good
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from rollout.quantity import parse_duration
@@ -83,6 +84,7 @@ def main() -> int:
 async def _as_a_workflow(plan: RolloutPlan, directory: Path) -> Spent:
     with spending() as spent:
         async with laid_out(plan, directory) as world:
+            keep_for_good()  # as a worker's process does
             handle = await world.start()
             await world.approve(handle)
             result = await handle.result()

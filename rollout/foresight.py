@@ -4,11 +4,13 @@ A cache of one watch, whose gates do not change. Without it everything is judged
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from rollout.gate_question import Question, question_of
 from rollout.interval_series import IntervalSeries
 from rollout.sequential_model import SequentialState
 from rollout.verdict import Judgement
+from rollout.watch import BoundGate
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,15 @@ class Foresight:
     """A series grows at its end and is made afresh where data came late: within one, an interval stays as it is."""
 
     _seen: dict[tuple[str, datetime], _Seen] = field(default_factory=dict)
+    _asked: dict[str, tuple[BoundGate, timedelta, Question | None]] = field(default_factory=dict)
+
+    def question(self, name: str, bound: BoundGate, interval: timedelta) -> Question | None:
+        """What the gate asks; to look it up by all that is in the gate takes longer than to answer it."""
+        asked = self._asked.get(name)
+        if asked is None or asked[0] is not bound or asked[1] != interval:
+            asks = question_of(bound.gate, bound.baseline, interval, bound.planned_share, bound.users)
+            self._asked[name] = asked = (bound, interval, asks)
+        return asked[2]
 
     def recall(
         self, name: str, end: datetime, series: tuple[IntervalSeries, ...], before: SequentialState | None, age: str

@@ -10,7 +10,7 @@ from functools import reduce
 
 from rollout.foresight import Foresight
 from rollout.gate_judgement import WindowSamples, judge
-from rollout.gate_question import question_of
+from rollout.gate_question import Question
 from rollout.gates import Gate, MeasuredGate, ProbeGate, VersusControlGate, metrics_of
 from rollout.interval_series import IntervalSeries
 from rollout.measurement import Group, Sample, SourceFailure
@@ -52,6 +52,7 @@ def judge_interval(
 
     With `foresight`, what was judged in an earlier look of the same watch is not judged again.
     """
+    foresight = Foresight() if foresight is None else foresight
     judgements: dict[str, Judgement] = {}
     states = dict(evidence.states)
     seen = _age_in_words(end, answers.at, soak.interval)
@@ -64,12 +65,15 @@ def judge_interval(
             continue
         before = states.get(name)
         series = tuple(answers.intervals[metric] for metric in metrics_of(gate) if metric in answers.intervals)
-        known = foresight.recall(name, end, series, before, seen) if foresight is not None else None
-        after, judgement = known or _judged(name, bound, answers, end, soak, before, seen)
+        known = foresight.recall(name, end, series, before, seen)
+        if known is None:
+            question = foresight.question(name, bound, soak.interval)
+            after, judgement = _judged(name, bound, question, answers, end, soak, before, seen)
+            foresight.remember(name, series, before, after, judgement, seen)
+        else:
+            after, judgement = known
         if after is not None:
             states[name] = after
-        if known is None and foresight is not None:
-            foresight.remember(name, series, before, after, judgement, seen)
         judgements[name] = judgement
     heard = {} if end <= soak.judged_until else _heard(gates, answers, end, soak, evidence.presences)
     for name, presence in heard.items():
@@ -81,6 +85,7 @@ def judge_interval(
 def _judged(
     name: str,
     bound: BoundGate,
+    question: Question | None,
     answers: Answers,
     end: datetime,
     soak: SoakState,
@@ -89,7 +94,6 @@ def _judged(
 ) -> tuple[SequentialState | None, Judgement]:
     """The gate's state and judgement; a gate that is judged by its window alone has no state."""
     gate = bound.gate
-    question = question_of(gate, bound.baseline, soak.interval, bound.planned_share, bound.users)
     if question is None:
         return before, _judge_window(name, bound, answers, end, soak, seen)
     assert isinstance(gate, MeasuredGate), "only what is measured is asked interval by interval"  # noqa: S101

@@ -6,18 +6,21 @@ Windows of a soak overlap almost wholly. Adding sixty histograms again every min
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rollout.measurement import Group, IntervalMeasurement, Sample
 from rollout.sample_sums import NOTHING, RunningSum, between
 
 # Intervals that have fallen out of every window are dropped this many at a time.
-DROPPED_AT_ONCE = 256
+DROPPED_AT_ONCE = 32
 
 
 @dataclass
 class IntervalSeries:
-    """Ascending by end. `extend` takes newer intervals only; late ones need a series made afresh."""
+    """Ascending by end. `extend` takes newer intervals only; late ones need a series made afresh.
+
+    Times are kept in UTC: those of unlike time zones, as they come from JSON, take ten times as long to compare.
+    """
 
     measured: Sequence[IntervalMeasurement] = ()
     _ends: list[datetime] = field(default_factory=list, init=False)
@@ -32,10 +35,11 @@ class IntervalSeries:
     def extend(self, newer: Iterable[IntervalMeasurement]) -> None:
         """Append intervals that end later than all known ones; an interval that is known already is left out."""
         for measurement in newer:
-            if self._ends and measurement.end <= self._ends[-1]:
+            end = measurement.end.astimezone(UTC)
+            if self._ends and end <= self._ends[-1]:
                 continue
-            self._ends.append(measurement.end)
-            self._intervals[measurement.end] = measurement
+            self._ends.append(end)
+            self._intervals[end] = measurement
             for group in measurement.groups.keys() - self._sums.keys():
                 self._sums[group] = [NOTHING] * len(self._ends)
             for group, sums in self._sums.items():
@@ -44,7 +48,7 @@ class IntervalSeries:
 
     def forget_until(self, moment: datetime) -> None:
         """Drop intervals that end at or before `moment`; a few may be kept for longer."""
-        passed = bisect_right(self._ends, moment)
+        passed = bisect_right(self._ends, moment.astimezone(UTC))
         if passed < DROPPED_AT_ONCE:
             return
         for end in self._ends[:passed]:
@@ -68,11 +72,12 @@ class IntervalSeries:
         sums = self._sums.get(group)
         if sums is None:
             return None
-        before = sums[bisect_right(self._ends, start)]
-        after = sums[bisect_right(self._ends, end)]
+        before = sums[bisect_right(self._ends, start.astimezone(UTC))]
+        after = sums[bisect_right(self._ends, end.astimezone(UTC))]
         if after.samples == before.samples:
             return None
-        return between(before, self._first_sample(sums, before), after)
+        first = after if after.is_like(before) else self._first_sample(sums, before)
+        return between(before, first, after)
 
     def __len__(self) -> int:
         return len(self._ends)

@@ -108,6 +108,11 @@ class TimeSeriesQuery(_Frozen):
     control: str | None = None
     cohort: float | None = Field(default=None, description="which part of a cohort is treated, where that is the label")
 
+    def __hash__(self) -> int:
+        """Of what tells queries apart; each is looked up several times in every look."""
+        metric = self.metric
+        return hash((self.project, metric.type, metric.filter, self.treated, self.control, self.cohort))
+
 
 class Counts(_Frozen):
     kind: Literal["counts"] = "counts"

@@ -181,7 +181,9 @@ class RecordedSource:
     ) -> None:
         self._recording = recording
         self._names = {query: name for name, query in queries.items()}
-        self._ends = {name: [row.measured.end for row in rows] for name, rows in recording.intervals.items()}
+        self._ends = {
+            name: [row.measured.end.astimezone(UTC) for row in rows] for name, rows in recording.intervals.items()
+        }
         self._interval = interval
         self._clock = clock
 
@@ -199,7 +201,7 @@ class RecordedSource:
         name, now = self._names[query], await self._clock()
         rows, ends = self._recording.intervals.get(name, []), self._ends.get(name, [])
         delay = self._recording.delays[name]
-        asked = rows[bisect_right(ends, start) : bisect_right(ends, end)]
+        asked = rows[bisect_right(ends, start.astimezone(UTC)) : bisect_right(ends, end.astimezone(UTC))]
         told = [row.measured for row in asked if (row.arrived or row.measured.end + delay) <= now]
         if interval == self._interval:
             return told

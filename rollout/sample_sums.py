@@ -1,16 +1,16 @@
 """Samples that add up: counts and buckets by themselves, levels by how many points each of them stands for."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import reduce
 from itertools import accumulate, pairwise
 from math import isfinite
+from operator import add, sub
+from typing import NamedTuple
 
 from rollout.measurement import Counts, Histogram, Level, Sample, UnfitAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class RunningSum:
+class RunningSum(NamedTuple):
     """What a group's samples add up to so far. Samples of unlike `form` cannot be added."""
 
     form: tuple[object, ...] = ()
@@ -28,8 +28,11 @@ class RunningSum:
             return RunningSum(self.form, self.amounts, samples, self.unlike, self.broken + 1)
         if form != self.form:
             return RunningSum(form, amounts, samples, self.unlike + 1, self.broken)
-        added = tuple(a + b for a, b in zip(self.amounts, amounts, strict=True))
-        return RunningSum(form, added, samples, self.unlike, self.broken)
+        return RunningSum(form, tuple(map(add, self.amounts, amounts)), samples, self.unlike, self.broken)
+
+    def is_like(self, earlier: "RunningSum") -> bool:
+        """Whether the form is the one that it was then, and never was another in between."""
+        return self.unlike == earlier.unlike and self.form == earlier.form
 
 
 NOTHING = RunningSum()
@@ -72,7 +75,7 @@ def between(before: RunningSum, first: RunningSum, after: RunningSum) -> Sample:
     if first.form != after.form or first.unlike != after.unlike:
         raise UnfitAnswer(f"{_named(first)} and {_named(after)} cannot be added: the metric changed its form")
     # The form may have changed at the very first sample; sums of another form count as none.
-    base = before.amounts if before.form == after.form and before.unlike == after.unlike else ()
+    base = before.amounts if after.is_like(before) else ()
     return _difference(after, base)
 
 
@@ -88,7 +91,7 @@ def _taken_apart(sample: Sample) -> tuple[tuple[object, ...], tuple[float, ...]]
 
 
 def _difference(after: RunningSum, base: tuple[float, ...]) -> Sample:
-    amounts = tuple(a - b for a, b in zip(after.amounts, base, strict=True)) if base else after.amounts
+    amounts = tuple(map(sub, after.amounts, base)) if base else after.amounts
     match after.form:
         case ("counts",):
             return Counts(total=int(amounts[0]), bad=int(amounts[1]))

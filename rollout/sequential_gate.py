@@ -63,20 +63,24 @@ def begin(gate: SequentialGate) -> SequentialState:
 
 
 def step(
-    gate: SequentialGate, state: SequentialState, interval: Interval
+    gate: SequentialGate, state: SequentialState, interval: Interval, *, in_words: bool = True
 ) -> tuple[SequentialState, SequentialJudgement]:
     """The state and the judgement after one more interval. An interval that is in the evidence already changes nothing.
+
+    Where not `in_words`, what was measured is left out of the reason: a plan's gates tell of their window instead.
 
     Raises:
         ValueError: the interval holds another kind of data than the gate judges.
     """
     placed = _placed(gate, state, interval.end)
     if placed is None:
-        return state, _judged(gate, state, interval.end, f"the interval that ended at {_at(interval.end)} was judged")
+        remark = f"the interval that ended at {_at(interval.end)} was judged"
+        return state, _judged(gate, state, _evidence(gate, state), interval.end, remark, in_words=in_words)
     if not interval.exposed:
         learnt = placed if state.failed else with_history(gate, placed, interval)
         learnt = learnt.model_copy(update={"missing_in_a_row": 0}) if learnt.missing_in_a_row else learnt
-        return learnt, _judged(gate, learnt, interval.end, "nobody was exposed, so nothing is judged")
+        remark = "nobody was exposed, so nothing is judged"
+        return learnt, _judged(gate, learnt, _evidence(gate, learnt), interval.end, remark, in_words=in_words)
     newest = state.newest is None or interval.end > state.newest
     missing = 0
     applied = placed if state.failed else with_interval(gate, placed, interval)
@@ -89,10 +93,11 @@ def step(
     if applied.missing_in_a_row != missing:
         applied = applied.model_copy(update={"missing_in_a_row": missing})
     applied = with_sample_ratio(gate, applied, interval)
-    if not applied.failed and (why := _failure(gate, applied, interval)):
+    found = _evidence(gate, applied)
+    if not applied.failed and (why := _failure(gate, applied, interval, found)):
         applied = applied.model_copy(update={"failed": why})
-    nobody = usable(gate, interval) is None
-    return applied, _judged(gate, applied, interval.end, "nobody to judge in this interval" if nobody else "")
+    remark = "nobody to judge in this interval" if usable(gate, interval) is None else ""
+    return applied, _judged(gate, applied, found, interval.end, remark, in_words=in_words)
 
 
 def _placed(gate: SequentialGate, state: SequentialState, end: datetime) -> SequentialState | None:
@@ -151,7 +156,7 @@ def _gross_bad(gate: SequentialGate, interval: Interval) -> float:
     return treated.bad - reference * treated.total if gross else 0.0
 
 
-def _failure(gate: SequentialGate, state: SequentialState, interval: Interval) -> str:
+def _failure(gate: SequentialGate, state: SequentialState, interval: Interval, found: Evidence) -> str:
     """Why the gate has failed, or nothing."""
     must_be_zero = gate.kind == "zero_tolerance" or (gate.kind == "threshold" and gate.allowed_share <= 0)
     if must_be_zero:
@@ -159,7 +164,6 @@ def _failure(gate: SequentialGate, state: SequentialState, interval: Interval) -
     if state.gross_in_a_row >= FUSE_INTERVALS and (state.gross_bad is None or state.gross_bad >= FUSE_BAD):
         points = f"{FUSE_POINTS * 100:.0f} points or more beyond it in {state.gross_in_a_row} intervals in a row"
         return f"{_measured(gate, state)}; {points}"
-    found = _evidence(gate, state)
     proven = found.harm >= found.harm_needed and found.beyond >= found.beyond_needed
     if proven and not rests_on_one_run(state, found):
         return _measured(gate, state)
@@ -180,8 +184,9 @@ def _passes(gate: SequentialGate, state: SequentialState) -> bool:
     return enough and all(keys.average.bound() < limit for keys in state.keys)
 
 
-def _judged(gate: SequentialGate, state: SequentialState, end: datetime, remark: str) -> SequentialJudgement:
-    evidence = _evidence(gate, state)
+def _judged(
+    gate: SequentialGate, state: SequentialState, evidence: Evidence, end: datetime, remark: str, *, in_words: bool
+) -> SequentialJudgement:
     about = f"{gate.title}: "
 
     def say(decision: Decision, verdict: Verdict, reason: str) -> SequentialJudgement:
@@ -205,10 +210,11 @@ def _judged(gate: SequentialGate, state: SequentialState, end: datetime, remark:
         return say("continue", Verdict.IDLE, remark)
     if not state.keys[0].total:
         return say("continue", Verdict.UNKNOWN, "learning where control's p95 lies")
+    measured = _measured(gate, state) if in_words else ""
     if _passes(gate, state):
-        return say("advance", Verdict.PASS, f"{_measured(gate, state)}; the average is below the limit beyond doubt")
+        return say("advance", Verdict.PASS, f"{measured}; the average is below the limit beyond doubt")
     verdict = Verdict.PASS if state.keys[0].total >= gate.minimum_sample else Verdict.UNKNOWN
-    return say("continue", verdict, _measured(gate, state))
+    return say("continue", verdict, measured)
 
 
 def _suspicion(gate: SequentialGate, state: SequentialState, evidence: Evidence) -> str:

@@ -88,12 +88,12 @@ def weigh(
     if (absent := _nobody(gate, measured)) is not None:
         if interval.treated is None and interval.control is not None:
             # Control alone tells how errors come together; that nobody is treated is no missing data.
-            state = step(question.asks, state, interval)[0].model_copy(update={"missing_in_a_row": 0})
+            state = step(question.asks, state, interval, in_words=False)[0].model_copy(update={"missing_in_a_row": 0})
         known = _ruling(gate, question, state, _standing(question, state))
         ruling = known if known.verdict in (Verdict.SUSPECT, Verdict.FAIL) else absent
         return state, _judgement(name, gate, measured, reading, ruling)
     try:
-        after, judged = step(question.asks, state, interval)
+        after, judged = step(question.asks, state, interval, in_words=False)
     except ValueError as problem:
         return state, _judgement(name, gate, measured, None, _Ruling(Verdict.ERROR, str(problem)))
     if state.failed and gate.action not in LEAVING and reading is not None and reading.kept:
@@ -119,7 +119,7 @@ def first_state(question: Question, since: datetime) -> SequentialState:
 def _standing(question: Question, state: SequentialState) -> SequentialJudgement:
     """What the evidence says as it is."""
     assert state.newest is not None, "a state begins with the soak"  # noqa: S101
-    return step(question.asks, state, Interval(end=state.newest))[1]
+    return step(question.asks, state, Interval(end=state.newest), in_words=False)[1]
 
 
 def _judgement(

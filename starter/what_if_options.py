@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from config.garbage_collection import nothing_collected
+from config.garbage_collection import keep_for_good, nothing_collected
 from rollout.measurement import GroupsByRevision
 from rollout.plan import RolloutPlan
 from rollout.quantity import format_duration
@@ -36,6 +36,7 @@ def recording_from(path: Path, plan: RolloutPlan, asked: Iterable[str]) -> Recor
         # A week of metrics is a million objects that all stay: looking through them again and again is most of reading.
         with nothing_collected(), path.open(encoding="utf-8") as lines:
             recording = read_recording(lines, {*plan.metrics, *asked}, plan.check_interval)
+            keep_for_good()
     except OSError as problem:
         raise refused(f"{path}: {problem.strerror}") from problem
     except UnicodeDecodeError as problem:

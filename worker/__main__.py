@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 
+from config.garbage_collection import keep_for_good
 from config.settings import Settings, SettingsError
 from config.temporal import TemporalUnreachable, connect
 from rollout.messages import EMERGENCY_TASK_QUEUE, TASK_QUEUE
@@ -31,6 +32,7 @@ async def run() -> None:
     async with outside_world(settings) as world:
         normal, emergency = workers(client, world)
         async with emergency, normal:
+            keep_for_good()
             logger.info("serving %s and %s in namespace %s", TASK_QUEUE, EMERGENCY_TASK_QUEUE, client.namespace)
             await stop.wait()
             logger.info("told to stop; finishing what is under way")

@@ -1,5 +1,8 @@
 """What Temporal's pages show of a failure, and what becomes of data that cannot be read."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.api.failure.v1 import Failure
@@ -7,6 +10,9 @@ from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from config.data_converter import DATA_CONVERTER
 from config.failure_size import LARGEST_FAILURE_BYTES
+from rollout.soak import begin
+from rollout.watch import Expected, WatchBeat, WatchRequest
+from tests.rollout.samples import NOON
 
 MOST_THE_SERVER_SHOWS = 4 * 1024
 
@@ -102,3 +108,47 @@ async def test_where_anything_may_come_what_cannot_be_decoded_is_its_bytes(paylo
 async def test_where_a_type_is_expected_what_cannot_be_decoded_is_an_error() -> None:
     with pytest.raises(ValueError, match="Invalid JSON"):
         await DATA_CONVERTER.decode([UNREADABLE["text that calls itself JSON"]], [int])
+
+
+BEAT = WatchBeat(soak=begin(NOON, timedelta(minutes=1)), judgements=(), as_of=NOON)
+
+
+async def test_a_beat_that_was_written_here_is_given_back_as_it_was_without_being_read_and_is_kept_once() -> None:
+    payloads = await DATA_CONVERTER.encode([BEAT])
+
+    (first,), (second,) = await DATA_CONVERTER.decode(payloads), await DATA_CONVERTER.decode(payloads)
+
+    assert first is BEAT
+    assert isinstance(second, dict)
+    assert WatchBeat.model_validate(second) == BEAT
+
+
+async def test_a_beat_that_another_worker_wrote_is_read() -> None:
+    changed = BEAT.model_copy(update={"as_of": NOON + timedelta(hours=1)})
+    await DATA_CONVERTER.encode([BEAT])
+    elsewhere = await replace(DATA_CONVERTER).encode([changed])
+
+    (found,) = await DATA_CONVERTER.decode(elsewhere)
+
+    assert WatchBeat.model_validate(found) == changed
+
+
+async def test_the_request_of_a_watch_is_read_once_and_another_one_is_another() -> None:
+    expected = Expected(environment="production", group="shop", fence=1, flags={}, traffic=())
+    request = WatchRequest(stage="canary", soak=BEAT.soak, target=timedelta(hours=1), gates={}, expected=expected)
+    other = request.model_copy(update={"target": timedelta(hours=2)})
+    written = await DATA_CONVERTER.encode([request, other])
+
+    read = [await DATA_CONVERTER.decode([payload], [WatchRequest]) for payload in (*written, *written)]
+
+    assert [found for (found,) in read] == [request, other, request, other]
+    assert read[0][0] is read[2][0]
+    assert read[1][0] is read[3][0]
+    assert await DATA_CONVERTER.decode(written[:1]) != [request], "without a type nobody expects a request"
+
+
+async def test_a_request_that_cannot_be_read_is_an_error_each_time() -> None:
+    payload = Payload(metadata={"encoding": b"json/plain"}, data=b'{"stage": "canary"}')
+    for _ in range(2):
+        with pytest.raises(ValueError, match="target"):
+            await DATA_CONVERTER.decode([payload], [WatchRequest])
