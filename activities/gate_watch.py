@@ -93,8 +93,10 @@ class GateWatchActivities:
         standing, unreadable = await self._reader.learn_the_past(request, standing, visibility)
         all_ends = due(soak, visibility.complete_until)
         ends = all_ends[:INTERVALS_PER_LOOK]
-        answers = await self._reader.ask(request, soak, ends, visibility, unreadable)
-        around = await self._surroundings.look(request, snapshot, ends[-1] if ends else soak.judged_until)
+        answers, around = await asyncio.gather(
+            self._reader.ask(request, soak, ends, visibility, unreadable),
+            self._surroundings.look(request, snapshot, ends[-1] if ends else soak.judged_until),
+        )
         standing, transition = take_in(request, standing, answers, ends, around, visibility, self._foresight())
         if transition is not None:
             return standing.report(transition)

@@ -82,10 +82,10 @@ def begin(entered: datetime, interval: timedelta) -> SoakState:
 
 
 def due(state: SoakState, visible_until: datetime) -> list[datetime]:
-    """Ends of the closed intervals that are not judged yet, oldest first."""
-    until = align_down(visible_until, state.interval)
-    count = max(0, (until - state.judged_until) // state.interval)
-    return [state.judged_until + state.interval * (step + 1) for step in range(count)]
+    """Ends of the closed intervals that are not judged yet, oldest first; in UTC, as `IntervalSeries` keeps them."""
+    until, judged_until = align_down(visible_until, state.interval), state.judged_until.astimezone(UTC)
+    count = max(0, (until - judged_until) // state.interval)
+    return [judged_until + state.interval * (step + 1) for step in range(count)]
 
 
 def counts(end: datetime, interval: timedelta, suspensions: Sequence[Suspension]) -> bool:
