@@ -8,6 +8,7 @@ from typing import Any
 from rollout.judge_stream import judge_stream
 from rollout.sequential_model import SequentialJudgement
 from starter.outcome import refused
+from starter.text_lines import lines_of
 from starter.yaml_document import MAX_BYTES, YamlRefused, read_document
 
 
@@ -44,11 +45,10 @@ def _gate(path: Path) -> Mapping[str, Any]:
 def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
     """One interval per line that is not empty, counted as lines of the file are."""
     try:
-        with path.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, start=1):
-                if not line.strip():
-                    raise refused(f"{path}: line {number} is empty; each line is one interval")
-                yield _interval(path, number, line)
+        for number, line in enumerate(lines_of(path, encoding="utf-8-sig"), start=1):
+            if not line.strip():
+                raise refused(f"{path}: line {number} is empty; each line is one interval")
+            yield _interval(path, number, line)
     except OSError as problem:
         raise refused(f"{path}: {problem.strerror}") from problem
     except UnicodeDecodeError as problem:

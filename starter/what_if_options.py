@@ -10,6 +10,7 @@ from rollout.plan import RolloutPlan
 from rollout.quantity import format_duration
 from rollout.recorded_metrics import EARLIEST, LATEST, Recording, read_recording, written
 from starter.outcome import refused
+from starter.text_lines import lines_of
 
 
 def moment(option: str, given: str | None) -> datetime | None:
@@ -34,8 +35,8 @@ def recording_from(path: Path, plan: RolloutPlan, asked: Iterable[str]) -> Recor
     """Raises CommandEnds where the file cannot be read, or a line is wrong."""
     try:
         # A week of metrics is a million objects that all stay: looking through them again and again is most of reading.
-        with nothing_collected(), path.open(encoding="utf-8") as lines:
-            recording = read_recording(lines, {*plan.metrics, *asked}, plan.check_interval)
+        with nothing_collected():
+            recording = read_recording(lines_of(path, encoding="utf-8"), {*plan.metrics, *asked}, plan.check_interval)
             keep_for_good()
     except OSError as problem:
         raise refused(f"{path}: {problem.strerror}") from problem

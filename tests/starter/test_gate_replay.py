@@ -61,6 +61,13 @@ def test_a_line_that_is_no_interval_is_refused_with_its_file_and_number(
     assert "Group" not in refused.err
 
 
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(gate: Path) -> None:
+    refused = rollout("gates", "replay", "--gate", gate, "/dev/zero")
+
+    assert refused.code == 2
+    assert refused.err == "/dev/zero: line 1: is longer than 1,000,000 characters, which none may be\n"
+
+
 @pytest.mark.parametrize(
     ("written", "said"),
     [

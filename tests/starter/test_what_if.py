@@ -175,6 +175,13 @@ def test_a_wrong_file_is_refused_with_its_line_and_field(run: Run, plan: Path, l
     assert problem in said.err
 
 
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(run: Run, plan: Path) -> None:
+    said = run({}, "what-if", plan, "--data", "/dev/zero")
+
+    assert said.code == 2
+    assert said.err == "/dev/zero: line 1: is longer than 1,000,000 characters, which none may be\n"
+
+
 def test_a_start_that_no_clock_can_be_set_to_is_refused(run: Run, plan: Path) -> None:
     for year in ("0001", "9999"):
         said = run({}, "what-if", plan, "--from", f"{year}-01-01T00:00+00:00", "--to", "2026-11-24T12:00Z")
