@@ -58,7 +58,7 @@ def test_a_window_in_which_a_group_appears_or_is_gone_holds_only_what_was_there(
 def test_a_change_of_bucket_edges_or_of_type_is_refused_only_while_the_window_spans_it() -> None:
     narrow, wide = latencies(10, 50.0), Histogram(bounds=(1.0,), counts=(3, 4))
     series = IntervalSeries(measured(narrow, narrow, wide, wide, counts(7), narrow))
-    for first, last in [(0, 3), (1, 4), (3, 5), (0, 6)]:
+    for first, last in [(0, 3), (1, 4), (3, 5), (0, 6), (1, 6)]:
         with pytest.raises(SourceFailure, match="changed its form"):
             window(series, first, last)
     assert window(series, 2, 4) == Histogram(bounds=(1.0,), counts=(6, 8))

@@ -34,6 +34,14 @@ def test_each_interval_gives_one_line_with_its_decision_and_reason(gate: Path, t
     assert "limit +1.00" in judged[-1]["reason"]
 
 
+def test_an_interval_that_passes_says_what_was_measured(gate: Path, tmp_path: Path) -> None:
+    intervals = tmp_path / "intervals.jsonl"
+    intervals.write_text("\n".join(line(minute) for minute in range(20)) + "\n")
+    last = json.loads(rollout("gates", "replay", "--gate", gate, intervals).out.splitlines()[-1])
+    assert last["verdict"] == "PASS"
+    assert last["reason"].startswith("error rate: 0.00 % against 0.11 % in control: -0.11 points, 99 % interval ")
+
+
 @pytest.mark.parametrize(
     ("written", "said"),
     [
