@@ -1,7 +1,7 @@
 """What one look at a soak asks of the metrics: how late each one is, and what is visible of it by now."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -26,8 +26,11 @@ SHORTEST_PAUSE = timedelta(milliseconds=200)
 
 
 class MetricReader:
-    def __init__(self, source: MeasurementSource) -> None:
+    """`at_hand`: the source need not be waited for, and nothing is won by asking it for several metrics at once."""
+
+    def __init__(self, source: MeasurementSource, *, at_hand: bool = False) -> None:
         self._source = source
+        self._at_hand = at_hand
         self._recent = RecentIntervals(source)
 
     async def visibility(self, request: WatchRequest, now: datetime) -> Visibility:
@@ -102,9 +105,8 @@ class MetricReader:
             return await self._recent.measure(query, start=start, end=end, interval=soak.interval, afresh=bool(gaps))
 
         queries = _queries(request)
-        answered = await asyncio.gather(
-            *(answer(metric, query) for metric, query in queries.items()), return_exceptions=True
-        )
+        asked = [answer(metric, query) for metric, query in queries.items()]
+        answered = [await _or_failure(each) for each in asked] if self._at_hand else await _together(asked)
         intervals, failures = {}, {}
         for metric, found in zip(queries, answered, strict=True):
             if isinstance(found, SourceFailure):
@@ -114,6 +116,17 @@ class MetricReader:
             else:
                 intervals[metric] = found
         return Answers(visibility.now, intervals, failures, unreadable)
+
+
+async def _together(asked: Iterable[Awaitable[IntervalSeries]]) -> Sequence[IntervalSeries | BaseException]:
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+async def _or_failure(asked: Awaitable[IntervalSeries]) -> IntervalSeries | SourceFailure:
+    try:
+        return await asked
+    except SourceFailure as failure:
+        return failure
 
 
 def pause_after(visibility: Visibility, soak: SoakState, *, caught_up: bool) -> timedelta:

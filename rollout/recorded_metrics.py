@@ -144,10 +144,11 @@ def read_recording(lines: Iterable[str], metrics: Iterable[str], interval: timed
             if line.end is None:
                 recording.delays[line.metric] = _delay(line)
                 continue
-            recorded = _recorded(line, line.end, interval)
-            first = placed.setdefault((line.metric, line.end), number)
+            end = _quick(line.end)
+            recorded = _recorded(line, end, interval)
+            first = placed.setdefault((line.metric, end), number)
             if first != number:
-                raise ValueError(f"end: {line.metric} has this interval on line {first} already, got {line.end}")  # noqa: TRY301
+                raise ValueError(f"end: {line.metric} has this interval on line {first} already, got {end}")  # noqa: TRY301
         except ValueError as problem:
             raise ValueError(f"line {number}: {problem}") from None
         recording.intervals.setdefault(line.metric, []).append(recorded)
@@ -240,6 +241,11 @@ def _as_python_reads(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as problem:
         raise ValueError(f"not JSON: {problem}; each line is one interval of one metric") from None
+
+
+def _quick(moment: datetime) -> datetime:
+    """The same time, written alike; of UTC Python's own is ten times as quick to compare as that of a parser."""
+    return moment if moment.utcoffset() else moment.astimezone(UTC)
 
 
 def _delay(line: _Line) -> timedelta:

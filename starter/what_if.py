@@ -58,7 +58,7 @@ class Rehearsal:
         self._flags_off_since = start
         self._exposed_at: datetime | None = None
         self._source = RecordedSource(recording, self._queries, plan.check_interval, self._clock)
-        self._reader = MetricReader(self._source)
+        self._reader = MetricReader(self._source, at_hand=True)
         self._all_told_at = max(told_at(recording), default=start) + plan.check_interval
         self._baseline: dict[str, Sample] = {}
         self._evidence: SoakEvidence | None = None
