@@ -5,6 +5,7 @@ A cache of one watch, whose gates do not change. Without it everything is judged
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from weakref import ref
 
 from rollout.gate_question import Question, question_of
 from rollout.interval_series import IntervalSeries
@@ -15,9 +16,12 @@ from rollout.watch import BoundGate
 
 @dataclass(frozen=True)
 class _Seen:
-    """What a gate's interval was judged from, the state that it left, and what was said; `age` is its last words."""
+    """What a gate's interval was judged from, the state that it left, and what was said; `age` is its last words.
 
-    series: tuple[IntervalSeries, ...]
+    A series that nobody else keeps is made afresh for the next look: held here it would take memory for nothing.
+    """
+
+    series: tuple[ref[IntervalSeries], ...]
     before: SequentialState | None
     after: SequentialState | None
     judgement: Judgement
@@ -44,7 +48,7 @@ class Foresight:
     ) -> tuple[SequentialState | None, Judgement] | None:
         """The state and the judgement after this interval, if the gate was judged on just that; `age` is told anew."""
         seen = self._seen.get((name, end))
-        if seen is None or [*map(id, seen.series)] != [*map(id, series)] or seen.before != before:
+        if seen is None or [id(each()) for each in seen.series] != [*map(id, series)] or seen.before != before:
             return None
         if age == seen.age:
             return seen.after, seen.judgement
@@ -62,7 +66,7 @@ class Foresight:
     ) -> None:
         # What was said without its age at the end would be said again with an old one, or with two.
         if judgement.reason.endswith(age):
-            self._seen[name, judgement.as_of] = _Seen(series, before, after, judgement, age)
+            self._seen[name, judgement.as_of] = _Seen(tuple(map(ref, series)), before, after, judgement, age)
 
     def forget_until(self, moment: datetime) -> None:
         """Intervals that end at or before `moment` are not judged again."""
