@@ -5,7 +5,7 @@ is found where both keys turn. An expected path is no promise: about half of all
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log, sqrt
 from statistics import NormalDist
 
@@ -98,7 +98,7 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
         )
         needed, times = _spread_needed(flow, regression, burst)
         best_run = _grown(best_run, harm.wealth, together, needed, times)
-        enough = regression.margin is None or best_run.is_enough
+        enough = regression.margin is None or _scattered(best_run, flow, regression, burst, elapsed).is_enough
         if enough and harm.wealth >= regression.needed and beyond.wealth >= regression.beyond_needed:
             return (elapsed + learning) * flow.minutes
     return None
@@ -119,6 +119,37 @@ def _grown(best_run: BestRun, wealth: float, together: int, needed: float, times
     return best_run
 
 
+def _scattered(best_run: BestRun, flow: Flow, regression: Regression, burst: float, elapsed: int) -> BestRun:
+    """With the best run that such data have by then, which is better than the even growth that is expected.
+
+    Where bad events are many, the best of so many runs lies above the mean by what runs scatter. Where they are few,
+    it holds the largest of the bursts that have come, whose sizes are taken for exponential ones.
+    """
+    bad, phi = flow.treated * regression.treated, max(*flow.phis, 1.0)
+    size = (phi + 1) / 2
+    runs, bursts = max(1.0, elapsed / RUN), max(1.0, elapsed * bad / size)
+    scatter = _NORMAL.inv_cdf(0.5 ** (1 / runs)) * sqrt(phi * bad * RUN)
+    largest_burst = size * log(bursts / log(2)) - bad * RUN
+    more = _gain_of_the_best_bet(flow, regression, burst) * max(0.0, scatter, largest_burst)
+    return replace(best_run, largest=best_run.largest + more)
+
+
+def _gain_of_the_best_bet(flow: Flow, regression: Regression, burst: float) -> float:
+    """What one bad event of treated wins by the bet against harm that is expected to win most."""
+    won = _won(flow, regression, regression.harm, burst, LARGEST_GAIN)
+    _, risk_ratio = max(zip(won, regression.risk_ratios, strict=True))
+    share, stake = _bet(flow, regression.harm[1], risk_ratio, burst)
+    return log_won(1, 0, share=share, stake=stake, burst=burst)
+
+
+def _bet(flow: Flow, ratio: float, risk_ratio: float, burst: float) -> tuple[float, float]:
+    """What a bet expects among the treated for each bad event in control, and what it stakes."""
+    if not flow.control:
+        return 0.0, (risk_ratio - 1) / burst
+    share = ratio * flow.treated / flow.control
+    return share, stake_for(risk_ratio, share, burst)
+
+
 def slower_tail(tail: float, increase: float, sigma: float) -> float:
     """The share beyond what `tail` of all requests exceed, once each takes `increase` longer; lognormal latencies."""
     return 1 - _NORMAL.cdf(_NORMAL.inv_cdf(1 - tail) - log(1 + increase) / sigma)
@@ -131,11 +162,10 @@ def _won(flow: Flow, regression: Regression, allowed: Allowed, burst: float, lar
     largest gain is lost, what lies below is not made up for.
     """
     margin, ratio = allowed
-    share = ratio * flow.treated / flow.control if flow.control else 0.0
     bad = flow.treated * regression.treated
     won = []
     for risk_ratio in regression.risk_ratios:
-        stake = stake_for(risk_ratio, share, burst) if flow.control else (risk_ratio - 1) / burst
+        share, stake = _bet(flow, ratio, risk_ratio, burst)
         gain = log_won(1, 0, share=share, stake=stake, burst=burst)
         loss = log_won(0, 1, share=share, stake=stake, burst=burst)
         expected = bad * gain + flow.control * regression.control * loss - margin * stake * flow.treated

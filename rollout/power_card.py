@@ -27,7 +27,7 @@ from rollout.sequential_evidence import (
     LATENCY_HARM_SHARE,
 )
 from rollout.sequential_model import CONVICTION_NEEDED, LATENCY_BEYOND_NEEDED
-from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, Dispersion
+from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, PRIOR_PHI, PRIOR_WEIGHTS, Dispersion
 from rollout.traffic import WHOLE
 from rollout.verdict import LEAVING
 from rollout.wander import PRIOR_WANDER
@@ -45,6 +45,8 @@ USUAL_SIGMA = 0.8
 MOST_TRAFFIC = 1024.0
 """Times what there is; beyond that nobody is told to have more."""
 MINUTE = timedelta(minutes=1)
+BELIEVED = 0.1
+"""Pairs of blocks that count as seen in a past that holds none."""
 _P95_Z = 1.645
 
 
@@ -140,12 +142,19 @@ def usual_of(samples: Sequence[Sample], interval: timedelta) -> Usual | None:
 
 
 def learnt_phis(past: Iterable[tuple[int, int]], minutes: float) -> tuple[float, ...]:
-    """Per block length, what the judge makes of (bad, total) of past intervals, as it makes it of its control group."""
+    """Per block length, what (bad, total) of past intervals say, read as the judge reads its control group.
+
+    Hardly anything is left of what the judge believes before it has seen anything: the forecast begins with that by
+    itself, and a judge that watches for hours learns more than the past hour tells.
+    """
     dispersion = Dispersion()
     for bad, total in past:
         if total:
             dispersion = dispersion.after(0, 0, bad, total, minutes, largest_term=LARGEST_TERM)
-    return tuple(block.phi for block in dispersion.blocks)
+    return tuple(
+        max(1.0, (block.weighted - PRIOR_PHI * without) / (block.weight - without))
+        for block, without in zip(dispersion.blocks, (prior - BELIEVED for prior in PRIOR_WEIGHTS), strict=True)
+    )
 
 
 def error_regression(usual: float, margin: float, excess: float) -> Regression:
