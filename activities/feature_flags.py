@@ -40,6 +40,9 @@ class BeginRollout(_Request):
     services: tuple[str, ...] = Field(default=(), description="resource names; a rollout of before knows none")
     again: str | None = None
     deadman: timedelta | None = Field(default=None, description="flags go off when nobody renews them for so long")
+    stages: dict[str, dict[str, Exposure]] = Field(
+        default_factory=dict, description="what each stage shows of each flag; a rollout of before does not say"
+    )
     min_epoch: int = Field(description="above every fence that a service still carries from an earlier rollout")
 
 
@@ -125,6 +128,7 @@ class FeatureFlagActivities:
             again=request.again,
             min_epoch=request.min_epoch,
             deadman=request.deadman,
+            stages=request.stages,
             idempotency_key=_key(),
         )
         if not reply.accepted:

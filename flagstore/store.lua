@@ -217,9 +217,10 @@ if op == 'begin' then
   end
   local before = documents()
   epoch = math.max((epoch or 0) + 1, a.min_epoch or 0)
-  redis.call('HDEL', SAFETY, 'anchors', 'former', 'before')
+  redis.call('HDEL', SAFETY, 'anchors', 'former', 'before', 'stages')
   redis.call('HSET', SAFETY, 'owner', a.owner, 'fence', epoch, 'candidates', cjson.encode(a.candidates))
   if before ~= '' then redis.call('HSET', SAFETY, 'before', before) end
+  if a.stages then redis.call('HSET', SAFETY, 'stages', a.stages) end
   local named = {}
   for _, flag in ipairs(a.flags) do
     named[flag] = true

@@ -43,9 +43,12 @@ REFUSED_PREFIX = "refused:"
 
 Ladder = Sequence[Exposure] | Mapping[str, Sequence[Exposure]]
 """The exposures that may be climbed to, one step at a time: the same for all flags, or by flag."""
+Stages = Mapping[str, dict[str, Exposure]]
+"""What each stage of a plan shows of each flag, in the plan's order."""
 
 _SCRIPT = files("flagstore").joinpath("store.lua").read_text(encoding="utf-8")
 _DOCUMENTS = TypeAdapter(dict[str, Exposure])
+_STAGES = TypeAdapter(dict[str, dict[str, Exposure]])
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -73,12 +76,14 @@ class FlagStore:
         again: str | None = None,
         min_epoch: int | None = None,
         deadman: timedelta | None = None,
+        stages: Stages | None = None,
         idempotency_key: str | None = None,
     ) -> StoreReply:
         """Take ownership with every flag off; the reply's epoch is the fence of this rollout.
 
         The owner that begins again gets the fence it has. `again` is the reason why a candidate that was rolled back
         may be tried once more. With `deadman`, flags are on only while `renew_lease` is called more often than that.
+        `stages` are kept for people who set a flag by hand, by the names that they know.
         """
         by_flag = ladder if isinstance(ladder, Mapping) else dict.fromkeys(flags, ladder)
         arguments = {
@@ -93,6 +98,7 @@ class FlagStore:
             "again": again,
             "min_epoch": min_epoch,
             "deadman": None if deadman is None else round(deadman / _MILLISECOND),
+            "stages": _STAGES.dump_json(dict(stages)).decode() if stages else None,
         }
         # Listed before it begins, in a slot of its own: no group is ever exposed that `switch_off` cannot find.
         await self._redis.sadd(groups_key(self.keys.environment), self.keys.group)
@@ -220,6 +226,13 @@ class FlagStore:
             )
         except (ResponseError, ValueError) as failure:
             raise self._damaged(key, failure) from failure
+
+    async def stages(self) -> Stages:
+        """What each stage of the plan that began last shows of each flag; nothing where that was not kept."""
+        try:
+            return _STAGES.validate_json(await self._redis.hget(self.keys.safety, "stages") or "{}")
+        except (ResponseError, ValueError) as failure:
+            raise self._damaged(self.keys.safety, failure) from failure
 
     async def audit(self, count: int) -> list[AuditEntry]:
         """The newest entries, newest first."""

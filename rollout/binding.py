@@ -131,6 +131,16 @@ def ladder_of(plan: RolloutPlan) -> tuple[Exposure, ...]:
     return tuple(documents[order] for order in sorted(documents))
 
 
+def stages_of(plan: RolloutPlan) -> dict[str, dict[str, Exposure]]:
+    """What each stage of the plan shows of each flag."""
+    return {
+        stage.name: {
+            flag: exposures.document_of(exposures.exposure_of(stage.exposure, flag), stage.name) for flag in plan.flags
+        }
+        for stage in plan.stages
+    }
+
+
 def audience_of(plan: RolloutPlan) -> Audience:
     """The people that an audience exposure of this plan means; nobody where no stage names one."""
     named = {value for stage in plan.stages for value in stage.exposure.values() if isinstance(value, str)}

@@ -22,7 +22,10 @@ FURTHER = {
         "`continue` not for foreign changes; `adopt` only for those, never for more exposure; "
         "neither while flags or traffic cannot be read."
     ),
-    CommandName.SET_STAGE: "Typed `rollout update-stage`; no higher than the stage that was reached.",
+    CommandName.SET_STAGE: (
+        "Typed `rollout update-stage`, with the name of a stage of the plan or off; "
+        "no higher than the stage that was reached."
+    ),
     CommandName.REPLACE_CANDIDATE: "Needs other images than now, and a reason; not images that were taken back before.",
     CommandName.FINISH: "Ends the watch after the last stage, one that holds too, or the guard after a rollback.",
 }

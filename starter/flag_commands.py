@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from starter.flag_stage import FlagStage
 from starter.options import Environment, Json, UpdatedBy, not_empty
 
 app = typer.Typer(
@@ -95,7 +94,13 @@ def history(
 def update_stage(
     flag: Annotated[str, typer.Option("--flag", metavar="FLAG", help="Name of the flag.")],
     stage: Annotated[
-        FlagStage, typer.Option("--stage", help="Who sees it: canary is 10 % of users, staged 50 %, full everybody.")
+        str,
+        typer.Option(
+            "--stage",
+            metavar="STAGE",
+            help="Who sees it: off, or as a stage of its plan shows it. Whatever the plan calls its stages, without a "
+            "rollout internal is its audience, canary 10 % of users, staged 50 %, full everybody.",
+        ),
     ],
     by: UpdatedBy,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.", callback=not_empty)] = "by hand",
@@ -119,7 +124,7 @@ def update_stage(
 
     changed = asyncio.run(change_stage(flag, stage, environment=environment, by=by, reason=reason, force=force))
     if json:
-        say_json({"flag": flag, "stage": str(stage), **asdict(changed)})
+        say_json({"flag": flag, "stage": stage, **asdict(changed)})
         return
     say(f"{changed.text}; by {by}.")
     say(f"Next: {changed.next}")

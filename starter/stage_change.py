@@ -5,23 +5,23 @@ from dataclasses import dataclass
 from config.settings import Settings, SettingsError
 from config.temporal import TemporalUnreachable, connect
 from flagstore.replies import StoreReply
-from flagstore.store import FlagStore
+from flagstore.store import FlagStore, Stages
 from rollout.flags import BASIS_POINTS, OFF, Exposure
 from rollout.messages import UPDATE_SET_STAGE
 from rollout.messages import FlagStage as FlagStageCommand
 from starter.controlling import NotCarriedOut, ask
-from starter.flag_stage import FlagStage
 from starter.flag_store_access import flag_store, store_of_flag
 from starter.outcome import CommandEnds, ExitCode, refused
 from starter.rollouts import Rollouts, name_of
 
 EXPOSURES = {
-    FlagStage.OFF: OFF,
-    FlagStage.INTERNAL: Exposure(exposure="audience", bp=0, stage="internal"),
-    FlagStage.CANARY: Exposure(exposure="percent", bp=BASIS_POINTS // 10, stage="canary"),
-    FlagStage.STAGED: Exposure(exposure="percent", bp=BASIS_POINTS // 2, stage="staged"),
-    FlagStage.FULL: Exposure(exposure="percent", bp=BASIS_POINTS, stage="full"),
+    "off": OFF,
+    "internal": Exposure(exposure="audience", bp=0, stage="internal"),
+    "canary": Exposure(exposure="percent", bp=BASIS_POINTS // 10, stage="canary"),
+    "staged": Exposure(exposure="percent", bp=BASIS_POINTS // 2, stage="staged"),
+    "full": Exposure(exposure="percent", bp=BASIS_POINTS, stage="full"),
 }
+"""The stages by the names that everybody knows, with the shares of the standard plan."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class StageChanged:
 
 
 async def change_stage(
-    flag: str, stage: FlagStage, *, environment: str | None, by: str, reason: str, force: bool
+    flag: str, stage: str, *, environment: str | None, by: str, reason: str, force: bool
 ) -> StageChanged:
     """Set one flag: through the rollout that owns it, which lets it stand no higher than its own stage, unless forced.
 
@@ -44,12 +44,21 @@ async def change_stage(
         owner = (await store.read_safety()).owner
         if owner is not None and not force:
             return await _through_its_rollout(store.keys.group, owner, flag, stage, by, reason)
-        return _said(store, await store.override({flag: EXPOSURES[stage]}, by=by, reason=reason), flag, stage, owner)
+        wanted = _exposure(flag, stage, await store.stages())
+        return _said(store, await store.override({flag: wanted}, by=by, reason=reason), flag, wanted, owner)
 
 
-async def _through_its_rollout(
-    group: str, owner: str, flag: str, stage: FlagStage, by: str, reason: str
-) -> StageChanged:
+def _exposure(flag: str, stage: str, planned: Stages) -> Exposure:
+    """What a stage shows of a flag: by the plan that began last, or by the names that everybody knows."""
+    if stage in planned and flag in planned[stage]:
+        return planned[stage][flag]
+    if stage in EXPOSURES:
+        return EXPOSURES[stage]
+    names = f"the plan of {flag} has {', '.join([*planned, 'off'])}" if planned else f"there are {', '.join(EXPOSURES)}"
+    raise refused(f"--stage {stage}: no such stage; {names}")
+
+
+async def _through_its_rollout(group: str, owner: str, flag: str, stage: str, by: str, reason: str) -> StageChanged:
     name = owner.rpartition("/")[0]
     forced = "--force writes it to the store all the same, and the rollout then holds over what it did not do"
     wanted = FlagStageCommand(by=by, reason=reason, flag=flag, stage=stage)
@@ -66,16 +75,16 @@ async def _through_its_rollout(
     return StageChanged(group, f"{flag} ({group}): {stage}, by {name_of(name)}, read back", answer.next)
 
 
-def _said(store: FlagStore, reply: StoreReply, flag: str, stage: FlagStage, owner: str | None) -> StageChanged:
+def _said(store: FlagStore, reply: StoreReply, flag: str, wanted: Exposure, owner: str | None) -> StageChanged:
     group = store.keys.group
     if not reply.accepted:
         raise refused(f"{reply.sentence}. Nothing was changed")
     held = reply.snapshot.flags.get(flag) if reply.snapshot is not None else None
-    if held is None or not held.shows_the_same(EXPOSURES[stage]):
+    if held is None or not held.shows_the_same(wanted):
         raise CommandEnds(ExitCode.FAILED, f"NOT VERIFIED: {flag} reads back as {held.in_words() if held else 'gone'}")
     following = (
         f"{owner} sees that somebody else changed its flag, and holds: `rollout status`"
         if owner is not None
         else f"`rollout flags get {flag}` shows it"
     )
-    return StageChanged(group, f"{flag} ({group}): {stage}, written to the store and read back", following)
+    return StageChanged(group, f"{flag} ({group}): {wanted.stage}, written to the store and read back", following)

@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.gate_trial import GateTrialActivities, TryGates
     from activities.monitoring import CaptureBaseline, MonitoringActivities
     from rollout import exposure as exposures
-    from rollout.binding import audience_of, baseline_queries, ladder_of
+    from rollout.binding import audience_of, baseline_queries, ladder_of, stages_of
     from rollout.gate_trial import in_a_sentence, too_slow_in_a_sentence
     from rollout.traffic import ServiceAnchor
     from rollout.wording import duration_in_words
@@ -77,6 +77,7 @@ async def _take_ownership(context: RolloutContext, above: int) -> None:
             again=context.request.again,
             min_epoch=above + 1,
             deadman=plan.deadman.flags_off_after if plan.deadman else None,
+            stages=stages_of(plan),
         ),
         summarised(activity_options.FLAG_STORE, "take ownership and a fence, every flag off"),
         keep=keep,

@@ -13,7 +13,7 @@ import pytest
 from config.temporal import connect as connect_to_temporal
 from flagstore.client import Flags
 from flagstore.connection import connect
-from flagstore.store import FlagStore
+from flagstore.store import FlagStore, Stages
 from local.stack import LocalStack
 from rollout.flags import Audience
 from rollout.progress import RolloutProgress
@@ -37,7 +37,7 @@ class Shop:
     def where(self) -> tuple[str, str]:
         return "--environment", self.environment
 
-    def owned_by(self, owner: str | None) -> None:
+    def owned_by(self, owner: str | None, stages: Stages | None = None) -> None:
         async def begin() -> None:
             redis = connect(self.url)
             store = FlagStore(redis, self.environment, "shop")
@@ -49,6 +49,7 @@ class Shop:
                 cohort=None,
                 ladder=tuple(EXPOSURES.values()),
                 candidates={},
+                stages=stages,
             )
             assert begun.accepted, begun.sentence
             if owner is None:
@@ -149,7 +150,14 @@ class TestByHand:
     def test_off_goes_through_the_rollout_that_owns_the_flag_and_holds_to_its_end(
         self, command: Rollout, look: Look, quick: None
     ) -> None:
-        changed = command("update-stage", "--flag", "new_basket", "--stage", "off", *WHO, "--environment", "test")
+        def to(stage: str) -> Ran:
+            return command("update-stage", "--flag", "new_basket", "--stage", stage, *WHO, "--environment", "test")
+
+        unknown = to("half")
+        assert unknown.code == 2
+        assert "stage 'half': the plan has dark, canary, everybody, and off" in unknown.err
+        assert "new_basket is at dark already" in to("dark").err
+        changed = to("off")
         assert changed.code == 0, changed.err
         assert changed.out.startswith("new_basket (quick): off, by quick, read back; by kim.\n")
         assert command("approve", "quick").code == 0
@@ -160,8 +168,22 @@ class TestByHand:
     def test_a_stage_that_nobody_knows_is_refused_with_those_that_are(self, command: Rollout, shop: Shop) -> None:
         wrong = command("update-stage", "--flag", "basket", "--stage", "half", *WHO, *shop.where)
         assert wrong.code == 2
-        said = " ".join(wrong.err.replace("│", " ").split())
-        assert "'half' is not one of 'off', 'internal', 'canary', 'staged', 'full'" in said
+        assert wrong.err == "--stage half: no such stage; there are off, internal, canary, staged, full\n"
+
+    def test_a_plans_own_stages_are_known_by_their_names_without_its_rollout_too(
+        self, command: Rollout, shop: Shop
+    ) -> None:
+        shop.owned_by(None, {"friends": {"basket": EXPOSURES["internal"]}, "tenth": {"basket": EXPOSURES["canary"]}})
+
+        def to(stage: str) -> Ran:
+            return command("update-stage", "--flag", "basket", "--stage", stage, *WHO, *shop.where)
+
+        wrong = to("half")
+        assert (wrong.code, wrong.err) == (
+            2,
+            "--stage half: no such stage; the plan of basket has friends, tenth, off\n",
+        )
+        assert [to(stage).code for stage in ("friends", "tenth", "off", "internal")] == [0] * 4
 
 
 class TestSuperseding:
