@@ -9,6 +9,7 @@ from rollout.drift import judge_drift, judge_taken_back, lost_by_the_store
 from rollout.flags import FlagSnapshot
 from rollout.gate_judgement import judge_probe
 from rollout.gates import ProbeGate
+from rollout.switch_off import judge_switched_off
 from rollout.traffic import ServiceRef, TrafficSplit
 from rollout.verdict import Judgement, Verdict
 from rollout.watch import Expected, ExpectedTraffic, WatchRequest
@@ -60,7 +61,7 @@ class Surroundings:
         return snapshot or lost, lost
 
     async def look(self, request: WatchRequest, snapshot: FlagSnapshot | str, as_of: datetime) -> dict[str, Judgement]:
-        """The judgements of probes and of drift, by name."""
+        """The judgements of probes, of drift, and of flags that were turned off alone, by name."""
         found: dict[str, Judgement] = {}
         for name, bound in request.gates.items():
             if isinstance(bound.gate, ProbeGate):
@@ -68,6 +69,8 @@ class Surroundings:
                 found[name] = await self._ask_endpoint(name, bound.gate, url, as_of)
         for judgement in await self._changed_by_others(request, snapshot, as_of):
             found[judgement.gate] = judgement
+        if (switched_off := judge_switched_off(request.switched_off, as_of)) is not None:
+            found[switched_off.gate] = switched_off
         return found
 
     async def _ask_endpoint(self, name: str, gate: ProbeGate, url: str, as_of: datetime) -> Judgement:

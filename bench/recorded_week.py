@@ -6,7 +6,7 @@ from pathlib import Path
 from rollout.exposure import treated_share
 from rollout.plan import RolloutPlan
 from rollout.recorded_metrics import Recorded, Recording, written
-from starter.what_if import queries_of
+from starter.what_if_queries import queries_of
 from tests.workflows.traffic_source import INGEST_DELAY, TrafficSource
 from tests.workflows.world import INTERNAL_SHARE
 

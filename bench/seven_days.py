@@ -31,8 +31,9 @@ from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from rollout.quantity import parse_duration
 from starter.plan_file import load_plan
-from starter.what_if import Rehearsal, queries_of
+from starter.what_if import Rehearsal
 from starter.what_if_options import recording_from
+from starter.what_if_queries import queries_of
 from tests.workflows.world import PLANS, hurried, laid_out
 
 WORKFLOW, REHEARSAL = "workflow", "what-if"

@@ -3,6 +3,7 @@
 from rollout import exposure as exposures
 from rollout.flags import Exposure
 from rollout.plan import RolloutPlan
+from rollout.plan_parts import Stage
 from rollout.progress import RolloutProgress
 
 
@@ -24,6 +25,17 @@ def why_no_limit(plan: RolloutPlan, progress: RolloutProgress, flag: str, stage_
     if progress.limits.get(flag, reached) == stage_name:
         return f"{flag} is at {stage_name} already"
     return None
+
+
+def undecided(plan: RolloutPlan, progress: RolloutProgress, stage: Stage) -> list[str]:
+    """Flags that a gate turned off alone, that the stage shows to somebody, and that no person has decided about."""
+    return [
+        flag
+        for flag in plan.flags
+        if flag in progress.switched_off
+        and not progress.switched_off[flag].decided
+        and exposures.exposure_of(stage.exposure, flag) != exposures.OFF
+    ]
 
 
 def stage_that_shows(plan: RolloutPlan, flag: str, shown: Exposure) -> str | None:

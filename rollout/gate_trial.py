@@ -35,6 +35,7 @@ class GateFinding(BaseModel):
     gate: str
     title: str
     action: str
+    reaction: str = Field(default="", description="the action, and which flags the gate turns off alone")
     stages: list[str]
     level: Standing
     data: str
@@ -89,6 +90,7 @@ def finding(
         gate=name,
         title=gate.title,
         action=gate.action,
+        reaction=gate.reaction_in_words,
         stages=[stage.name for stage in stages],
         level=max((breach.level, *(remark.level for remark in remarks)), key=_WORSE.__getitem__),
         data="; ".join(remark.text for remark in remarks),

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rollout import judge_stream as _streaming
+from rollout.plan_parts import FlagName
 from rollout.quantity import Duration, Limit, Share, Unit, format_share
 from rollout.verdict import Action
 
@@ -29,6 +30,30 @@ UNITS: dict[Statistic, tuple[Unit, ...]] = {
 }
 
 
+class SwitchOff(BaseModel):
+    """Flags that are turned off alone; the stage then holds until a person decides.
+
+    `silent` is a gate whose metric says nothing for `page_after` where it should: no data, while other gates of the
+    stage have theirs, or none of treated users, who should have been there. What was turned off stays off, in later
+    stages too, until `rollout update-stage` turns it on again.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    silent: tuple[FlagName, ...] = Field(
+        default=(), description="flags to turn off when the gate's metric falls silent"
+    )
+    failing: tuple[FlagName, ...] = Field(
+        default=(), description="flags to turn off when the gate fails, beside the action `hold`"
+    )
+
+    @model_validator(mode="after")
+    def _some_flag(self) -> "SwitchOff":
+        if not (self.silent or self.failing):
+            raise ValueError("names no flag: say which to turn off when the gate is `silent`, or `failing`")
+        return self
+
+
 class _Gate(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,6 +63,16 @@ class _Gate(BaseModel):
         "stops the credit clock"
     )
     page_after: Duration = Field(description="how long the gate may be without an answer before somebody is paged")
+    switch_off: SwitchOff | None = Field(
+        default=None, description="flags of the plan that it turns off alone, while the others stay as they are"
+    )
+
+    @property
+    def reaction_in_words(self) -> str:
+        """What a FAIL does, and which flags go off alone: `hold; silent: websocket_isolation off`."""
+        off = self.switch_off
+        told = [] if off is None else [("failing", off.failing), ("silent", off.silent)]
+        return "; ".join([self.action, *(f"{when}: {', '.join(flags)} off" for when, flags in told if flags)])
 
 
 class _Measured(_Gate):

@@ -61,7 +61,9 @@ def judge_interval(
         if isinstance(gate, ProbeGate):
             continue
         if (no_answer := _no_answer(name, bound, answers, end)) is not None:
-            judgements[name] = no_answer
+            # Where nothing at all arrives, it is the way here that is silent, and nobody knows about the users.
+            silent = no_answer.lack is Lack.DATA and any(answers.hold(metric, end) for metric in answers.intervals)
+            judgements[name] = no_answer.model_copy(update={"silent": silent})
             continue
         before = states.get(name)
         series = tuple(answers.intervals[metric] for metric in metrics_of(gate) if metric in answers.intervals)
@@ -127,7 +129,7 @@ def _heard(
 def _missed(gate: Gate, idle: Judgement, presence: Presence, seen: str) -> Judgement:
     """An idle gate whose treated users should have been there: too small a sample, which a person learns of in time."""
     reason = f"{gate.title}: {presence.in_words()}; {seen}"
-    return idle.model_copy(update={"verdict": Verdict.UNKNOWN, "lack": Lack.SAMPLE, "reason": reason})
+    return idle.model_copy(update={"verdict": Verdict.UNKNOWN, "lack": Lack.SAMPLE, "reason": reason, "silent": True})
 
 
 def has_data(gates: Mapping[str, BoundGate], answers: Answers, end: datetime) -> bool:

@@ -4,7 +4,7 @@ Pure: the activity that looks (`activities/gate_watch.py`) fetches, and this say
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from rollout.drift import DRIFT, TAKEN_BACK
@@ -14,6 +14,7 @@ from rollout.interval_judgement import Answers, has_data, judge_interval
 from rollout.look_ahead import Visibility, failed_ahead
 from rollout.soak import Around, SoakState, breached, counts, fill, missing, record
 from rollout.soak_evidence import SoakEvidence
+from rollout.switch_off import REMIND_AFTER, SWITCHED_OFF, due, silences_after
 from rollout.verdict import LEAVING, UNTROUBLED, Action, Judgement, Verdict
 from rollout.watch import WatchBeat, WatchReport, WatchRequest, WorthTelling
 
@@ -24,15 +25,21 @@ DRIFT_PAGE_AFTER = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a watch stands: the soak, what its gates have learnt, and what they said last."""
+    """Where a watch stands: the soak, what its gates have learnt, what they said last, and which flags go off alone."""
 
     soak: SoakState
     evidence: SoakEvidence
     judgements: tuple[Judgement, ...]
+    switch_off: Mapping[str, str] = field(default_factory=dict)
 
     def report(self, transition: WorthTelling, why: str = "") -> WatchReport:
         return WatchReport(
-            transition=transition, why=why, soak=self.soak, evidence=self.evidence, judgements=self.judgements
+            transition=transition,
+            why=why,
+            switch_off=dict(self.switch_off),
+            soak=self.soak,
+            evidence=self.evidence,
+            judgements=self.judgements,
         )
 
     def beat(self, as_of: datetime) -> WatchBeat:
@@ -64,9 +71,10 @@ def take_in(
         found = {**judged, **around} if newest else judged
         worth: Around = "seen" if newest else before_now
         soak, transition = _recorded(request, standing.soak, end, found, asked_now=around, around=worth)
-        standing = Standing(soak, evidence, tuple(found.values()))
-        if transition is not None:
-            return standing, transition
+        off = {} if transition == "breached" else due(request, soak, found)
+        standing = Standing(soak, evidence, tuple(found.values()), off)
+        if transition is not None or off:
+            return standing, transition or "switch_off"
         if worth != "seen":
             continue
         if soak.standing == "passing" and (soak.credit >= request.target or request.is_promoted_at(end)):
@@ -177,6 +185,7 @@ def _recorded(
     page_after = {
         DRIFT: DRIFT_PAGE_AFTER,
         TAKEN_BACK: DRIFT_PAGE_AFTER,
+        SWITCHED_OFF: REMIND_AFTER,
         **{name: bound.gate.page_after for name, bound in request.gates.items()},
     }
     counted = counts(end, soak.interval, request.suspensions)
@@ -185,8 +194,12 @@ def _recorded(
         # A person lets it neither hold nor stop credit. What it must take back, it takes back.
         if name in found and not (found[name].verdict is Verdict.FAIL and actions[name] in LEAVING):
             actions[name] = "warn"
-    return record(soak, end, found, actions, page_after, counted=counted, asked_now=asked_now, around=around)
+    after, transition = record(
+        soak, end, found, actions, page_after, counted=counted, asked_now=asked_now, around=around
+    )
+    return after.model_copy(update={"silences": silences_after(request.gates, soak, found)}), transition
 
 
 def _actions(request: WatchRequest) -> dict[str, Action]:
-    return {DRIFT: "hold", TAKEN_BACK: "rollback", **{name: bound.gate.action for name, bound in request.gates.items()}}
+    around: dict[str, Action] = {DRIFT: "hold", TAKEN_BACK: "rollback", SWITCHED_OFF: "hold"}
+    return around | {name: bound.gate.action for name, bound in request.gates.items()}

@@ -117,10 +117,30 @@ def _gate(plan: "RolloutPlan", name: str, gate: Gate) -> Iterator[Broken]:
             yield ("gates", name, "group"), problem
     if isinstance(gate, ProbeGate):
         yield from _undefined(("gates", name, "service"), "service", gate.service, plan.services)
+    yield from _switch_off(plan, name, gate)
     window: timedelta | None = getattr(gate, "window", None)
     if window is not None and plan.check_interval and (window < plan.check_interval or window % plan.check_interval):
         problem = f"a window is a whole number of check intervals ({plan.check_interval.total_seconds():g}s)"
         yield ("gates", name, "window"), problem
+
+
+def _switch_off(plan: "RolloutPlan", name: str, gate: Gate) -> Iterator[Broken]:
+    if gate.switch_off is None:
+        return
+    place: Place = ("gates", name, "switch_off")
+    if gate.action == "warn":
+        yield place, "a gate that only warns turns nothing off: its `action` is hold, step_back or rollback"
+    elif gate.switch_off.failing and gate.action != "hold":
+        yield (*place, "failing"), f"a failure takes everything back ({gate.action}); beside single flags it is `hold`"
+    if gate.switch_off.silent and isinstance(gate, ProbeGate | AbsenceGate):
+        yield (*place, "silent"), f"{gate.kind} is never silent: a metric is, of another kind of gate"
+    for field in ("silent", "failing"):
+        flags: tuple[str, ...] = getattr(gate.switch_off, field)
+        for position, flag in enumerate(flags):
+            if flag not in plan.flags:
+                yield (*place, field, position), f"flag {flag!r} is not one of: {_one_of(plan.flags)}"
+            if flag in flags[:position]:
+                yield (*place, field, position), f"flag {flag!r} stands twice"
 
 
 def _stage_names(plan: "RolloutPlan") -> Iterator[Broken]:

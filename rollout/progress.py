@@ -120,6 +120,15 @@ class Rollback(_Record):
         return (self.verified_at - self.began_at).total_seconds() if self.verified_at else None
 
 
+class SwitchedOff(_Record):
+    """A flag that a gate turned off alone. `decided`: a person lets the rollout go on without it."""
+
+    gate: str
+    why: str
+    at: datetime
+    decided: bool = False
+
+
 def _as_it_was_recorded(value: object) -> object:
     """Records of runs that began before every such stage was kept hold one name, or none."""
     if value is None or isinstance(value, str):
@@ -164,7 +173,10 @@ class RolloutProgress(_Record):
         default=None, description="when a percentage of the users was first shown anything: there a cohort's past ends"
     )
     limits: dict[str, str] = Field(
-        default_factory=dict, description="flags that a person holds at an earlier stage, or at off"
+        default_factory=dict, description="flags that a person, or a gate, holds at an earlier stage, or at off"
+    )
+    switched_off: dict[str, SwitchedOff] = Field(
+        default_factory=dict, description="flags that a gate turned off, until a person turns them on again"
     )
     watched_until: datetime | None = Field(default=None, description="set once the last stage has passed")
     finish_asked: bool = Field(default=False, description="a person ended the watch or the guard of now")

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from rollout.verdict import LEAVING, UNTROUBLED, Action, Judgement, Lack, Verdict, worst
 
@@ -65,6 +65,8 @@ class SoakState(_Frozen):
     told_a_person: bool = False
     warned: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    silences: dict[str, timedelta] = Field(default_factory=dict, exclude_if=lambda silences: not silences)
+    """How long gates that then turn a flag off have been silent by now."""
 
 
 def align_down(moment: datetime, interval: timedelta) -> datetime:

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 Action = Literal["rollback", "step_back", "hold", "warn"]
 """What a FAIL of a gate does. A step back leads one stage down; from the first stage it is a rollback."""
@@ -47,7 +47,8 @@ class Judgement(BaseModel):
     """One gate's answer for the interval that ends at `as_of`.
 
     `value` and `limit` are written for people, with their units; `sample` counts what `value` rests on. `conclusive`
-    is a pass beyond doubt: nothing that the rest of the soak may bring is needed for it.
+    is a pass beyond doubt: nothing that the rest of the soak may bring is needed for it. `silent`: nothing was measured
+    where something should have been.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +61,7 @@ class Judgement(BaseModel):
     sample: int = 0
     lack: Lack = Lack.NOTHING
     conclusive: bool = False
+    silent: bool = Field(default=False, exclude_if=lambda silent: not silent)
     as_of: datetime
 
 

@@ -81,6 +81,9 @@ class WatchRequest(_Frozen):
         default=None, description="the first passing interval that ends later completes the soak, whatever its credit"
     )
     waived: tuple[str, ...] = Field(default=(), description="gates that neither hold nor stop credit; FAIL rolls back")
+    switched_off: dict[str, str] = Field(
+        default_factory=dict, description="flags that a gate turned off alone, and why, while no person has decided"
+    )
     expected: Expected
 
     def is_promoted_at(self, end: datetime) -> bool:
@@ -106,7 +109,7 @@ class WatchBeat(_Frozen):
     as_of: datetime
 
 
-WorthTelling = Transition | Literal["credit_complete", "conclusive", "latched"]
+WorthTelling = Transition | Literal["credit_complete", "conclusive", "latched", "switch_off"]
 
 
 class WatchReport(_Frozen):
@@ -115,10 +118,12 @@ class WatchReport(_Frozen):
     `conclusive` completes a soak before its target: every comparison passes beyond doubt.
     `latched` means that the kill switch is set in the flag store itself: somebody pulled it, or the watch did, because
     the store had lost what the rollout wrote; `why` says which.
+    `switch_off`: flags to turn off alone, each with the gate that says so; there may be some beside another transition.
     """
 
     transition: WorthTelling
     why: str = ""
+    switch_off: dict[str, str] = Field(default_factory=dict)
     soak: SoakState
     evidence: SoakEvidence | None = None
     judgements: tuple[Judgement, ...]

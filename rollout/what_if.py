@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Outcome = Literal["completed", "rolled_back", "stepped_back", "unfinished", "refused"]
-Kind = Literal["stage", "traffic", "approval", "window", "gate", "hold", "rollback"]
+Kind = Literal["stage", "traffic", "approval", "window", "gate", "hold", "flags", "rollback"]
 
 
 class _Frozen(BaseModel):

@@ -100,6 +100,41 @@ def credit_of_soak(stage: StageProgress) -> str:
     return f"{duration_in_words(min(stage.credit, stage.soak + stage.extended))} of {duration_in_words(stage.soak)}"
 
 
+def off_in_words(progress: RolloutProgress, flag: str) -> str:
+    """`websocket_isolation was turned off alone by gate websocket_events at 14:32 (WebSocket events: …)`."""
+    off = progress.switched_off[flag]
+    return f"{flag} was turned off alone by gate {off.gate} at {off.at:%H:%M} ({off.why})"
+
+
+def switched_off_in_words(progress: RolloutProgress) -> list[str]:
+    """A line for each flag that a gate turned off alone and that is off still; none once the rollout has ended."""
+    if progress.status.is_final:
+        return []
+    flags = [flag for flag, shown in progress.flags.items() if flag in progress.switched_off and shown.order < 0]
+    return [f"{off_in_words(progress, flag)}; {how_switched_on(progress, flag)}" for flag in flags]
+
+
+def how_switched_on(progress: RolloutProgress, flag: str) -> str:
+    """Which command lets a flag that a gate turned off rise again, as the end of a sentence."""
+    stage = progress.exposed_stage or progress.current.name
+    return (
+        f"it stays off until `rollout update-stage --flag {flag} --stage {stage} --updated-by … --reason …` turns it "
+        "on again"
+    )
+
+
+def how_decided(progress: RolloutProgress, flags: Sequence[str]) -> str:
+    """What a person can do about flags that a gate turned off alone, while that holds the rollout."""
+    stage = progress.exposed_stage or progress.current.name
+    again = " and ".join(
+        f"`rollout update-stage --flag {flag} --stage {stage} --updated-by … --reason …`" for flag in flags
+    )
+    return (
+        f"a person decides: `rollout resolve-hold continue {progress.plan} --reason …` goes on without "
+        f"{', '.join(flags)}; {again} turns it on again; or `rollout emergency-rollback {progress.plan} --reason …`"
+    )
+
+
 def stage_verdict(stage: StageProgress) -> str:
     """How a stage ended, or what its gates say now."""
     if stage.state in ("passed", "failed"):
@@ -180,6 +215,7 @@ def current_details_markdown(progress: RolloutProgress) -> str:
                 ],
             )
         )
+    blocks.extend(f"**Off:** {_inline(line)}" for line in switched_off_in_words(progress))
     if progress.traffic:
         splits = "; ".join(f"{service} {split.in_words()}" for service, split in sorted(progress.traffic.items()))
         blocks.append(f"**Traffic:** {_inline(splits)}")

@@ -61,6 +61,7 @@ TITLES = {
     "ZeroToleranceGate": ("Gate: zero_tolerance", "zero_tolerance"),
     "AbsenceGate": ("Gate: absence", "absence"),
     "ProbeGate": ("Gate: probe", "probe"),
+    "SwitchOff": ("Flags turned off alone", "switch_off"),
     "Stage": ("A stage", "stage"),
     "Accelerate": ("An early end of a stage", "accelerate"),
     "Checks": ("Checks of a stage", "checks"),

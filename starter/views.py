@@ -22,6 +22,7 @@ from rollout.wording import (
     moment_in_words,
     stage_verdict,
     standing_in_words,
+    switched_off_in_words,
     worst_first,
 )
 from starter.rollouts import Observation, name_of, newest
@@ -102,7 +103,7 @@ def plan_view(plan: RolloutPlan) -> RenderableType:
     for name, gate in plan.gates.items():
         window = format_duration(gate.window) if hasattr(gate, "window") else ""
         used = ", ".join(stage.name for stage in plan.stages if name in stage.gates)
-        gates.add_row(name, gate.title, gate.limit_in_words, window, gate.action, used)
+        gates.add_row(name, gate.title, gate.limit_in_words, window, gate.reaction_in_words, used)
     statements = [statement for stage in plan.stages for statement in stage.statements]
     parts: list[RenderableType] = [heading, stages, gates]
     if statements:
@@ -115,7 +116,9 @@ def gate_findings_view(findings: Iterable[GateFinding]) -> RenderableType:
     table = Table("", "gate", "on failure", "data now", "on a plain breach", box=None, pad_edge=False)
     for found in findings:
         style = {"ok": "green", "warn": "yellow", "bad": "bold red"}[found.level]
-        table.add_row(Text(found.level, style), found.gate, found.action, Text(found.data), Text(found.breach))
+        table.add_row(
+            Text(found.level, style), found.gate, found.reaction or found.action, Text(found.data), Text(found.breach)
+        )
     return table
 
 
@@ -166,7 +169,9 @@ def _heading(progress: RolloutProgress, link: str | None) -> Text:
     style = _STATUS_STYLES.get(progress.status, "")
     text = Text.assemble((progress.plan, "bold"), ": ", (standing_in_words(progress), style))
     text.append(f", exposed to {who_sees(progress.exposed_to)}\n")
-    lines = [("why", progress.why), ("next", progress.next), ("images", _images(progress)), ("ui", link or "")]
+    lines = [("why", progress.why), ("next", progress.next)]
+    lines.extend(("off", line) for line in switched_off_in_words(progress))
+    lines.extend([("images", _images(progress)), ("ui", link or "")])
     lines.append(("started", f"{moment_in_words(progress.started_at)} by {progress.started_by}"))
     lines.append(("as of", moment_in_words(as_of(progress))))
     text.append("\n".join(f"{name:<8} {value}" for name, value in lines if value))

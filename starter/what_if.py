@@ -3,7 +3,7 @@
 Nothing is touched: no Temporal, no flags, no Cloud Run. What the looks say is followed as the workflow follows it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -14,21 +14,18 @@ from activities.monitoring import CaptureBaseline, MonitoringActivities
 from rollout import exposure as exposures
 from rollout.binding import (
     baseline_queries,
-    cohort_share,
-    first_cohort_share,
     is_of_a_cohort,
     planned_share,
-    query_for,
     treated_share,
 )
 from rollout.cohort_past import past_of
+from rollout.flags import OFF
 from rollout.foresight import Foresight
 from rollout.gates import ProbeGate, VersusBaselineGate, metrics_of
 from rollout.look import Standing, take_in
-from rollout.measurement import GroupsByCohort, Sample, TimeSeriesQuery
+from rollout.measurement import Sample
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Stage
-from rollout.quantity import format_share
 from rollout.recorded_metrics import RecordedSource, Recording
 from rollout.soak import WITHOUT_END, SoakState, begin, due
 from rollout.soak_evidence import SoakEvidence, of_soak
@@ -36,9 +33,8 @@ from rollout.verdict import Judgement
 from rollout.watch import BoundGate, Expected, WatchRequest
 from rollout.what_if import Outcome, WhatIf
 from rollout.wording import duration_in_words
+from starter.what_if_queries import queries_of, split_name, told_at, with_every_split
 from starter.what_if_record import Record
-
-AT = "@"
 
 
 class _Ends(Exception):  # noqa: N818  (how the rehearsal comes out, not an error of the program)
@@ -62,6 +58,7 @@ class Rehearsal:
         self._all_told_at = max(told_at(recording), default=start) + plan.check_interval
         self._baseline: dict[str, Sample] = {}
         self._evidence: SoakEvidence | None = None
+        self._off: set[str] = set()
         self._shown = {flag: exposures.document_of(exposures.OFF, "off") for flag in plan.flags}
         self._record = Record(plan, start)
 
@@ -118,7 +115,9 @@ class Rehearsal:
         wanted = {
             flag: exposures.document_of(exposures.exposure_of(stage.exposure, flag), stage.name)
             for flag in self._plan.flags
+            if flag not in self._off
         }
+        wanted |= dict.fromkeys(self._off, OFF)
         if self._exposed_at is None and any(document.exposure == "percent" for document in wanted.values()):
             self._exposed_at = self._now
         same = all(self._shown[flag].shows_the_same(document) for flag, document in wanted.items())
@@ -199,6 +198,10 @@ class Rehearsal:
         why = "; ".join(_causes(standing.judgements, standing.soak.causes)) or ", ".join(standing.soak.causes)
         if transition != "breached":
             self._record.told(self._now, standing.soak, transition, why)
+            for flag, gate in standing.switch_off.items():
+                self._off.add(flag)
+                self._shown[flag] = OFF
+                self._record.turned_off(self._now, flag, gate)
             return
         failed = standing.soak.causes
         mild = all(request.gates[name].gate.action == "step_back" for name in failed)
@@ -242,51 +245,8 @@ class Rehearsal:
             target=target,
             minimum_soak=stage.accelerate.minimum_soak if stage.accelerate and target == stage.soak else None,
             gates=bound,
-            expected=Expected(environment=plan.environment, group=plan.name, fence=0, flags={}, traffic=()),
+            expected=Expected(environment=plan.environment, group=plan.name, fence=0, flags=self._shown, traffic=()),
         )
-
-
-def queries_of(plan: RolloutPlan) -> dict[str, TimeSeriesQuery]:
-    """The metrics that some stage's gates ask, by name; revisions, which only a rollout has, are not in them.
-
-    A metric that is labelled by cohort is asked for at each percentage: the first by the metric's own name.
-    """
-    asked = {
-        split_name(plan, metric, stage): query_for(plan, metric, {}, {}, stage)
-        for stage in plan.stages
-        for gate in stage.gates
-        for metric in metrics_of(plan.gates[gate])
-    }
-    return dict(sorted(asked.items()))
-
-
-def split_name(plan: RolloutPlan, metric: str, stage: Stage) -> str:
-    """How a recording names a metric at a stage, such as `requests`, or `requests@50%` where the cohort is larger."""
-    if not isinstance(plan.metrics[metric].groups, GroupsByCohort):
-        return metric
-    share = cohort_share(plan, stage)
-    return metric if share in (None, first_cohort_share(plan)) else f"{metric}{AT}{format_share(share or 0.0)}"
-
-
-def with_every_split(recording: Recording, queries: Mapping[str, TimeSeriesQuery]) -> Recording:
-    """Where a metric was written down once only, its groups are taken for those of every stage."""
-    intervals, delays = dict(recording.intervals), dict(recording.delays)
-    for name in queries:
-        metric = name.partition(AT)[0]
-        if name not in intervals and metric in intervals:
-            intervals[name] = intervals[metric]
-        if (delay := delays.get(name, delays.get(metric))) is not None:
-            delays = {name: delay, metric: delay} | delays
-    return Recording(intervals, delays)
-
-
-def told_at(recording: Recording) -> Iterator[datetime]:
-    """When the last interval of each metric, and each late one, could be read."""
-    for metric, rows in recording.intervals.items():
-        delay = recording.delays[metric]
-        yield from (row.arrived for row in rows if row.arrived is not None)
-        if rows:
-            yield rows[-1].measured.end + delay
 
 
 def _causes(judgements: tuple[Judgement, ...], causes: tuple[str, ...]) -> list[str]:

@@ -50,8 +50,9 @@ def what_if(
     from starter.past_metrics import fetched, usual_delays
     from starter.plan_file import load_plan
     from starter.terminal import output, say_json, warn
-    from starter.what_if import AT, Rehearsal, queries_of
+    from starter.what_if import Rehearsal
     from starter.what_if_options import first_start, known_until, moment, recording_from, revisions_of, save_to
+    from starter.what_if_queries import AT, queries_of
     from starter.what_if_view import what_if_view
 
     loaded = load_plan(plan)

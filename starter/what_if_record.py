@@ -1,6 +1,6 @@
 """What a rehearsal writes down as it goes: the timeline, and each stage with its holds."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from rollout.exposure import in_words
@@ -21,6 +21,7 @@ class Record:
         self._stages: list[StageOutcome] = []
         self._timeline: list[Happened] = []
         self._verdicts: dict[str, Verdict] = {}
+        self._off: list[str] = []
 
     @property
     def passed_stages(self) -> bool:
@@ -91,6 +92,15 @@ class Record:
             case "warned":
                 self.note(at, "gate", f"a warning: {', '.join(soak.warned)}")
 
+    def turned_off(self, at: datetime, flag: str, gate: str) -> None:
+        """What a rollout would have turned off alone, and the person it would have waited for."""
+        self._off.append(flag)
+        self.note(
+            at,
+            "flags",
+            f"{gate} turns {flag} off alone; a rollout holds until a person decides, this goes on as its gates say",
+        )
+
     def _hold(self, held: Held, *, instead: bool) -> None:
         stage = self._stages[-1]
         kept = stage.held[:-1] if instead else stage.held
@@ -118,11 +128,11 @@ class Record:
             ended_at=at,
             stages=tuple(self._stages),
             timeline=tuple(self._timeline),
-            not_played=tuple(_taken_for_granted(self._plan)),
+            not_played=tuple(_taken_for_granted(self._plan, self._off)),
         )
 
 
-def _taken_for_granted(plan: RolloutPlan) -> Iterator[str]:
+def _taken_for_granted(plan: RolloutPlan, off: Sequence[str]) -> Iterator[str]:
     used = {name for stage in plan.stages for name in stage.gates}
     if probes := sorted(name for name in used if plan.gates[name].kind == "probe"):
         yield f"probes are taken as passing: {', '.join(probes)}"
@@ -130,6 +140,8 @@ def _taken_for_granted(plan: RolloutPlan) -> Iterator[str]:
         yield f"approvals are taken as given at once: {', '.join(approvals)}"
     if any(isinstance(check, HttpCheck | RedisCheck | MonitoringCheck) for check in _checks(plan)):
         yield "checks before and after a stage are taken as passing"
+    if off:
+        yield f"what is measured later is as recorded, as if these had stayed on: {', '.join(off)}"
     yield "deployments, traffic and flags are taken as changed at once, and as changed by nobody else"
     yield "people are taken to do nothing: no pause, no promotion, no hold resolved"
 

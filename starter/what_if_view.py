@@ -17,7 +17,7 @@ _HEADINGS: dict[Outcome, tuple[str, str]] = {
     "unfinished": ("would not have been finished", "bold yellow"),
     "refused": ("would have been refused", "bold red"),
 }
-_STYLES = {"rollback": "red", "hold": "yellow", "gate": "", "window": "yellow"}
+_STYLES = {"rollback": "red", "hold": "yellow", "flags": "yellow", "gate": "", "window": "yellow"}
 _GOES_ON = (Verdict.PASS.value, Verdict.IDLE.value)
 EVENTS_SHOWN = 60
 """Of a longer timeline the beginning and the end are shown; --json has all."""

@@ -112,6 +112,7 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
         except asyncio.CancelledError:
             # A cancelled workflow is a request to undo, not permission to leave things as they are.
             self._order_rollback(_CANCELLED)
+        self._forward.switching_off.leave()
         if self._order is not None:
             if workflow.patched("nothing-goes-on-beside-a-rollback"):
                 self._context.leave_the_way_forward()

@@ -55,11 +55,33 @@ class Exposing:
                 await self._climb(flag, before, wanted, by, reason)
             elif not wanted.shows_the_same(before):
                 await self._set({flag: wanted}, by, reason, f"{flag} for {wanted.in_words()} only, read back")
+            if stage_name != exposures.OFF:
+                progress.switched_off.pop(flag, None)
             if stage_name == progress.exposed_stage:
                 progress.limits.pop(flag, None)
             else:
                 progress.limits[flag] = stage_name
             return wanted.order > before.order
+
+    async def switch_off(self, flag: str, by: str, reason: str) -> bool:
+        """Turn one flag off for a gate, read back; False where that was done meanwhile, or is not wanted any more."""
+        async with self._context.writing_flags:
+            progress = self._progress
+            if progress.flags[flag].exposure == exposures.OFF or flag not in progress.switched_off:
+                return False
+
+            def keep(shown: dict[str, Exposure]) -> None:
+                progress.flags = shown
+
+            await call_forward(
+                self._context,
+                FeatureFlagActivities.set_exposures,
+                # Whatever it shows by now: turning off is always allowed, and it may have been done before.
+                self._request({flag: OFF}, by, reason).model_copy(update={"expected": {}}),
+                summarised(activity_options.FLAG_STORE, f"{flag} off alone, read back"),
+                keep=keep,
+            )
+            return True
 
     def document_of(self, flag: str, stage_name: str) -> Exposure:
         """What one flag shows at a stage of the plan, or at `off`."""

@@ -12,6 +12,7 @@ from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.context import RolloutContext
 from workflows.rollback import GoBack, RollbackOrder
+from workflows.switching_off import SwitchingOff
 from workflows.timers import sleep_for
 
 with workflow.unsafe.imports_passed_through():
@@ -20,13 +21,15 @@ with workflow.unsafe.imports_passed_through():
     from rollout.binding import bind_gates
     from rollout.cohort_past import past_of
     from rollout.drift import DRIFT, TAKEN_BACK
+    from rollout.flag_limits import undecided
     from rollout.holds import what_holds, why_held
     from rollout.plan_parts import Stage
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.soak import WITHOUT_END
+    from rollout.switch_off import SWITCHED_OFF
     from rollout.verdict import LEAVING, Verdict
     from rollout.watch import Expected, ExpectedTraffic, WatchReport, WatchRequest
-    from rollout.wording import duration_in_words, moment_in_words
+    from rollout.wording import duration_in_words, how_decided, moment_in_words, off_in_words
 
 
 _CHANGED_BY_OTHERS = {DRIFT, TAKEN_BACK}
@@ -40,8 +43,9 @@ class SoakEnd(Enum):
 
 
 class Soaking:
-    def __init__(self, context: RolloutContext) -> None:
+    def __init__(self, context: RolloutContext, switching_off: SwitchingOff) -> None:
         self._context = context
+        self._switching_off = switching_off
         self._plan = context.plan
         self._progress = context.progress
         self._outdated = False
@@ -71,7 +75,7 @@ class Soaking:
                 self._context.note("stage", f"{stage.name} ends early: every comparison passes beyond doubt")
             if report.transition in ("credit_complete", "conclusive"):
                 return SoakEnd.COMPLETE
-            self._follow(stage, report)
+            self._follow(stage, state, report)
         return SoakEnd.INTERRUPTED
 
     async def keep_watch(
@@ -90,7 +94,7 @@ class Soaking:
             report = await self._watch(stage, state, WITHOUT_END, over)
             if report is not None:
                 self._keep(state, report)
-                self._follow(stage, report)
+                self._follow(stage, state, report)
 
     def _keep(self, state: StageProgress, report: WatchReport) -> None:
         state.soak_state, state.judgements = report.soak, report.judgements
@@ -101,6 +105,7 @@ class Soaking:
     ) -> WatchReport | None:
         """One watch until it reports; None when it is over, or a person's command made it outdated."""
         self._outdated = False
+        self._switching_off.see_to_it()
         request = self._request(stage, state, target)
         watch = workflow.start_activity_method(
             GateWatchActivities.watch_gates,
@@ -153,7 +158,7 @@ class Soaking:
     def _is_news(self, gates: set[str], request: WatchRequest, report: WatchReport) -> bool:
         """Whether what these gates say would be told without the change of flags; a hold that goes on is told once."""
         if report.transition == "breached":
-            return any(self._plan.gates[name].action in LEAVING for name in gates)
+            return any(gate.action in LEAVING for name, gate in self._plan.gates.items() if name in gates)
         return report.transition == "hold_began" or not gates <= set(request.soak.causes)
 
     def _request(self, stage: Stage, state: StageProgress, target: timedelta) -> WatchRequest:
@@ -173,6 +178,7 @@ class Soaking:
             suspensions=tuple(progress.suspensions),
             promote_after=state.promote_after,
             waived=state.waived,
+            switched_off={flag: off_in_words(progress, flag) for flag in undecided(plan, progress, stage)},
             expected=Expected(
                 environment=plan.environment,
                 group=plan.name,
@@ -185,21 +191,15 @@ class Soaking:
             ),
         )
 
-    def _follow(self, stage: Stage, report: WatchReport) -> None:
-        """What a transition means: a way back, or something that people should know."""
+    def _follow(self, stage: Stage, state: StageProgress, report: WatchReport) -> None:
+        """What a transition means: a way back, something to turn off alone, or something that people should know."""
         context, why = self._context, what_holds(report.soak, report.judgements)
+        if report.switch_off:
+            self._switching_off.ask(state, report)
+        if report.transition in ("breached", "latched"):
+            self._go_back(stage, report, why)
+            return
         match report.transition:
-            case "latched":
-                raise GoBack(latched(report.why))
-            case "breached":
-                detected_after = (workflow.now() - report.soak.judged_until).total_seconds()
-                context.note("gate", f"{stage.name} failed: {why}")
-                if TAKEN_BACK in report.soak.causes:
-                    raise GoBack(RollbackOrder("emergency", "somebody else", why, detected_after))
-                if not self._leads_one_stage_down(report):
-                    raise GoBack(RollbackOrder("gate", f"gate {', '.join(report.soak.causes)}", why, detected_after))
-                self._progress.stepping_back = True
-                context.tell("page", f"Stepping back from {stage.name}", why)
             case "hold_began" | "hold_changed":
                 context.note("hold", f"holding: {why}")
                 context.tell("warning", f"{stage.name} is holding", why)
@@ -216,10 +216,24 @@ class Soaking:
             case "credit_complete" | "conclusive":
                 raise AssertionError("full credit ends a soak, it is not a transition inside it")
 
+    def _go_back(self, stage: Stage, report: WatchReport, why: str) -> None:
+        """All the way, or by one stage where no more is asked for."""
+        if report.transition == "latched":
+            raise GoBack(latched(report.why))
+        detected_after = (workflow.now() - report.soak.judged_until).total_seconds()
+        self._context.note("gate", f"{stage.name} failed: {why}")
+        if TAKEN_BACK in report.soak.causes:
+            raise GoBack(RollbackOrder("emergency", "somebody else", why, detected_after))
+        if not self._leads_one_stage_down(report):
+            failed = ", ".join(name for name in report.soak.causes if name != SWITCHED_OFF)
+            raise GoBack(RollbackOrder("gate", f"gate {failed}", why, detected_after))
+        self._progress.stepping_back = True
+        self._context.tell("page", f"Stepping back from {stage.name}", why)
+
     def _leads_one_stage_down(self, report: WatchReport) -> bool:
         """Whether nothing that failed asks for more than a step back, and there is a stage to step back to."""
-        gates = self._plan.gates
-        mild = all(name in gates and gates[name].action == "step_back" for name in report.soak.causes)
+        gates, failed = self._plan.gates, set(report.soak.causes) - {SWITCHED_OFF}
+        mild = all(name in gates and gates[name].action == "step_back" for name in failed)
         return mild and bool(self._progress.entered_last)
 
     def _stand(self, stage: Stage, state: StageProgress, target: timedelta) -> None:
@@ -229,8 +243,11 @@ class Soaking:
             following = f"`rollout resume {plan.name}`; gates go on being judged, the credit clock stands"
             context.stand(RolloutStatus.PAUSED, self._progress.paused_why, following)
         elif (why := why_held(state)) is not None:
+            alone = undecided(plan, self._progress, stage)
             following = (
-                "the credit clock stands and runs again when every gate passes; "
+                how_decided(self._progress, alone)
+                if alone
+                else "the credit clock stands and runs again when every gate passes; "
                 f"to take it back: `rollout emergency-rollback {plan.name} --reason …`"
             )
             context.stand(RolloutStatus.HOLDING, why, following)

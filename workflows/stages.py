@@ -23,6 +23,7 @@ from workflows.rollback import GoBack, RollbackOrder
 from workflows.soaking import SoakEnd, Soaking, leave
 from workflows.stage_entry import StageEntry
 from workflows.step_back import StepBack
+from workflows.switching_off import SwitchingOff
 from workflows.timers import sleep_for
 from workflows.waiting import Waiting
 
@@ -32,7 +33,8 @@ with workflow.unsafe.imports_passed_through():
     from rollout.plan_parts import Stage
     from rollout.progress import StageProgress
     from rollout.soak import WITHOUT_END, begin
-    from rollout.wording import duration_in_words
+    from rollout.switch_off import SWITCHED_OFF
+    from rollout.wording import duration_in_words, how_switched_on
 
 
 class Refused(Exception):  # noqa: N818  (a decision about the rollout, not an error of the program)
@@ -44,7 +46,9 @@ class WayForward:
         self._context = context
         self.deadman = DeadmanWatch(context)
         self._exposing = Exposing(context)
-        self._soaking = Soaking(context)
+        self.switching_off = SwitchingOff(context, self._exposing)
+        self._soaking = Soaking(context, self.switching_off)
+        self.switching_off.written = self._soaking.outdated
         self._waiting = Waiting(context, self._soaking)
         self._waiting.interrupted = self._is_interrupted
         self._replacement = Replacement(context, self._exposing)
@@ -81,14 +85,25 @@ class WayForward:
         if adopt:
             following = await adoption.adopt(self._context)
         else:
-            causes = [cause for cause in state.soak_state.causes if cause != DRIFT]
+            causes = [cause for cause in state.soak_state.causes if cause not in (DRIFT, SWITCHED_OFF)]
             state.waived = tuple(sorted({*state.waived, *causes}))
-            following = f"{', '.join(causes)} holds this stage no longer; what fails beyond its limit still rolls back"
+            passed_over = [f"{', '.join(causes)} holds this stage no longer"] if causes else []
+            still = "what fails beyond its limit still rolls back"
+            following = "; ".join([*passed_over, *self._go_on_without(), still])
         # The next watch judges the time of the hold anew, and no longer sees what held it.
         progress.not_credited(state.soak_state.judged_until, workflow.now())
         state.soak_state = released(state.soak_state)
         self._soaking.outdated()
         return following
+
+    def _go_on_without(self) -> list[str]:
+        """A person lets the rollout go on without the flags that a gate turned off; says how each can rise again."""
+        progress, told = self._context.progress, []
+        for flag, off in progress.switched_off.items():
+            if not off.decided:
+                progress.switched_off[flag] = off.model_copy(update={"decided": True})
+                told.append(f"it goes on without {flag}: {how_switched_on(progress, flag)}")
+        return told
 
     async def run(self) -> bool:
         """True when all stages passed, False when the history has grown so long that it should be continued as new.
@@ -104,10 +119,10 @@ class WayForward:
         while True:
             if progress.watched_until is None and not await self._walk():
                 return False
-            if context.plan.watch is None:
-                return True
-            ended = await self._watch_on(context.plan.watch)
+            ended = context.plan.watch is None or await self._watch_on(context.plan.watch)
             if not progress.turning_back:
+                if ended:
+                    await self.switching_off.finish()
                 return ended
             progress.watched_until = None
 

@@ -11,6 +11,7 @@ from rollout.exposure import FULL, OFF
 from rollout.gates import (
     Gate,
     ProbeGate,
+    SwitchOff,
     ThresholdGate,
     VersusBaselineGate,
     VersusControlGate,
@@ -153,6 +154,18 @@ def test_one_cascade_failure_rolls_back_in_every_stage(seven_days: RolloutPlan) 
 def test_websocket_events_take_100_ms_at_most_wherever_somebody_has_the_feature(seven_days: RolloutPlan) -> None:
     for stage in ("internal", "canary", "staged", "full"):
         assert limits_on(seven_days, stage, "websocket_event_latencies") == [("threshold", "p95", "≤ 100ms", "hold")]
+
+
+def test_where_websocket_events_fall_silent_their_flag_alone_is_turned_off_in_every_stage_that_exposes_it(
+    seven_days: RolloutPlan,
+) -> None:
+    exposing = [stage for stage in seven_days.stages if stage.exposure != {"*": "off"}]
+
+    assert len(exposing) == 4
+    for stage in exposing:
+        (events,) = [seven_days.gates[name] for name in stage.gates if seven_days.gates[name].switch_off is not None]
+        assert events.switch_off == SwitchOff(silent=("websocket_isolation",))
+        assert (events.title, events.action) == ("WebSocket event p95", "hold")
 
 
 def test_cpu_and_memory_of_both_services_rise_by_10_percent_at_most_in_every_stage(seven_days: RolloutPlan) -> None:

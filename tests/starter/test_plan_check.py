@@ -98,6 +98,14 @@ async def test_a_metric_that_cannot_be_read_is_a_fault_with_its_reason() -> None
     assert told["backend_errors"].level == "ok"
 
 
+async def test_what_a_gate_turns_off_alone_is_told_beside_its_action() -> None:
+    told = await found(shipped(), Changed())
+
+    assert told["websocket_events"].action == "hold"
+    assert told["websocket_events"].reaction == "hold; silent: websocket_isolation off"
+    assert told["backend_errors"].reaction == "rollback"
+
+
 async def test_a_metric_of_the_wrong_kind_is_a_fault() -> None:
     def counted(metric: str, healthy: Sample | None) -> Sample | None:
         return Counts(total=1_000) if metric.endswith("websocket_event_latencies") and healthy else healthy

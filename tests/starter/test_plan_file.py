@@ -39,8 +39,8 @@ WRONG_PLANS = {
         [
             (
                 "38: gates.errors.max_diference: unknown field; did you mean 'max_difference'?; allowed here: "
-                "title, action, page_after, metric, statistic, group, window, minimum_sample, max_difference, "
-                "max_increase, kind"
+                "title, action, page_after, switch_off, metric, statistic, group, window, minimum_sample, "
+                "max_difference, max_increase, kind"
             ),
         ],
     ),
@@ -233,6 +233,44 @@ WRONG_PLANS = {
         "          service: shop",
         "          service: ship",
         ["69: stages[everybody].checks.after[1].service: service 'ship' is not defined; defined are: shop"],
+    ),
+    "flags turned off by a gate that only warns, and twice, and of another plan": Wrong(
+        "    action: rollback\n",
+        "    action: warn\n    switch_off: {silent: [new_basket, new_basket, old_basket]}\n",
+        [
+            (
+                "42: gates.errors.switch_off: a gate that only warns turns nothing off: its `action` is hold, "
+                "step_back or rollback"
+            ),
+            "42: gates.errors.switch_off.silent[2]: flag 'new_basket' stands twice",
+            "42: gates.errors.switch_off.silent[3]: flag 'old_basket' is not one of: new_basket",
+            "62: stages[staff].gates: a stage needs a gate that can stop it: every one here only warns",
+        ],
+    ),
+    "a flag turned off beside a rollback": Wrong(
+        "    action: rollback\n",
+        "    action: rollback\n    switch_off: {failing: [new_basket]}\n",
+        [
+            (
+                "42: gates.errors.switch_off.failing: a failure takes everything back (rollback); beside single flags "
+                "it is `hold`"
+            ),
+        ],
+    ),
+    "a flag turned off by the silence of an endpoint": Wrong(
+        "    action: hold\n",
+        "    action: hold\n    switch_off: {silent: [new_basket]}\n",
+        ["49: gates.health.switch_off.silent: probe is never silent: a metric is, of another kind of gate"],
+    ),
+    "no flag turned off": Wrong(
+        "    action: hold\n",
+        "    action: hold\n    switch_off: {}\n",
+        [
+            (
+                "49: gates.health.switch_off: names no flag: say which to turn off when the gate is `silent`, or "
+                "`failing`"
+            ),
+        ],
     ),
     "a block without content": Wrong(
         "  staff:\n    email_domains: [example.com]\n",

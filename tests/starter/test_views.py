@@ -5,7 +5,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from rollout.progress import Event, Rollback, RollbackStep, RolloutProgress, RolloutStatus
+from rollout.flags import OFF
+from rollout.progress import Event, Rollback, RollbackStep, RolloutProgress, RolloutStatus, SwitchedOff
 from rollout.verdict import Verdict
 from rollout.watch import WatchBeat
 from starter.outcome import ExitCode
@@ -131,6 +132,18 @@ def test_calls_that_fail_and_are_tried_again_are_told_and_benign_ones_are_not() 
     lines = shown(observation(in_canary(), pending=calls))
     assert lines[-1] == "tried again: shift_traffic, attempt 3: PERMISSION_DENIED"
     assert not any("watch_gates" in line for line in lines)
+
+
+def test_a_flag_that_a_gate_turned_off_alone_is_shown_with_the_command_that_turns_it_on_again() -> None:
+    held = in_canary(RolloutStatus.HOLDING)
+    held.flags["websocket_isolation"] = OFF
+    held.exposed_stage = "canary"
+    held.switched_off["websocket_isolation"] = SwitchedOff(gate="websocket_events", why="Events: none", at=NOON)
+
+    told = " ".join(shown(observation(held)))
+
+    assert "off      websocket_isolation was turned off alone by gate websocket_events at 12:00 (Events: none)" in told
+    assert "`rollout update-stage --flag websocket_isolation --stage canary" in told
 
 
 def test_a_rollback_is_shown_with_the_seconds_of_each_step() -> None:

@@ -25,6 +25,7 @@ from rollout.messages import (
     UPDATE_PAUSE,
     UPDATE_PROMOTE,
     UPDATE_REPLACE_CANDIDATE,
+    UPDATE_RESOLVE_HOLD,
     UPDATE_RESUME,
     UPDATE_SET_STAGE,
     UPDATE_STEP_BACK,
@@ -33,6 +34,7 @@ from rollout.messages import (
     FlagStage,
     Promote,
     ReplaceCandidate,
+    ResolveHold,
 )
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Deadman
@@ -57,6 +59,7 @@ from tests.workflows.test_overtaken_rollback import (
 )
 from tests.workflows.test_promotion_windows import frozen_today
 from tests.workflows.test_step_back_by_a_gate import leading_one_stage_down
+from tests.workflows.test_switching_off import no_events_for_treated
 from tests.workflows.test_where_it_stands import resumed_to_its_approval_while_held, until_held
 from tests.workflows.traffic_source import no_fault
 from tests.workflows.world import Handle, World, laid_out
@@ -182,6 +185,17 @@ async def approved_after_a_wait_and_a_pause(world: World, handle: Handle) -> Non
     await world.approve(handle)
 
 
+async def gone_on_without_a_flag(world: World, handle: Handle) -> None:
+    """A gate turned it off alone, and a person went on without it."""
+    await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(seconds=2))
+    world.source.fault = no_events_for_treated
+    while (await world.progress(handle)).flags["websocket_isolation"].exposure != "off":
+        await world.environment.sleep(timedelta(seconds=2))
+    world.source.fault = no_fault
+    await world.environment.sleep(timedelta(seconds=10))
+    await handle.execute_update(UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", how="continue"), result_type=Answer)
+
+
 async def finished_while_watched(world: World, handle: Handle) -> None:
     await world.until(handle, RolloutStatus.WATCHING, step=timedelta(seconds=2))
     await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="the next one waits"), result_type=Answer)
@@ -208,6 +222,7 @@ STORIES: dict[str, Story] = {
     "emergency-with-nothing-beside-it": emergency_while_internal_soaks,
     "candidate-replaced-and-the-store-told": candidate_replaced_at_canary,
     "the-same-unknown-signal-twice": the_same_unknown_signal_twice,
+    "gone-on-without-a-flag": gone_on_without_a_flag,
 }
 
 
