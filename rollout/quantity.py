@@ -26,7 +26,7 @@ def parse_duration(written: object) -> timedelta:
     """`48h`, `90s`, `1h 30m` to a timedelta; anything else is a ValueError that says what is allowed."""
     if isinstance(written, timedelta):
         return written
-    if not isinstance(written, str) or not re.match(DURATION_PATTERN, written):
+    if not isinstance(written, str) or not re.fullmatch(DURATION_PATTERN, written, re.ASCII):
         raise ValueError("a duration is a number with a unit: 500ms, 90s, 15m, 48h, 7d")
     seconds = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(written))
     if seconds > LONGEST_DURATION.total_seconds():
@@ -52,7 +52,7 @@ def format_duration(value: timedelta) -> str:
 
 def parse_share(written: object) -> float:
     """`99.5%` to 0.995; a bare number is refused because 1 could mean 1 % or 100 %."""
-    if not isinstance(written, str) or not re.match(SHARE_PATTERN, written):
+    if not isinstance(written, str) or not re.fullmatch(SHARE_PATTERN, written, re.ASCII):
         raise ValueError("a share is written with its percent sign: 10%, 99.5%")
     share = float(written[:-1]) / 100
     if abs(share) > LARGEST_SHARE:
@@ -101,7 +101,7 @@ class Limit(BaseModel):
             return {"value": float(written), "unit": "number"}
         if isinstance(written, str) and written.endswith("%"):
             return {"value": parse_share(written), "unit": "share"}
-        if isinstance(written, str) and re.match(DURATION_PATTERN, written):
+        if isinstance(written, str) and re.fullmatch(DURATION_PATTERN, written, re.ASCII):
             return {"value": parse_duration(written).total_seconds() * MILLISECONDS, "unit": "ms"}
         raise ValueError("a limit is a share (99.5%), a time (100ms) or a plain number (0.9)")
 

@@ -4,7 +4,7 @@ Pydantic knows places in the model. Here they are walked along the YAML document
 because a place inside a union of kinds names the kind, which no line of the file does.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
@@ -82,6 +82,17 @@ def unknown_time_zone(document: Node, known: Collection[str]) -> Problem:
     node, _ = _walk(document, place)
     problem = "is no time zone; names are such as UTC, Europe/Berlin or America/New_York"
     return _problem(document, place, problem + _meant(str(node.value) if node else "", sorted(known)))
+
+
+def problems_at(broken: Iterable[tuple[Place, str]], document: Node) -> list[Problem]:
+    """Problems that are known by their places, in the order of their lines."""
+    return sorted((_problem(document, place, problem) for place, problem in broken), key=lambda found: found.line)
+
+
+def is_true_or_false(document: Node, place: Place) -> bool:
+    """Whether the file has true or false there."""
+    node, _ = _walk(document, place)
+    return node is not None and isinstance(node.value, bool)
 
 
 def _only_follows(error: ErrorDetails) -> bool:

@@ -21,7 +21,9 @@ INTRODUCTION = f"""\
 A plan says what is rolled out, to whom, for how long, and under which gates. It is a YAML 1.2 file: `off` and `yes` are
 text. Unknown and duplicate keys are refused, and so are tags and directives; at most {MAX_BYTES // 1024} kB,
 {MAX_DEPTH} levels and {MAX_ALIASES} aliases are read. `rollout plan validate PLAN` names every error at once with file,
-line, field, value and what is allowed; `rollout plan schema` prints a JSON Schema for editors.
+line, field, value and what is allowed. What no plan can mean is refused too, such as an audience of nobody or a metric
+type `-3%`, but of a file alone: rollouts that run go on with the plan they began with. `rollout plan schema` prints a
+JSON Schema for editors.
 
 ## Quantities
 
