@@ -61,11 +61,24 @@ class WayForward:
 
     async def limit(self, flag: str, stage_name: str, by: str, reason: str) -> None:
         """Hold one flag at a stage; the watch under way learns what it has to expect."""
-        state = self._context.progress.current
-        if await self._exposing.limit(flag, stage_name, by, reason) and state.soak_state is not None:
-            # Only data measured under this exposure prove anything about it.
-            state.soak_state = begin(workflow.now(), self._context.plan.check_interval)
+        state, last = self._context.progress.current, self._context.progress.entered_last
+        if await self._exposing.limit(flag, stage_name, by, reason):
+            if state.soak_state is not None:
+                # Only data measured under this exposure prove anything about it.
+                state.soak_state = begin(workflow.now(), self._context.plan.check_interval)
+            elif last is not None:
+                self._begin_silences_anew(self._context.progress.stages[last])
         self._soaking.outdated()
+
+    def _begin_silences_anew(self, state: StageProgress) -> None:
+        """Of a stage that has its credit and waits: what was silent without a flag says nothing of it with the flag.
+
+        Below nothing by what lies between the last judged interval and now, for that was measured without it too.
+        """
+        soak = state.soak_state
+        if soak is not None:
+            unjudged = workflow.now() - soak.judged_until
+            state.soak_state = soak.model_copy(update={"silences": dict.fromkeys(soak.silences, -unjudged)})
 
     async def must_not_be_refused(self, images: dict[str, str]) -> None:
         """Raises ActivityError where this candidate was taken back before."""

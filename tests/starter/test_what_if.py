@@ -121,6 +121,49 @@ def test_a_breach_is_rolled_back_in_its_stage_with_its_interval(run: Run, plan: 
     assert timedelta() < back.at - back.interval <= MINUTE
 
 
+WITH_FLAGS = (
+    PLAN.replace("baseline:", "flags: [sockets, basket]\nbaseline:")
+    .replace("by: revision, service: shop", "by: label, label: metric.labels.group, treated: yes, control: no")
+    .replace(
+        "gates:\n  errors:",
+        """\
+  events:
+    type: custom.googleapis.com/shop/events
+    value: count
+    bad: {label: metric.labels.outcome, values: [error]}
+    groups: {by: label, label: metric.labels.group, treated: yes, control: no}
+gates:
+  events:
+    {kind: threshold, title: Events, metric: events, statistic: bad_share, group: treated, at_most: 2%, window: 10m,
+     minimum_sample: 100, action: hold, page_after: 15m, switch_off: {silent: [sockets]}}
+  errors:""",
+        1,
+    )
+    .replace(
+        "traffic: [0%, 10%], traffic_hold: 10m, exposure: off", "traffic: [0%, 100%], traffic_hold: 10m, exposure: 10%"
+    )
+    .replace("traffic: [50%], exposure: off", "exposure: 50%")
+    .replace("gates: [errors]", "gates: [errors, events]")
+)
+
+
+def test_a_flag_that_a_silent_gate_would_have_turned_off_alone_is_told_once_with_what_was_not_played(
+    run: Run, tmp_path: Path
+) -> None:
+    plan = tmp_path / "flags.yaml"
+    plan.write_text(WITH_FLAGS, encoding="utf-8")
+    silent = range(30, 60)
+    rows = [*minutes(200), *({**row, "metric": "events"} for row in minutes(200, without=silent))]
+
+    found = played(run, plan, iter(rows))
+
+    (off,) = [event for event in found.timeline if event.kind == "flags"]
+    assert off.text.startswith("events turns sockets off alone; a rollout holds until a person decides")
+    assert off.at - (NOON + 44 * MINUTE) <= 2 * MINUTE
+    assert any(said.endswith("as if these had stayed on: sockets") for said in found.not_played)
+    assert found.outcome == "completed"
+
+
 def test_data_that_end_early_are_said_to_and_people_read_what_was_not_played(run: Run, plan: Path) -> None:
     said = run({}, "what-if", plan, "--data", in_file(plan.parent, minutes(30)))
 

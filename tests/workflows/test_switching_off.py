@@ -185,6 +185,24 @@ async def test_turned_on_again_the_stage_begins_anew_and_another_silence_turns_i
     assert len(told(world, "turned off alone")) == 2
 
 
+async def test_turned_on_again_while_an_approval_is_waited_for_it_has_its_whole_time_too(tmp_path: Path) -> None:
+    plan = load_plan(PLANS / "rehearsal.yaml")
+    stages = [stage.model_copy(update={"approval": stage.name == "staged"}) for stage in plan.stages]
+    async with laid_out(plan.model_copy(update={"stages": tuple(stages)}), tmp_path) as world:
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=CHECK)
+        world.source.fault = no_events_for_treated
+        await off(world, handle)
+
+        await set_stage(handle, "canary", FLAG)
+
+        turned_on = await world.now()
+        assert set((await shown(world)).values()) == {"10%"}
+        await world.environment.sleep(A_WHILE)
+        again = await off(world, handle)
+        assert again.switched_off[FLAG].at - turned_on >= timedelta(seconds=15)
+
+
 async def test_a_gate_that_a_person_passed_over_turns_nothing_off_in_that_stage_any_more(world: World) -> None:
     handle, _ = await switched_off(world, "canary")
     await go_on(handle)
@@ -333,6 +351,7 @@ async def test_while_the_store_does_not_answer_the_write_gates_are_judged_and_an
         await world.until(handle, RolloutStatus.ROLLING_BACK, RolloutStatus.ROLLED_BACK, step=SOON)
         land.wire.acknowledge_writes(True)
         await world.until_under_way(handle, "guard_rollback", 1)
+        assert "set_exposures" not in await world.under_way(handle), "left, and not tried beside the rollback"
         await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="seen enough"), result_type=Answer)
         result = await handle.result()
         assert result.rollback is not None
