@@ -2,7 +2,8 @@
 
 What production does to naive judges: load and errors that follow the day, incidents that hit both groups, single
 instances that fail for a minute, errors that come in bursts spread over minutes, a cohort that was a little worse from
-the start, and groups whose error rates wander slowly and apart.
+the start, and groups whose error rates wander slowly and apart. Further kinds are there to surprise the judge: no
+number of it was fitted to them.
 """
 
 from dataclasses import dataclass
@@ -17,11 +18,21 @@ INSTANCES = 20
 BASE_ERRORS = 0.005
 BURST_SPREAD = (0.4, 0.24, 0.14, 0.09, 0.05, 0.08)
 """Which part of a burst's errors falls in which minute after its beginning."""
+EVEN_SPREAD = (0.2,) * 5
+LARGEST_BURST = 100
+"""Of bursts whose sizes have a heavy tail."""
+GLITCH = 0.5
+"""The part of its requests that an instance loses in a minute in which it fails, or restarts."""
+HOUR = 60
 
 
 @dataclass(frozen=True)
 class Family:
-    """One kind of healthy traffic. `burst` is the mean number of errors that come together."""
+    """One kind of healthy traffic.
+
+    `burst` is the mean number of errors that come together, of geometric size; with a `tail` it is the exponent of the
+    sizes' Pareto tail instead. `wobble` wanders slowly, `jitter` from minute to minute, both in each group by itself.
+    """
 
     name: str
     daily: bool = False
@@ -30,6 +41,12 @@ class Family:
     burst: float = 1.0
     cohort_offset: float = 0.0
     wobble: float = 0.0
+    tail: float = 0.0
+    spread: tuple[float, ...] = BURST_SPREAD
+    jitter: float = 0.0
+    growth: float = 0.0
+    """Of load and error rate, in a day."""
+    restarts: bool = False
 
 
 FAMILIES = (
@@ -41,6 +58,15 @@ FAMILIES = (
     Family("cohort offset", daily=True, incidents=True, burst=3.0, cohort_offset=0.0015),
     Family("slow wobble", daily=True, wobble=0.25),
 )
+FURTHER = (
+    Family("bursts with a heavy tail", daily=True, incidents=True, tail=1.5),
+    Family("bursts of 12", daily=True, incidents=True, burst=12.0),
+    Family("even bursts of 6", daily=True, incidents=True, burst=6.0, spread=EVEN_SPREAD),
+    Family("jitter of 70 %", daily=True, incidents=True, jitter=0.7),
+    Family("growth of 15 % a day", daily=True, incidents=True, growth=0.15),
+    Family("restarts each hour", daily=True, incidents=True, restarts=True),
+)
+"""No number of the judge was fitted to these. That large bursts get through made it leave the best run out twice."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +98,17 @@ def minutes(
     if family.glitches:
         treated_rate = treated_rate + _glitches(random, shares)
         control_rate = control_rate + _glitches(random, 1 - shares)
+    if family.restarts:
+        added, control_added = _restarts(random, shares)
+        treated_rate, control_rate = treated_rate + added, control_rate + control_added
+    if family.jitter:
+        treated_rate = treated_rate * _jitter(random, family, count)
+        control_rate = control_rate * _jitter(random, family, count)
     return Minutes(
         treated=treated,
-        treated_bad=_bad(random, treated, np.minimum(treated_rate, 0.95), family.burst),
+        treated_bad=_bad(random, treated, np.minimum(treated_rate, 0.95), family),
         control=control,
-        control_bad=_bad(random, control, np.minimum(control_rate, 0.95), family.burst),
+        control_bad=_bad(random, control, np.minimum(control_rate, 0.95), family),
     )
 
 
@@ -90,7 +122,8 @@ def _load_and_rate(random: np.random.Generator, family: Family, count: int) -> t
     if family.incidents:
         for start in np.flatnonzero(random.random(count) < 1 / DAY):
             rate[start : start + 1 + random.geometric(0.1)] *= 1 + random.exponential(5)
-    return load, rate
+    grown = (1 + family.growth) ** (at / DAY)
+    return load * grown, rate * grown
 
 
 def _wobble(random: np.random.Generator, family: Family, count: int) -> Rates:
@@ -107,20 +140,47 @@ def _wobble(random: np.random.Generator, family: Family, count: int) -> Rates:
     return np.exp(wandering)
 
 
+def _jitter(random: np.random.Generator, family: Family, count: int) -> Rates:
+    """A factor that is drawn anew each minute; its mean is 1, and `jitter` its standard deviation."""
+    shape = 1 / family.jitter**2
+    return random.gamma(shape, 1 / shape, count)
+
+
 def _glitches(random: np.random.Generator, share: Rates) -> Rates:
     """Each instance loses half of its requests for one minute in two days; few instances dilute it less."""
     mine = np.maximum(INSTANCES * share, 1)
-    return (random.random(len(share)) < mine / (2 * DAY)) * 0.5 / mine
+    return (random.random(len(share)) < mine / (2 * DAY)) * GLITCH / mine
 
 
-def _bad(random: np.random.Generator, total: Counts, rate: Rates, burst: float) -> Counts:
-    if burst <= 1:
+def _restarts(random: np.random.Generator, share: Rates) -> tuple[Rates, Rates]:
+    """Each instance restarts in a minute of the hour that is its own, and loses half of its requests in it."""
+    at, own = np.arange(len(share)), random.integers(0, HOUR, INSTANCES)
+    restarting = at[:, None] % HOUR == own
+    treated = np.arange(INSTANCES) < np.maximum(np.round(INSTANCES * share), 1)[:, None]
+    of_treated, of_control = (restarting & treated).sum(axis=1), (restarting & ~treated).sum(axis=1)
+    mine = treated.sum(axis=1)
+    return GLITCH * of_treated / mine, GLITCH * of_control / np.maximum(INSTANCES - mine, 1)
+
+
+def _bad(random: np.random.Generator, total: Counts, rate: Rates, family: Family) -> Counts:
+    if family.burst <= 1 and not family.tail:
         return random.binomial(total, rate)
-    begun = random.poisson(total * rate / burst)
-    errors = begun + np.where(begun > 0, random.negative_binomial(np.maximum(begun, 1), 1 / burst), 0)
-    spread, left, rest = np.zeros_like(total), errors, 1.0
-    for later, part in enumerate(BURST_SPREAD):
-        now = random.binomial(left, min(1.0, part / rest)) if later < len(BURST_SPREAD) - 1 else left
+    left, rest = _begun(random, total * rate, family), 1.0
+    spread = np.zeros_like(total)
+    for later, part in enumerate(family.spread):
+        now = random.binomial(left, min(1.0, part / rest)) if later < len(family.spread) - 1 else left
         spread[later:] += now[: len(total) - later]
         left, rest = left - now, rest - part
     return np.minimum(spread, total)
+
+
+def _begun(random: np.random.Generator, expected: Rates, family: Family) -> Counts:
+    """The errors of those bursts that begin in each minute."""
+    if not family.tail:
+        begun = random.poisson(expected / family.burst)
+        return begun + np.where(begun > 0, random.negative_binomial(np.maximum(begun, 1), 1 / family.burst), 0)
+    mean = (np.arange(1, LARGEST_BURST + 1) ** -family.tail).sum()
+    begun = random.poisson(expected / mean)
+    sizes = np.minimum(np.floor(random.random(begun.sum()) ** (-1 / family.tail)), LARGEST_BURST)
+    minute = np.repeat(np.arange(len(expected)), begun)
+    return np.bincount(minute, weights=sizes, minlength=len(expected)).astype(np.int64)
