@@ -31,6 +31,7 @@ from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate
 
 OURS = "this judge"
+HELD = "this judge, held at some time"
 WIDTH = 160
 """Of the tables; a column for each peer."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -95,7 +96,7 @@ def _false_rollbacks(
     count, length = len(seeds), DAY // 2 if quick else 4 * DAY
     what = "half-days at 10 %" if quick else "whole rollouts (48 h at 10 %, 48 h at 50 %)"
     cells = [Trial(family, rate, length, 0.1 if quick else 0.5) for family in families for rate in RATES]
-    worst = dict.fromkeys([OURS, *METHODS], 0)
+    worst = dict.fromkeys([OURS, HELD, *METHODS], 0)
     title = f"rolled back, of {count} healthy {what}, in %, and the upper 95 % limit"
     table = Table("healthy traffic", *worst, title=title)
     for trial, decided in zip(cells, pool.map(_decisions, cells, [seeds] * len(cells)), strict=True):
@@ -199,7 +200,8 @@ def _delays(console: Console, pool: ProcessPoolExecutor, seeds: range, *, quick:
         cells = [_regression(family, excess, onset) for excess, onset in rows]
         for (excess, onset), decided in zip(rows, pool.map(_decisions, cells, [seeds] * len(cells)), strict=True):
             delays = delays_of(decided, onset)
-            table.add_row(f"+{excess * 100:g} points at {onset / 60:g} h", *(in_words(delays[n]) for n in delays))
+            said = (in_words(delays[name]) for name in (OURS, *METHODS))
+            table.add_row(f"+{excess * 100:g} points at {onset / 60:g} h", *said)
             if excess == GOAL_EXCESS:
                 kept &= _says_whether_kept(console, family, onset, delays[OURS], at_first)
                 at_first = float(np.median(delays[OURS])) if at_first is None else at_first
@@ -208,12 +210,13 @@ def _delays(console: Console, pool: ProcessPoolExecutor, seeds: range, *, quick:
 
 
 def _decisions(trial: Trial, seeds: range) -> Mapping[str, Sequence[int | None]]:
-    """By method, per seed: the minute at which it rolls back. Ours by the fleet's arithmetic."""
+    """By method, per seed: the minute at which it rolls back, or we hold. Ours by the fleet's arithmetic."""
     drawn = [_drawn(trial, seed) for seed in seeds]
-    ours = judge_fleet(_together(drawn), max_difference=GATE.max_difference or 0.0).rolled_back
-    _compare_with_the_judge(trial, drawn, ours)
+    outcomes = judge_fleet(_together(drawn), max_difference=GATE.max_difference or 0.0)
+    _compare_with_the_judge(trial, drawn, outcomes.rolled_back)
+    ours = {OURS: outcomes.rolled_back, HELD: outcomes.held}
     peers = {method: [decide(data) for data in drawn] for method, decide in METHODS.items()}
-    return {OURS: [int(at) or None for at in ours], **peers}
+    return {name: [int(at) or None for at in each] for name, each in ours.items()} | peers
 
 
 def _compare_with_the_judge(trial: Trial, drawn: Sequence[Minutes], rolled_back: npt.NDArray[np.int64]) -> None:
