@@ -2,7 +2,7 @@
 
     python -m bench.gates --quick     less than a minute
     python -m bench.gates --alone     everything, of this judge alone: some minutes
-    python -m bench.gates             with every peer: some twenty minutes on two cores
+    python -m bench.gates             with every peer: some ten minutes on two cores
 
 A rollout is 48 hours at 10 % and 48 hours at 50 %, judged every minute by the error gate of the shipped plan (+1 point
 against control). Every number is seeded, with other seeds than the judge was chosen on. After the kinds of traffic that
