@@ -13,7 +13,6 @@ from rollout.messages import (
     UPDATE_APPROVE,
     UPDATE_FINISH,
     UPDATE_RESOLVE_HOLD,
-    UPDATE_RETRY,
     UPDATE_STEP_BACK,
     Answer,
     Command,
@@ -317,7 +316,8 @@ async def test_a_rollout_that_is_continued_as_new_goes_on_turning_it_off_and_hol
         await world.until(handle, RolloutStatus.HOLDING, step=SOON)
         asked_in = (await world.progress(handle)).run_id
         while (await world.progress(handle)).run_id == asked_in:
-            await handle.execute_update(UPDATE_RETRY, Command(by="kim"), result_type=Answer)
+            await handle.signal("hello")
+            await world.environment.sleep(SOON)
 
         land.wire.acknowledge_writes(True)
         while not told(world, "continued was turned off alone"):
