@@ -1,111 +1,202 @@
-"""The p95 gate beside its peers on simulated latencies: delays, and healthy rollouts that are rolled back.
+"""The p95 gate on simulated latencies: delays, and healthy rollouts that are rolled back; alone, or beside its peers.
 
-    python -m bench.gate_latencies               some ten minutes on two cores
-    python -m bench.gate_latencies --trials 8    a minute
+    python -m bench.gate_latencies --alone       this judge, 300 trials per row: some ten minutes on two cores
+    python -m bench.gate_latencies               with every peer, 100 trials per row: some ten minutes
 
 Latencies are lognormal (sigma 0.8) in buckets that are 41 % wide. All of them wander together by 5 %, and each group
-apart by 2 %, with a memory of about an hour; that makes a p95 hard to compare. Judged by the gate of the shipped plan
-(+10 % against control). Every number is seeded. Ends with 1 where a goal is missed.
+apart by 2 %, with a memory of about an hour; that makes a p95 hard to compare. `--alone` has other kinds as well
+(`bench.latency_traffic`). Judged by the gate of the shipped plan (+10 % against control), by an array form that is
+compared with the judge itself in every row. Every number is seeded. Ends with 1 where a goal is missed.
 """
 
 import argparse
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
-from scipy.stats import norm  # type: ignore[import-untyped]
 
+from bench.gate_latency_fleet import LatencyOutcomes, judge_latency_fleet
 from bench.gate_latency_peers import LATENCY_METHODS, LatencyMinutes
-from bench.gate_traffic import Counts, Rates
-from bench.gates import OURS, START, WIDTH, delays_of, in_words, with_limits
+from bench.gates import FALSE_ROLLBACKS_AT_MOST, OURS, START, WIDTH, delays_of, in_words, with_limits
+from bench.gates import _upper_limit as upper_limit
+from bench.latency_traffic import KINDS, USUAL, Latencies, Trial, drawn
 from bench.machine import machine
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupLatencies, Interval, SequentialGate
 
 GATE = SequentialGate.model_validate({"kind": "versus_control", "statistic": "p95", "max_increase": "10%"})
-BOUNDS_MS = tuple(round(10 * 2 ** (half_step / 2), 3) for half_step in range(16))
-MEDIAN_MS, SIGMA = 60.0, 0.8
-USUAL_EDGE = 9
-"""226 ms; the p95 of these latencies is 224 ms."""
-TOGETHER, APART, KEPT = 0.05, 0.02, 0.98
+RATES = (1.0, 20.0, 500.0)
+ONSETS = (0, 120, 720, 2_400)
 AFTER_AN_ONSET = 600
-HEALTHY_MINUTES = 2_880
-GOAL = (30.0, 120.0)
-"""Median and 95th percentile of minutes for p95 +15 % at 20 requests/s and 10 %."""
+"""Minutes for which a regression is looked for; what takes longer is missed."""
+HEALTHY_MINUTES, WHOLE_ROLLOUT = 2_880, 5_760
+GOAL_INCREASE = 0.15
+GOAL, GOAL_LATER = (30.0, 120.0), (60.0, 240.0)
+"""Median and 95th percentile of minutes for p95 +15 % at 20 requests/s and 10 %: at once, and at any later hour."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    per_second: float
-    length: int
-    increase: float = 0.0
-    onset: int = 0
+class Asking:
+    """A row's trials, from which seed on, and how many of them the judge itself is asked about as well."""
+
+    trial: Trial
+    trials: int
+    first_seed: int
+    compared: int = 2
+
+    @property
+    def seeds(self) -> range:
+        return range(self.first_seed, self.first_seed + self.trials)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gate_latencies", description="The p95 gate and its peers.")
-    parser.add_argument("--trials", type=int, default=100, help="simulated soaks per row (100)")
-    trials: int = parser.parse_args().trials
+    parser.add_argument("--alone", action="store_true", help="this judge without its peers, on every kind of latencies")
+    parser.add_argument("--trials", type=int, help="simulated rollouts per row (100; alone 300)")
+    parser.add_argument("--first-seed", type=int, default=0, help="number of the first of them (0)")
+    arguments = parser.parse_args()
     console = Console(width=WIDTH)
     console.print(f"Machine: {machine()}")
+    trials: int = arguments.trials or (300 if arguments.alone else 100)
+    first_seed: int = arguments.first_seed
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
+        if arguments.alone:
+            kept = [
+                _delays_of_ours(console, pool, trials, first_seed),
+                _false_rollbacks_of_ours(console, pool, trials, first_seed),
+            ]
+        else:
+            kept = [_beside_peers(console, pool, trials, first_seed)]
+    return 0 if all(kept) else 1
+
+
+def _delays_of_ours(console: Console, pool: ProcessPoolExecutor, trials: int, first_seed: int) -> bool:
+    rows = [(USUAL, 20.0, 0.1), (USUAL, 20.0, GOAL_INCREASE), (USUAL, 20.0, 0.3)]
+    rows += [(USUAL, rate, GOAL_INCREASE) for rate in (1.0, 500.0)]
+    rows += [(kind, 20.0, GOAL_INCREASE) for kind in KINDS[1:]]
+    cells = [(row, onset) for row in rows for onset in (ONSETS if row[0] == USUAL else (0, 720))]
+    asked = [Asking(regression(*row, onset), trials, first_seed) for row, onset in cells]
+    found = dict(zip(cells, pool.map(_ours, asked), strict=True))
+    title = f"minutes to a rollback, 10 % treated, {trials} each: median / 95 % (missed)"
+    table = Table("p95", *(f"at {onset / 60:g} h" for onset in ONSETS), title=title)
+    kept = True
+    for row in rows:
+        kind, rate, increase = row
+        said = []
+        for onset in ONSETS:
+            if (row, onset) not in found:
+                continue
+            delays = [math.inf if at == 0 else float(at - onset) for at in found[row, onset].rolled_back]
+            said.append((onset, in_words(delays)))
+            if row == (USUAL, 20.0, GOAL_INCREASE):
+                kept &= _says_whether_kept(console, onset, delays)
+        by_onset = dict(said)
+        table.add_row(f"{kind.name}, {rate:g}/s, +{increase:.0%}", *(by_onset.get(onset, "") for onset in ONSETS))
+    console.print(table)
+    return kept
+
+
+def regression(kind: Latencies, per_second: float, increase: float, onset: int) -> Trial:
+    return Trial(kind, per_second, onset + AFTER_AN_ONSET, increase=increase, onset=onset)
+
+
+def _says_whether_kept(console: Console, onset: int, delays: Sequence[float]) -> bool:
+    """A rollback before the onset is none of a regression: it counts as found at once, and the healthy rows show it."""
+    middle, late = np.quantile(delays, [0.5, 0.95], method="higher")
+    goal = GOAL_LATER if onset else GOAL
+    met = bool(middle <= goal[0] and late <= goal[1])
+    said = f"+{GOAL_INCREASE:.0%} at 20/s at {onset / 60:g} h: median ≤ {goal[0]:g}, 95 % ≤ {goal[1]:g}"
+    console.print(f"goal: {said}: {_word(met)}")
+    return met
+
+
+def _false_rollbacks_of_ours(console: Console, pool: ProcessPoolExecutor, trials: int, first_seed: int) -> bool:
+    what = f"of {trials} whole rollouts (48 h at 10 %, 48 h at 50 %)"
+    table = Table("healthy latencies", "rolled back", "upper 95 % limit", "held at some time", title=what)
+    cells = [(kind, rate) for kind in KINDS for rate in RATES]
+    asked = [
+        Asking(Trial(kind, rate, WHOLE_ROLLOUT, second_half=0.5), trials, first_seed, compared=1)
+        for kind, rate in cells
+    ]
+    kept = True
+    for (kind, rate), found in zip(cells, pool.map(_ours, asked), strict=True):
+        count = int((found.rolled_back > 0).sum())
+        upper = upper_limit(count, trials)
+        kept &= upper <= FALSE_ROLLBACKS_AT_MOST or kind != USUAL
+        table.add_row(f"{kind.name}, {rate:g}/s", str(count), f"{upper:.2%}", str(int((found.held > 0).sum())))
+    console.print(table)
+    console.print(f"goal: upper 95 % limit at most {FALSE_ROLLBACKS_AT_MOST:.0%}, {USUAL.name}: {_word(kept)}")
+    return kept
+
+
+def _beside_peers(console: Console, pool: ProcessPoolExecutor, trials: int, first_seed: int) -> bool:
     title = f"minutes to a rollback, 20/s, 10 % treated, {trials} each: median / 95 % (missed)"
     delays = Table("p95", OURS, *LATENCY_METHODS, title=title)
     title = f"rolled back, of {trials} healthy soaks of 48 h at 10 %, in %, and the upper 95 % limit"
     healthy = Table("healthy", OURS, *LATENCY_METHODS, title=title)
     met = True
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
-        for increase, onset in ((0.15, 0), (0.15, 720), (0.3, 0), (0.3, 720)):
-            found = _judged(pool, Trial(20.0, onset + AFTER_AN_ONSET, increase, onset), trials)
+    for increase in (GOAL_INCREASE, 0.3):
+        for onset in (0, 720):
+            found = _decided(pool, Asking(regression(USUAL, 20.0, increase, onset), trials, first_seed))
             delayed = delays_of(found, onset)
-            if (increase, onset) == (0.15, 0):
-                middle, late = np.quantile(delayed[OURS], [0.5, 0.95], method="higher")
-                met = bool(middle <= GOAL[0] and late <= GOAL[1])
+            if increase == GOAL_INCREASE:
+                met &= _says_whether_kept(console, onset, delayed[OURS])
             delays.add_row(f"+{increase:.0%} at {onset // 60} h", *(in_words(delayed[name]) for name in delayed))
-        for per_second in (1.0, 20.0, 500.0):
-            found = _judged(pool, Trial(per_second, HEALTHY_MINUTES), trials)
-            rolled_back = {name: sum(at is not None for at in each) for name, each in found.items()}
-            healthy.add_row(f"{per_second:g}/s", *with_limits(rolled_back, trials))
+    for per_second in RATES:
+        found = _decided(pool, Asking(Trial(USUAL, per_second, HEALTHY_MINUTES), trials, first_seed, compared=1))
+        rolled_back = {name: sum(at is not None for at in each) for name, each in found.items()}
+        healthy.add_row(f"{per_second:g}/s", *with_limits(rolled_back, trials))
     console.print(delays)
     console.print(healthy)
-    console.print(f"goal: +15 % at 0 h: median ≤ {GOAL[0]:g}, 95 % ≤ {GOAL[1]:g}: {'met' if met else 'missed'}")
-    return 0 if met else 1
+    return met
 
 
-def _judged(pool: ProcessPoolExecutor, trial: Trial, trials: int) -> Mapping[str, Sequence[int | None]]:
+def _decided(pool: ProcessPoolExecutor, asking: Asking) -> Mapping[str, Sequence[int | None]]:
     """By method, per seed: the minute at which it rolls back."""
-    each = list(pool.map(_decisions, [trial] * trials, range(trials)))
-    return {name: [one[name] for one in each] for name in each[0]}
+    ours = pool.submit(_ours, asking)
+    each = list(pool.map(_peers, [asking.trial] * asking.trials, asking.seeds))
+    peers = {name: [one[name] for one in each] for name in LATENCY_METHODS}
+    return {OURS: [int(at) or None for at in ours.result().rolled_back], **peers}
 
 
-def _decisions(trial: Trial, seed: int) -> Mapping[str, int | None]:
-    data = _drawn(trial, seed)
-    return {OURS: _ours(data), **{method: decide(data) for method, decide in LATENCY_METHODS.items()}}
+def _peers(trial: Trial, seed: int) -> Mapping[str, int | None]:
+    data = drawn(trial, seed)
+    return {method: decide(data) for method, decide in LATENCY_METHODS.items()}
 
 
-def _drawn(trial: Trial, seed: int) -> LatencyMinutes:
-    random = np.random.default_rng([seed, int(trial.per_second), int(trial.increase * 100), trial.onset])
-    together, of_treated, of_control = (_wandering(random, trial.length, sd) for sd in (TOGETHER, APART, APART))
-    slower = np.where(np.arange(trial.length) >= trial.onset, np.log1p(trial.increase), 0.0)
-    return LatencyMinutes(
-        bounds_ms=BOUNDS_MS,
-        usual_edge=USUAL_EDGE,
-        treated=_latencies(random, 6 * trial.per_second, together + of_treated + slower),
-        control=_latencies(random, 54 * trial.per_second, together + of_control),
-    )
+def _ours(asking: Asking) -> LatencyOutcomes:
+    """By the fleet's arithmetic; some by the judge itself as well, those first that the fleet rolls back."""
+    bounds = asking.trial.kind.bounds_ms
+    treated, control = _together(drawn(asking.trial, seed) for seed in asking.seeds)
+    found = judge_latency_fleet(bounds, treated, control, increase=GATE.max_increase or 0.0)
+    for index in [*np.flatnonzero(found.rolled_back)[: asking.compared], 0][: asking.compared]:
+        own = judged(bounds, treated[index], control[index]) or 0
+        if own != found.rolled_back[index]:
+            which = f"{asking.trial}, seed {asking.seeds[index]}"
+            raise AssertionError(f"{which}: rolled back at {own}, the fleet at {found.rolled_back[index]}")
+    return found
 
 
-def _ours(data: LatencyMinutes) -> int | None:
+def _together(each: Iterator[LatencyMinutes]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    rows = [(one.treated.astype(np.int32), one.control.astype(np.int32)) for one in each]
+    return np.array([treated for treated, _ in rows]), np.array([control for _, control in rows])
+
+
+def judged(bounds_ms: tuple[float, ...], treated: npt.NDArray[np.int32], control: npt.NDArray[np.int32]) -> int | None:
+    """The minute at which the judge itself rolls this one back."""
     state = begin(GATE)
-    for minute, (treated, control) in enumerate(zip(data.treated.tolist(), data.control.tolist(), strict=True)):
+    for minute, (ours, theirs) in enumerate(zip(treated.tolist(), control.tolist(), strict=True)):
         interval = Interval(
             end=START + timedelta(minutes=minute + 1),
-            treated=GroupLatencies(bounds_ms=BOUNDS_MS, counts=treated),
-            control=GroupLatencies(bounds_ms=BOUNDS_MS, counts=control),
+            treated=GroupLatencies(bounds_ms=bounds_ms, counts=ours),
+            control=GroupLatencies(bounds_ms=bounds_ms, counts=theirs),
         )
         state, judgement = step(GATE, state, interval)
         if judgement.decision == "rollback":
@@ -113,22 +204,8 @@ def _ours(data: LatencyMinutes) -> int | None:
     return None
 
 
-def _wandering(random: np.random.Generator, length: int, deviation: float) -> Rates:
-    steps = random.standard_normal(length) * deviation * np.sqrt(1 - KEPT**2)
-    wandering, value = np.empty(length), 0.0
-    for minute, one in enumerate(steps):
-        value = KEPT * value + one
-        wandering[minute] = value
-    return wandering
-
-
-def _latencies(random: np.random.Generator, per_minute: float, shift: Rates) -> Counts:
-    """A row of buckets for each minute, whose latencies are moved by `shift`."""
-    below = norm.cdf((np.log(BOUNDS_MS) - np.log(MEDIAN_MS) - shift[:, None]) / SIGMA)
-    edge = np.zeros((len(shift), 1))
-    shares = np.diff(np.concatenate([edge, below, edge + 1], axis=1), axis=1)
-    rows: Counts = random.multinomial(random.poisson(per_minute, len(shift)), shares)
-    return rows
+def _word(kept: bool) -> str:
+    return "[green]met[/green]" if kept else "[red]missed[/red]"
 
 
 if __name__ == "__main__":

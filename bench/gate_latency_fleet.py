@@ -1,0 +1,263 @@
+"""The p95 gate of many simulated rollouts at once: the judge's own arithmetic, on arrays.
+
+What `bench.gate_fleet` is for errors. `python -m bench.gate_latencies` asks both about some of the same rollouts, in
+every kind of traffic, and compares the minute they name.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rollout.control_curve import LEARNT_FROM, NEAR_P95_TAIL
+from rollout.sequential_evidence import LATENCY_BEYOND_SHARE, LATENCY_HARM_SHARE, LEARNT_HALF_LIFE_MINUTES
+from rollout.sequential_model import HARM_NEEDED, LATENCY_BEYOND_NEEDED
+from rollout.statistics import (
+    BLOCKS,
+    CAUTIOUS_GAIN,
+    HALF_LIFE_MINUTES,
+    HEAVIEST_BLOCK,
+    INFORMATIVE_EVENTS,
+    KNOWN_EVENTS,
+    LARGEST_GAIN,
+    LARGEST_WEALTH,
+    LATENCY_RATIOS,
+    ONSET_EVERY_MINUTES,
+    PRIOR_WEIGHTS,
+    REGIME_MINUTES,
+)
+from rollout.wander import LARGEST_WANDER, LONGEST_OF_CONTROL, PRIOR_WANDER
+
+Array = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+RATIOS: Array = np.array(LATENCY_RATIOS)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One minute of every rollout, at each of two edges (rows): requests above it, and control's curve around it.
+
+    A rollout is `judged` where somebody is treated and control's p95 was known before.
+    """
+
+    judged: Flags
+    above: Array
+    total: Array
+    control_above: Array
+    control_total: Array
+    slope: Array
+    bend: Array
+
+    def ratio(self, increase: float) -> Array:
+        """`rollout.control_curve.exceedance_ratio` of every rollout and edge."""
+        slower = np.log1p(increase)
+        ratio: Array = np.maximum(1.0, np.exp(slower * self.slope + slower**2 * self.bend))
+        return ratio
+
+
+@dataclass(frozen=True)
+class LatencyOutcomes:
+    """Per rollout the minute, from 1, at which it is rolled back, or first held; 0 where that never happens."""
+
+    rolled_back: npt.NDArray[np.int64]
+    held: npt.NDArray[np.int64]
+
+
+def judge_latency_fleet(
+    bounds_ms: tuple[float, ...], treated: npt.NDArray[np.int32], control: npt.NDArray[np.int32], *, increase: float
+) -> LatencyOutcomes:
+    """What the p95 gate decides in every rollout: histograms by rollout, minute and bucket."""
+    return decided(asked_each_minute(bounds_ms, treated, control), len(treated), increase)
+
+
+def decided(minutes: Iterator[Asked], rollouts: int, increase: float) -> LatencyOutcomes:
+    harm, beyond = _Bets(rollouts), _Bets(rollouts)
+    wander = [_Stretch(rollouts, length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
+    events = np.zeros((2, rollouts))
+    rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
+    for minute, asked in enumerate(minutes, start=1):
+        phi = np.maximum(1.0, np.max([stretch.phi for stretch in wander], axis=0))
+        largest = np.where(events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, :, None]
+        for bets, part in ((harm, LATENCY_HARM_SHARE), (beyond, LATENCY_BEYOND_SHARE)):
+            won = _won(asked, asked.ratio(part * increase), (phi + 1) / 2)
+            bets.take(np.minimum(won, largest), asked.judged)
+        for stretch in wander:
+            stretch.take(asked)
+        events += np.where(asked.judged, asked.above + asked.control_above, 0.0)
+        harmful, too_much = harm.wealth.mean(axis=0), beyond.wealth.mean(axis=0)
+        guilty = (harmful >= HARM_NEEDED) & (too_much >= LATENCY_BEYOND_NEEDED)
+        rolled_back = np.where((rolled_back == 0) & guilty, minute, rolled_back)
+        held = np.where((held == 0) & (harmful >= HARM_NEEDED), minute, held)
+    return LatencyOutcomes(rolled_back, held)
+
+
+def asked_each_minute(
+    bounds_ms: tuple[float, ...], treated: npt.NDArray[np.int32], control: npt.NDArray[np.int32]
+) -> Iterator[Asked]:
+    """The edges around control's p95 and its curve there, as they were known before each minute."""
+    rollouts, length, buckets = treated.shape
+    known, edges = np.zeros((rollouts, buckets)), np.zeros((2, rollouts), np.int64)
+    kept, at = 0.5 ** (1 / LEARNT_HALF_LIFE_MINUTES), np.log(np.maximum(bounds_ms, 1e-9))
+    rows = np.arange(rollouts)
+    for minute in range(length):
+        ours, theirs = treated[:, minute], control[:, minute]
+        somebody = (ours.sum(axis=1) > 0) & (theirs.sum(axis=1) > 0)
+        unknown = somebody & (edges[0] == 0) & (known.sum(axis=1) >= LEARNT_FROM)
+        if unknown.any():
+            edges[:, unknown] = _edges(known[unknown])
+        slope, bend = _curve(known, edges, at)
+        above, control_above = (_tail(group)[rows, edges + 1] for group in (ours, theirs))
+        yield Asked(
+            somebody & (edges[0] > 0),
+            above.astype(np.float64),
+            np.maximum(ours.sum(axis=1), 1).astype(np.float64),
+            control_above.astype(np.float64),
+            np.maximum(theirs.sum(axis=1), 1).astype(np.float64),
+            slope,
+            bend,
+        )
+        known = np.where(somebody[:, None], np.round(known * kept + theirs, 1), known)
+
+
+def _tail(counts: npt.NDArray[np.generic]) -> Array:
+    """How many lie in each bucket or a higher one."""
+    tail: Array = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]
+    return tail
+
+
+def _edges(known: Array) -> npt.NDArray[np.int64]:
+    """`rollout.control_curve.edges_around_p95` of every rollout, which has seen enough."""
+    last = known.shape[1] - 2
+    above = _tail(known)[:, 1:]  # entry e: above edge e
+    beyond = above > NEAR_P95_TAIL * known.sum(axis=1)[:, None]
+    beyond[:, last + 1 :] = False
+    beyond[:, 0] = False
+    edge = np.where(beyond.any(axis=1), beyond.shape[1] - 1 - np.argmax(beyond[:, ::-1], axis=1), 1)
+    upper = np.minimum(edge + 1, last)
+    return np.stack([upper - 1, upper])
+
+
+def _curve(known: Array, edges: npt.NDArray[np.int64], at: Array) -> tuple[Array, Array]:
+    """The parabola through three edges: how the log of the tail rises per log of time, and how that bends."""
+    total = known.sum(axis=1) + 1
+    logs = np.log((_tail(known)[:, 1:] + 0.5) / total[:, None])
+    rows, last = np.arange(len(known)), len(at) - 1
+    below, here, above = np.maximum(edges - 1, 0), edges, np.minimum(edges + 1, last)
+    left, right = at[here] - at[below], at[above] - at[here]
+    rise = np.where(left > 0, (logs[rows, below] - logs[rows, here]) / np.where(left > 0, left, 1.0), 0.0)
+    fall = np.where(right > 0, (logs[rows, here] - logs[rows, above]) / np.where(right > 0, right, 1.0), rise)
+    whole = left + right
+    bend = np.where((left > 0) & (right > 0), (rise - fall) / np.where(whole > 0, whole, 1.0), 0.0)
+    return fall + bend * right, bend
+
+
+def _won(asked: Asked, ratio: Array, burst: Array) -> Array:
+    """`rollout.statistics.log_won` for each edge, rollout and risk ratio."""
+    share, burst = (ratio * asked.total / asked.control_total)[:, :, None], burst[:, :, None]
+    stake = (RATIOS - 1) / (1 + burst * share * RATIOS)
+    gain = np.log1p(burst * stake) - np.log1p((burst - 1) * stake)
+    loss = np.log1p(-burst * share * stake) - np.log1p(-(burst - 1) * share * stake)
+    won: Array = asked.above[:, :, None] * gain + asked.control_above[:, :, None] * loss
+    return won
+
+
+class _Bets:
+    """`rollout.statistics.Mixture` of every rollout and edge."""
+
+    def __init__(self, rollouts: int) -> None:
+        self._onset, self._ending = 1 / ONSET_EVERY_MINUTES, 1 / REGIME_MINUTES
+        self._cash: Array = np.full((2, rollouts), 0.5)
+        self._arms: Array = np.full((2, rollouts, len(RATIOS)), 0.5 / len(RATIOS))
+
+    @property
+    def wealth(self) -> Array:
+        wealth: Array = self._cash + self._arms.sum(axis=2)
+        return wealth
+
+    def take(self, log_factors: Array, judged: Flags) -> None:
+        before = self._arms.sum(axis=2)
+        fresh = (self._cash * self._onset / len(RATIOS))[:, :, None]
+        arms = np.minimum(LARGEST_WEALTH, (self._arms * (1 - self._ending) + fresh) * np.exp(log_factors))
+        self._arms = np.where(judged[:, None], arms, self._arms)
+        self._cash = np.where(judged, self._cash * (1 - self._onset) + self._ending * before, self._cash)
+
+
+class _Stretch:
+    """One block length of `rollout.wander.Wander`, of every rollout and edge."""
+
+    def __init__(self, rollouts: int, length: int, prior_weight: float) -> None:
+        self._length, self._prior = length, prior_weight
+        shape = (2, rollouts)
+        self._weighted: Array = np.full(shape, PRIOR_WANDER * prior_weight)
+        self._weight: Array = np.full(shape, prior_weight)
+        self._told, self._falls = np.zeros(shape), np.zeros(shape)
+        self._filling, self._last, self._before = (np.zeros((4, 2, rollouts)) for _ in range(3))
+        self._minutes, self._finished = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
+
+    @property
+    def phi(self) -> Array:
+        learnt: Array = self._weighted / self._weight
+        if self._length == 1:
+            return learnt
+        scaled = (learnt > 1) & (self._told > 0)
+        grown = self._last[1] / 2 * self._falls / np.where(scaled, self._told, 1.0)
+        return np.where(scaled, 1 + (learnt - 1) * np.maximum(1.0, grown), learnt)
+
+    def take(self, asked: Asked) -> None:
+        events, share = asked.above + asked.control_above, asked.total / (asked.total + asked.control_total)
+        seen = np.stack(
+            [
+                asked.above - events * share,
+                events * share * (1 - share),
+                asked.control_above,
+                np.broadcast_to(asked.control_total, events.shape),
+            ]
+        )
+        self._filling = self._filling + np.where(asked.judged, seen, 0.0)
+        self._minutes = self._minutes + asked.judged
+        full = self._minutes >= self._length
+        if full.any():
+            self._close(full)
+
+    def _close(self, full: Flags) -> None:
+        kept = 0.5 ** (self._length / HALF_LIFE_MINUTES)
+        prior = self._prior * (1 - kept)
+        known = self._finished >= 2  # noqa: PLR2004  (the block before the last is there)
+        harmonic, term = _fell(self._before, self._filling)
+        counted = np.where(known, np.minimum(harmonic, HEAVIEST_BLOCK), 0.0)
+        disagreed, weight = counted * np.minimum(term, LARGEST_WANDER), counted
+        if self._length <= LONGEST_OF_CONTROL:
+            moved, of_control = _moved(self._before, self._filling)
+            of_control = np.where(known, of_control, 0.0)
+            disagreed = disagreed + of_control * np.minimum(moved, LARGEST_WANDER)
+            weight = weight + of_control
+        self._weighted = np.where(full, self._weighted * kept + PRIOR_WANDER * prior + disagreed, self._weighted)
+        self._weight = np.where(full, self._weight * kept + prior + weight, self._weight)
+        self._told = np.where(full, self._told * kept + counted * harmonic, self._told)
+        self._falls = np.where(full, self._falls * kept + counted, self._falls)
+        self._before = np.where(full, self._last, self._before)
+        self._last = np.where(full, self._filling, self._last)
+        self._filling = np.where(full, 0.0, self._filling)
+        self._finished, self._minutes = self._finished + full, np.where(full, 0, self._minutes)
+
+
+def _fell(before: Array, now: Array) -> tuple[Array, Array]:
+    """What two blocks can tell together, and how much better the second is, squared; 0 where it is worse."""
+    some = (before[1] > 0) & (now[1] > 0)
+    old, new = np.where(some, before[1], 1.0), np.where(some, now[1], 1.0)
+    change = now[0] / new - before[0] / old
+    harmonic = new * old / (new + old)
+    fell = some & (change < 0)
+    return np.where(fell, harmonic, 0.0), np.where(fell, harmonic * change**2, 0.0)
+
+
+def _moved(before: Array, now: Array) -> tuple[Array, Array]:
+    """How far control's own rate moved, squared, by what chance would do; and the weight of that."""
+    (_, _, slow, total), (_, _, new_slow, new_total) = before, now
+    both = slow + new_slow
+    some = (both > 0) & (total > 0) & (new_total > 0)
+    events, old, new = (np.where(some, each, 1.0) for each in (both, total, new_total))
+    variance = events / (old + new) * (1 / old + 1 / new)
+    moved = np.where(some, (new_slow / new - slow / old) ** 2 / variance, 0.0)
+    return moved, np.where(some, np.minimum(both / INFORMATIVE_EVENTS, 1.0), 0.0)
