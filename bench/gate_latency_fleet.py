@@ -11,7 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from rollout.control_curve import LEARNT_FROM, NEAR_P95_TAIL
-from rollout.sequential_evidence import LATENCY_BEYOND_SHARE, LATENCY_HARM_SHARE, LEARNT_HALF_LIFE_MINUTES
+from rollout.sequential_evidence import (
+    LATENCY_BEYOND_SHARE,
+    LATENCY_BEYOND_SHARE_AT_MOST,
+    LATENCY_HARM_SHARE,
+    LATENCY_HARM_SHARE_AT_MOST,
+    LEARNT_HALF_LIFE_MINUTES,
+)
 from rollout.sequential_model import HARM_NEEDED, LATENCY_BEYOND_NEEDED
 from rollout.statistics import (
     BLOCKS,
@@ -27,7 +33,13 @@ from rollout.statistics import (
     PRIOR_WEIGHTS,
     REGIME_MINUTES,
 )
-from rollout.wander import LARGEST_WANDER, LONGEST_OF_CONTROL, PRIOR_WANDER
+from rollout.wander import (
+    LARGEST_WANDER,
+    LITTLE_WANDER,
+    LONGEST_OF_CONTROL,
+    MUCH_WANDER,
+    PRIOR_WANDER,
+)
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -49,7 +61,7 @@ class Asked:
     slope: Array
     bend: Array
 
-    def ratio(self, increase: float) -> Array:
+    def ratio(self, increase: Array) -> Array:
         """`rollout.control_curve.exceedance_ratio` of every rollout and edge."""
         slower = np.log1p(increase)
         ratio: Array = np.maximum(1.0, np.exp(slower * self.slope + slower**2 * self.bend))
@@ -79,7 +91,12 @@ def decided(minutes: Iterator[Asked], rollouts: int, increase: float) -> Latency
     for minute, asked in enumerate(minutes, start=1):
         phi = np.maximum(1.0, np.max([stretch.phi for stretch in wander], axis=0))
         largest = np.where(events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, :, None]
-        for bets, part in ((harm, LATENCY_HARM_SHARE), (beyond, LATENCY_BEYOND_SHARE)):
+        far = np.clip((phi - LITTLE_WANDER) / (MUCH_WANDER - LITTLE_WANDER), 0.0, 1.0)
+        for bets, usual, most in (
+            (harm, LATENCY_HARM_SHARE, LATENCY_HARM_SHARE_AT_MOST),
+            (beyond, LATENCY_BEYOND_SHARE, LATENCY_BEYOND_SHARE_AT_MOST),
+        ):
+            part = usual + (most - usual) * far
             won = _won(asked, asked.ratio(part * increase), (phi + 1) / 2)
             bets.take(np.minimum(won, largest), asked.judged)
         for stretch in wander:
@@ -155,7 +172,9 @@ def _curve(known: Array, edges: npt.NDArray[np.int64], at: Array) -> tuple[Array
 def _won(asked: Asked, ratio: Array, burst: Array) -> Array:
     """`rollout.statistics.log_won` for each edge, rollout and risk ratio."""
     share, burst = (ratio * asked.total / asked.control_total)[:, :, None], burst[:, :, None]
-    stake = (RATIOS - 1) / (1 + burst * share * RATIOS)
+    squared = burst * (burst - 1) * (RATIOS * share**2 - 1)
+    linear = (2 * burst - 1) * (RATIOS * share + 1)
+    stake = 2 * (RATIOS - 1) / (linear + np.sqrt(linear**2 - 4 * squared * (RATIOS - 1)))
     gain = np.log1p(burst * stake) - np.log1p((burst - 1) * stake)
     loss = np.log1p(-burst * share * stake) - np.log1p(-(burst - 1) * share * stake)
     won: Array = asked.above[:, :, None] * gain + asked.control_above[:, :, None] * loss

@@ -112,14 +112,16 @@ def _latencies(
 
 def _below(kind: Latencies, shift: Rates) -> Rates:
     """The share of requests below each bound, for each minute."""
-    at = np.log(kind.bounds_ms) - shift[:, None]
     if not kind.two_humps:
-        below: Rates = norm.cdf((at - np.log(MEDIAN_MS)) / SIGMA)
-        return below
-    fast = norm.cdf((at - np.log(MEDIAN_MS)) / HUMP_SIGMA)
-    slow = norm.cdf((at - np.log(SLOW_MEDIAN_MS)) / HUMP_SIGMA)
+        return _lognormal(kind, MEDIAN_MS, SIGMA, shift)
+    fast, slow = (_lognormal(kind, median, HUMP_SIGMA, shift) for median in (MEDIAN_MS, SLOW_MEDIAN_MS))
     humps: Rates = (1 - SLOW_SHARE) * fast + SLOW_SHARE * slow
     return humps
+
+
+def _lognormal(kind: Latencies, median: float, sigma: float, shift: Rates) -> Rates:
+    below: Rates = norm.cdf((np.log(kind.bounds_ms) - np.log(median) - shift[:, None]) / sigma)
+    return below
 
 
 def _usual_edge(kind: Latencies) -> int:

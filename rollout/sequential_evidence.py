@@ -1,5 +1,6 @@
 """What one interval adds to the evidence: shares, scores and latencies, each as a bet against "no harm"."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from math import log
 
@@ -23,6 +24,7 @@ from rollout.statistics import (
     LARGEST_GAIN,
     LATENCY_RATIOS,
     Mixture,
+    fastest_stake,
     log_won,
     stake_for,
 )
@@ -32,6 +34,8 @@ HARM_SHARE, BEYOND_SHARE = 0.05, 0.6
 """Which part of the gate's margin each key allows: the first key's part is what nobody would notice."""
 LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE, LATENCY_BEYOND_SHARE_BEFORE = 0.2, 0.6, 0.5
 """The last in states that began when how far groups wander apart was learnt as bursts of errors are."""
+LATENCY_HARM_SHARE_AT_MOST, LATENCY_BEYOND_SHARE_AT_MOST = 0.6, 0.8
+"""Where groups wander far apart."""
 LEARNT_HALF_LIFE_MINUTES = 1_440.0
 UNKNOWN_BURST = 2.0
 """The burst size of a gate that has no control to estimate it from."""
@@ -188,16 +192,23 @@ def _with_latencies(
         grown = []
         for key, edge in zip(keys, edges, strict=True):
             above, other = _above(treated, edge), _above(control, edge)
-            beyond = LATENCY_BEYOND_SHARE if isinstance(key.dispersion, Wander) else LATENCY_BEYOND_SHARE_BEFORE
             ratios = [
-                exceedance_ratio(known, control.bounds_ms, edge, part * increase)
-                for part in (LATENCY_HARM_SHARE, beyond, 1.0)
+                exceedance_ratio(known, control.bounds_ms, edge, part * increase) for part in (*_tolerated(key), 1.0)
             ]
             allowed = ((0.0, key.allowed_ratio * ratios[0]), (0.0, key.allowed_ratio * ratios[1]))
             bets = _grown(key, above, other, allowed, LATENCY_RATIOS, minutes)
             grown.append(_compared(key, bets, above, other, 0.0, ratios[2]))
         keys = tuple(grown)
     return learnt.model_copy(update={"keys": keys})
+
+
+def _tolerated(key: Keys) -> tuple[float, float]:
+    """Which parts of the limit the two keys of a latency gate tolerate, by what was known before the interval."""
+    wander = key.dispersion
+    if not isinstance(wander, Wander):
+        return LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE_BEFORE
+    harm = wander.tolerated(LATENCY_HARM_SHARE, LATENCY_HARM_SHARE_AT_MOST)
+    return harm, wander.tolerated(LATENCY_BEYOND_SHARE, LATENCY_BEYOND_SHARE_AT_MOST)
 
 
 def _learnt(
@@ -232,12 +243,13 @@ def _grown(
     """Both keys after the interval, each with its own (margin, ratio), and the burst size learnt from the past only."""
     burst = keys.dispersion.burst if control.total else UNKNOWN_BURST
     largest = keys.dispersion.largest_gain if control.total else LARGEST_GAIN
+    stake_of = fastest_stake if isinstance(keys.dispersion, Wander) and keys.dispersion.bets_by_it else stake_for
     wealth = []
     bets: list[tuple[float, float]] = []
     known: float | None = None
     for mixture, (margin, ratio) in zip((keys.harm, keys.beyond), allowed, strict=True):
         if ratio != known:
-            bets, known = _bets(treated, control, ratio, burst, risk_ratios), ratio
+            bets, known = _bets(treated, control, ratio, burst, risk_ratios, stake_of), ratio
         factors = [won - margin * stake * treated.total for stake, won in bets]
         wealth.append(mixture.after(factors, minutes, largest_gain=largest))
     counts = (treated.bad, treated.total, control.bad, control.total)
@@ -280,13 +292,18 @@ def _capped(
 
 
 def _bets(
-    treated: GroupCounts, control: GroupCounts, ratio: float, burst: float, risk_ratios: tuple[float, ...]
+    treated: GroupCounts,
+    control: GroupCounts,
+    ratio: float,
+    burst: float,
+    risk_ratios: tuple[float, ...],
+    stake_of: Callable[[float, float, float], float],
 ) -> list[tuple[float, float]]:
     """For each risk ratio the stake, and what it has won; keys that differ by their margin alone share these."""
     share = ratio * treated.total / control.total if control.total else 0.0
     bets = []
     for risk_ratio in risk_ratios:
-        stake = stake_for(risk_ratio, share, burst) if control.total else (risk_ratio - 1) / burst
+        stake = stake_of(risk_ratio, share, burst) if control.total else (risk_ratio - 1) / burst
         bets.append((stake, log_won(treated.bad, control.bad, share=share, stake=stake, burst=burst)))
     return bets
 

@@ -53,7 +53,7 @@ SHOWN_Z = 2.5758
 def begin(gate: SequentialGate) -> SequentialState:
     """No evidence either way."""
     arms = {"level": SCORE_STAKES, "p95": LATENCY_RATIOS}.get(gate.statistic, ERROR_RATIOS)
-    dispersion = Wander() if gate.statistic == "p95" else Dispersion()
+    dispersion = Wander(bets_by_it=True) if gate.statistic == "p95" else Dispersion()
     fresh = Mixture.fresh(len(arms))
     capped = (fresh, fresh) if gate.compares_shares else None
     best_run = BestRun(times=1.0) if gate.compares_shares else None

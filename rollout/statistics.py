@@ -88,6 +88,16 @@ def stake_for(risk_ratio: float, share: float, burst: float) -> float:
     return (risk_ratio - 1) / (1 + burst * share * risk_ratio)
 
 
+def fastest_stake(risk_ratio: float, share: float, burst: float) -> float:
+    """The same where what is bad comes in bursts: with many in an interval, the larger they are the less is staked.
+
+    The smaller root of r (1 - m q u)(1 - (m-1) q u) = (1 + m u)(1 + (m-1) u), where the expected log factor is largest.
+    """
+    squared = burst * (burst - 1) * (risk_ratio * share**2 - 1)
+    linear = (2 * burst - 1) * (risk_ratio * share + 1)
+    return 2 * (risk_ratio - 1) / (linear + sqrt(linear**2 - 4 * squared * (risk_ratio - 1)))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixture:
     """Wealth spread over risk ratios, and cash that waits for a regression that begins later. Starts at 1 in all."""

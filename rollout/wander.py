@@ -28,6 +28,10 @@ PRIOR_WANDER = 1.1
 LARGEST_WANDER = 1_000.0
 """Of what two blocks tell; with much traffic groups that wander apart are dozens of times further apart than chance."""
 
+LITTLE_WANDER, MUCH_WANDER = 4.0, 12.0
+"""Up to the first phi the keys tolerate their usual parts of the limit, from the second on the most: what groups that
+wander so far do by chance for an hour must not be beyond it."""
+
 LONGEST_OF_CONTROL = 5
 """Intervals; over more than these, latencies follow the day."""
 
@@ -125,6 +129,8 @@ class Wander:
     )
     events: int = 0
     """Slow requests seen so far, in both groups."""
+    bets_by_it: bool = False
+    """Whether stakes and tolerance follow `phi`; not so in states that began before they did."""
 
     @property
     def phi(self) -> float:
@@ -139,6 +145,13 @@ class Wander:
     def largest_gain(self) -> float:
         return LARGEST_GAIN if self.events >= KNOWN_EVENTS else CAUTIOUS_GAIN
 
+    def tolerated(self, usual: float, most: float) -> float:
+        """Which part of the limit a key tolerates: `usual` where groups hardly wander beyond chance."""
+        if not self.bets_by_it:
+            return usual
+        far = (self.phi - LITTLE_WANDER) / (MUCH_WANDER - LITTLE_WANDER)
+        return usual + (most - usual) * min(1.0, max(0.0, far))
+
     def after(self, bad: int, total: int, control_bad: int, control_total: int, minutes: float) -> "Wander":
         events, share = bad + control_bad, total / (total + control_total)
         seen = (bad - events * share, events * share * (1 - share), control_bad, control_total)
@@ -146,4 +159,5 @@ class Wander:
         return Wander(
             tuple(stretch.after(seen, length, minutes, prior) for stretch, length, prior in each),
             self.events + events,
+            self.bets_by_it,
         )

@@ -11,11 +11,21 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.stats import binom, nbinom, norm, poisson  # type: ignore[import-untyped]
 
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate, SequentialState
-from rollout.statistics import ERROR_RATIOS, PASS_TUNED_AT, Average, log_kernel, stake_for
+from rollout.statistics import (
+    ERROR_RATIOS,
+    LATENCY_RATIOS,
+    PASS_TUNED_AT,
+    Average,
+    fastest_stake,
+    log_kernel,
+    log_won,
+    stake_for,
+)
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 Shares = npt.NDArray[np.float64]
@@ -98,6 +108,26 @@ def test_the_longer_bursts_are_taken_to_be_the_less_a_bet_wins(
         for size in (burst, burst + more)
     )
     assert longer <= shorter + 1e-9
+
+
+@pytest.mark.parametrize("risk_ratio", LATENCY_RATIOS)
+@pytest.mark.parametrize("share", [0.01, 0.12, 1.2, 9.0])
+@pytest.mark.parametrize("burst", [1.0, 1.05, 2.0, 30.0])
+def test_no_other_stake_is_expected_to_grow_faster_where_slow_requests_come_in_bursts(
+    risk_ratio: float, share: float, burst: float
+) -> None:
+    """For one bad event expected in control, `share * risk_ratio` are among the treated."""
+
+    def loss(stake: float) -> float:
+        won = log_won(1, 0, share=share, stake=stake, burst=burst) * share * risk_ratio
+        return -won - log_won(0, 1, share=share, stake=stake, burst=burst)
+
+    largest = (1 - 1e-9) / (burst * share)
+    best = minimize_scalar(loss, bounds=(0, largest), method="bounded", options={"xatol": largest * 1e-9})
+    stake = fastest_stake(risk_ratio, share, burst)
+
+    assert 0 < burst * share * stake < 1, "more could lose everything"
+    assert loss(stake) <= best.fun + 1e-12
 
 
 def test_at_the_bound_on_the_average_the_one_sided_normal_mixture_is_just_worth_one_in_beta() -> None:

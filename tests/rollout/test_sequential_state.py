@@ -10,17 +10,19 @@ from rollout.sequential_gate import step
 from rollout.sequential_model import GroupCounts, GroupLatencies, Interval, SequentialGate, SequentialState
 from rollout.statistics import Dispersion
 
-RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE, OF_LATENCIES = (
+RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE, OF_LATENCIES, THAT_WANDER = (
     (Path(__file__).parent / name).read_text().strip()
     for name in (
         "recorded_state.json",
         "recorded_state_of_three_blocks.json",
         "recorded_state_left_out_once.json",
         "recorded_state_of_latencies.json",
+        "recorded_state_of_latencies_that_wander.json",
     )
 )
-"""Of six intervals from 12:00 to 12:06, the one that ended at 12:04 missing."""
+"""Of six intervals from 12:00 to 12:06, the one that ended at 12:04 missing; the last of all six."""
 GATE = SequentialGate.model_validate({"kind": "versus_control", "max_difference": "1%"})
+OF_P95 = SequentialGate.model_validate({"kind": "versus_control", "statistic": "p95", "max_increase": "10%"})
 
 
 def interval(minute: int) -> Interval:
@@ -74,21 +76,35 @@ def test_a_state_of_before_large_bursts_were_left_out_more_than_once_goes_on_as_
     assert (state.gross_in_a_row, state.gross_bad) == (3, None), "three in a row were enough for the fuse"
 
 
-def test_a_p95_of_before_groups_were_seen_to_wander_apart_goes_on_as_it_began() -> None:
-    gate = SequentialGate.model_validate({"kind": "versus_control", "statistic": "p95", "max_increase": "10%"})
+def latencies(minute: int) -> Interval:
     bounds = (50.0, 100.0, 200.0, 400.0)
+    return Interval(
+        end=datetime(2026, 11, 23, 12, minute, tzinfo=UTC),
+        treated=GroupLatencies(bounds_ms=bounds, counts=(60, 40, 14, 5 + minute % 2, 1)),
+        control=GroupLatencies(bounds_ms=bounds, counts=(560, 380, 90, 40 + minute % 5, 10)),
+    )
+
+
+def test_a_p95_of_before_groups_were_seen_to_wander_apart_goes_on_as_it_began() -> None:
     state = SequentialState.model_validate_json(OF_LATENCIES)
     for minute in range(7, 30):
-        one = Interval(
-            end=datetime(2026, 11, 23, 12, minute, tzinfo=UTC),
-            treated=GroupLatencies(bounds_ms=bounds, counts=(60, 40, 14, 5 + minute % 2, 1)),
-            control=GroupLatencies(bounds_ms=bounds, counts=(560, 380, 90, 40 + minute % 5, 10)),
-        )
-        state, judged = step(gate, state, one)
+        state, judged = step(OF_P95, state, latencies(minute))
 
     assert (judged.evidence.harm, judged.evidence.beyond, judged.evidence.beyond_needed) == pytest.approx(
         (87.42500356948062, 5.567890511788411, 3.0), rel=1e-9
     )
+    assert SequentialState.model_validate_json(state.model_dump_json()) == state
+
+
+def test_a_p95_of_before_stakes_followed_how_far_groups_wander_goes_on_as_it_began() -> None:
+    state = SequentialState.model_validate_json(THAT_WANDER)
+    for minute in range(7, 50):
+        state, judged = step(OF_P95, state, latencies(minute))
+
+    assert (judged.evidence.harm, judged.evidence.beyond, judged.evidence.beyond_needed) == pytest.approx(
+        (331.05723235846517, 5.817521747151704, 1.5), rel=1e-9
+    )
+    assert judged.decision == "rollback"
     assert SequentialState.model_validate_json(state.model_dump_json()) == state
 
 

@@ -55,3 +55,13 @@ def test_nothing_is_learnt_from_an_interval_without_a_slow_request() -> None:
     for _ in range(200):
         wander = wander.after(0, TREATED, 0, CONTROL, 1.0)
     assert wander.phi == pytest.approx(Wander().phi)
+
+
+def test_a_key_tolerates_the_more_of_the_limit_the_further_groups_wander_apart() -> None:
+    usual, most = 0.6, 0.8
+    calm, swinging = (learnt(together=0.5, apart=apart, since=Wander(bets_by_it=True)) for apart in (0.0, 0.8))
+
+    assert calm.tolerated(usual, most) == usual
+    assert swinging.tolerated(usual, most) == pytest.approx(most)
+    before = Wander(swinging.stretches, swinging.events)
+    assert before.tolerated(usual, most) == usual, "not in states that began before"

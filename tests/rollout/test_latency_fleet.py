@@ -1,0 +1,35 @@
+"""The p95 gate on simulated latencies: its array form, and what it finds where there is much traffic."""
+
+import numpy as np
+import pytest
+
+from bench.gate_latencies import judged
+from bench.gate_latency_fleet import judge_latency_fleet
+from bench.latency_traffic import KINDS, USUAL, Latencies, Trial, drawn
+
+FIRST_SEED = 2_000_000
+
+
+@pytest.mark.parametrize("kind", [USUAL, KINDS[6], KINDS[7]], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("per_second", [1.0, 20.0])
+def test_the_fleet_and_the_judge_name_the_same_minute(kind: Latencies, per_second: float) -> None:
+    each = [drawn(Trial(kind, per_second, 300, 0.5, 0.3, 60), FIRST_SEED + seed) for seed in range(3)]
+    treated = np.array([one.treated for one in each], dtype=np.int32)
+    control = np.array([one.control for one in each], dtype=np.int32)
+
+    found = judge_latency_fleet(kind.bounds_ms, treated, control, increase=0.1).rolled_back
+    said = [judged(kind.bounds_ms, ours, theirs) or 0 for ours, theirs in zip(treated, control, strict=True)]
+
+    assert found.tolist() == said
+    assert any(said)
+
+
+def test_a_slow_candidate_is_found_though_much_traffic_has_shown_for_hours_how_far_groups_wander() -> None:
+    trial = Trial(USUAL, 500.0, 480 + 240, increase=0.15, onset=480)
+    each = [drawn(trial, FIRST_SEED + seed) for seed in range(6)]
+    treated, control = (np.array([getattr(one, name) for one in each]) for name in ("treated", "control"))
+
+    found = judge_latency_fleet(USUAL.bounds_ms, treated, control, increase=0.1).rolled_back
+
+    assert (found == 0).sum() + (found > trial.onset).sum() == len(each), "none before it was slow"
+    assert (found > trial.onset).sum() >= len(each) - 1
