@@ -90,7 +90,7 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
             events += bad + control_bad
             continue
         burst, share = ((phi + 1) / 2)[:, None], (history.allowed * treated / control)[:, None]
-        stake = (RATIOS - 1) / (1 + burst * share * RATIOS)
+        stake = fastest_stakes(RATIOS, share, burst)
         won = bad[:, None] * (np.log1p(burst * stake) - np.log1p((burst - 1) * stake)) + control_bad[:, None] * (
             np.log1p(-burst * share * stake) - np.log1p(-(burst - 1) * share * stake)
         )
@@ -117,12 +117,19 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
     return Outcomes(rolled_back, held)
 
 
+def fastest_stakes(ratios: Array, share: Array, burst: Array) -> Array:
+    """`rollout.statistics.fastest_stake` of each."""
+    squared, linear = burst * (burst - 1) * (ratios * share**2 - 1), (2 * burst - 1) * (ratios * share + 1)
+    stakes: Array = 2 * (ratios - 1) / (linear + np.sqrt(linear**2 - 4 * squared * (ratios - 1)))
+    return stakes
+
+
 def _capped(bad: Array, control_bad: Array, share: Array, burst: Array, events: Array) -> tuple[Array, Array, Array]:
     """`rollout.capped_bets.capped_bets` of every rollout: stakes, what they win, and the most that they may."""
     known = np.minimum(1.0, events / WELL_KNOWN_EVENTS)[:, None]
     discount = DISCOUNT * np.clip(2 * (NO_DISCOUNT_FROM - share), 0.0, 1.0) * known
     believed = 1 + (burst - 1) * (1 - discount)
-    stake: Array = (RATIOS - 1) / (1 + believed * share * RATIOS)
+    stake = fastest_stakes(RATIOS, share, believed)
     gain = np.log1p(believed * stake) - np.log1p((believed - 1) * stake)
     loss = np.log1p(-believed * share * stake) - np.log1p(-(believed - 1) * share * stake)
     won: Array = bad[:, None] * gain + control_bad[:, None] * loss

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.gate_fleet import fastest_stakes
 from rollout.control_curve import LEARNT_FROM, NEAR_P95_TAIL
 from rollout.sequential_evidence import (
     LATENCY_BEYOND_SHARE,
@@ -172,9 +173,7 @@ def _curve(known: Array, edges: npt.NDArray[np.int64], at: Array) -> tuple[Array
 def _won(asked: Asked, ratio: Array, burst: Array) -> Array:
     """`rollout.statistics.log_won` for each edge, rollout and risk ratio."""
     share, burst = (ratio * asked.total / asked.control_total)[:, :, None], burst[:, :, None]
-    squared = burst * (burst - 1) * (RATIOS * share**2 - 1)
-    linear = (2 * burst - 1) * (RATIOS * share + 1)
-    stake = 2 * (RATIOS - 1) / (linear + np.sqrt(linear**2 - 4 * squared * (RATIOS - 1)))
+    stake = fastest_stakes(RATIOS, share, burst)
     gain = np.log1p(burst * stake) - np.log1p((burst - 1) * stake)
     loss = np.log1p(-burst * share * stake) - np.log1p(-(burst - 1) * share * stake)
     won: Array = asked.above[:, :, None] * gain + asked.control_above[:, :, None] * loss

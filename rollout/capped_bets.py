@@ -10,7 +10,7 @@ size wins back what its own bursts lose, and nothing can be taken off there.
 from math import log1p
 from typing import NamedTuple
 
-from rollout.statistics import log_won, stake_for
+from rollout.statistics import StakeOf, log_won
 
 CAPPED_BURSTS, CAPPED_GAIN = 2.0, 1.2
 """What an interval may win: so many bursts, and in log wealth."""
@@ -39,13 +39,20 @@ def believed_burst(burst: float, share: float, events: int) -> float:
 
 
 def capped_bets(
-    bad: int, control_bad: int, *, share: float, burst: float, events: int, risk_ratios: tuple[float, ...]
+    bad: int,
+    control_bad: int,
+    *,
+    share: float,
+    burst: float,
+    events: int,
+    risk_ratios: tuple[float, ...],
+    stake_of: StakeOf,
 ) -> list[CappedBet]:
     """One bet per risk ratio; `burst` is what was learnt of bursts, from so many bad `events`."""
     believed = believed_burst(burst, share, events)
     bets = []
     for risk_ratio in risk_ratios:
-        stake = stake_for(risk_ratio, share, believed)
+        stake = stake_of(risk_ratio, share, believed)
         one = believed * (log1p(believed * stake) - log1p((believed - 1) * stake))
         won = log_won(bad, control_bad, share=share, stake=stake, burst=believed)
         bets.append(CappedBet(stake, won, min(CAPPED_GAIN, CAPPED_BURSTS * one)))

@@ -25,8 +25,8 @@ from rollout.statistics import (
     PRIOR_PHI,
     PRIOR_WEIGHTS,
     Mixture,
+    fastest_stake,
     log_won,
-    stake_for,
 )
 
 STEPS_OF_ONE_INTERVAL = 100
@@ -147,7 +147,7 @@ def _bet(flow: Flow, ratio: float, risk_ratio: float, burst: float) -> tuple[flo
     if not flow.control:
         return 0.0, (risk_ratio - 1) / burst
     share = ratio * flow.treated / flow.control
-    return share, stake_for(risk_ratio, share, burst)
+    return share, fastest_stake(risk_ratio, share, burst)
 
 
 def slower_tail(tail: float, increase: float, sigma: float) -> float:

@@ -1,6 +1,5 @@
 """What one interval adds to the evidence: shares, scores and latencies, each as a bet against "no harm"."""
 
-from collections.abc import Callable
 from datetime import timedelta
 from math import log
 
@@ -24,6 +23,7 @@ from rollout.statistics import (
     LARGEST_GAIN,
     LATENCY_RATIOS,
     Mixture,
+    StakeOf,
     fastest_stake,
     log_won,
     stake_for,
@@ -207,6 +207,8 @@ def _tolerated(key: Keys) -> tuple[float, float]:
     wander = key.dispersion
     if not isinstance(wander, Wander):
         return LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE_BEFORE
+    if not key.bets_by_dispersion:
+        return LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE
     harm = wander.tolerated(LATENCY_HARM_SHARE, LATENCY_HARM_SHARE_AT_MOST)
     return harm, wander.tolerated(LATENCY_BEYOND_SHARE, LATENCY_BEYOND_SHARE_AT_MOST)
 
@@ -243,7 +245,7 @@ def _grown(
     """Both keys after the interval, each with its own (margin, ratio), and the burst size learnt from the past only."""
     burst = keys.dispersion.burst if control.total else UNKNOWN_BURST
     largest = keys.dispersion.largest_gain if control.total else LARGEST_GAIN
-    stake_of = fastest_stake if isinstance(keys.dispersion, Wander) and keys.dispersion.bets_by_it else stake_for
+    stake_of = _stakes(keys)
     wealth = []
     bets: list[tuple[float, float]] = []
     known: float | None = None
@@ -282,7 +284,13 @@ def _capped(
     share = allowed[0][1] * treated.total / control.total
     known = keys.dispersion
     bets = capped_bets(
-        treated.bad, control.bad, share=share, burst=known.burst, events=known.events, risk_ratios=risk_ratios
+        treated.bad,
+        control.bad,
+        share=share,
+        burst=known.burst,
+        events=known.events,
+        risk_ratios=risk_ratios,
+        stake_of=_stakes(keys),
     )
     harm, beyond = (
         mixture.after([min(bet.largest, bet.won - margin * bet.stake * treated.total) for bet in bets], minutes)
@@ -291,13 +299,17 @@ def _capped(
     return harm, beyond
 
 
+def _stakes(keys: Keys) -> StakeOf:
+    return fastest_stake if keys.bets_by_dispersion else stake_for
+
+
 def _bets(
     treated: GroupCounts,
     control: GroupCounts,
     ratio: float,
     burst: float,
     risk_ratios: tuple[float, ...],
-    stake_of: Callable[[float, float, float], float],
+    stake_of: StakeOf,
 ) -> list[tuple[float, float]]:
     """For each risk ratio the stake, and what it has won; keys that differ by their margin alone share these."""
     share = ratio * treated.total / control.total if control.total else 0.0

@@ -53,11 +53,13 @@ SHOWN_Z = 2.5758
 def begin(gate: SequentialGate) -> SequentialState:
     """No evidence either way."""
     arms = {"level": SCORE_STAKES, "p95": LATENCY_RATIOS}.get(gate.statistic, ERROR_RATIOS)
-    dispersion = Wander(bets_by_it=True) if gate.statistic == "p95" else Dispersion()
+    dispersion = Wander() if gate.statistic == "p95" else Dispersion()
     fresh = Mixture.fresh(len(arms))
     capped = (fresh, fresh) if gate.compares_shares else None
     best_run = BestRun(times=1.0) if gate.compares_shares else None
-    keys = Keys(harm=fresh, beyond=fresh, dispersion=dispersion, capped=capped, best_run=best_run)
+    keys = Keys(
+        harm=fresh, beyond=fresh, dispersion=dispersion, capped=capped, best_run=best_run, bets_by_dispersion=True
+    )
     gross_bad = 0.0 if gate.kind != "zero_tolerance" and gate.statistic in ("bad_share", "good_share") else None
     return SequentialState(keys=(keys, keys) if gate.statistic == "p95" else (keys,), gross_bad=gross_bad)
 

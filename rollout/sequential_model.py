@@ -183,6 +183,10 @@ def _is_absent(value: object) -> bool:
     return value is None
 
 
+def _is_not_so(value: object) -> bool:
+    return value is False
+
+
 class Keys(_Frozen):
     """One pair of e-values, and the sums that people are shown."""
 
@@ -200,6 +204,11 @@ class Keys(_Frozen):
     )
     best_run: BestRun | None = Field(
         default=None, exclude_if=_is_absent, description="without it nothing is left out of the evidence"
+    )
+    bets_by_dispersion: bool = Field(
+        default=False,
+        exclude_if=_is_not_so,
+        description="whether stakes, and what latencies are tolerated, follow it; not where keys began before they did",
     )
 
     @property

@@ -9,7 +9,7 @@ cycles and incidents that treated and control share cancel, because the control 
 m is estimated from the past (`Dispersion`), and the bound behind an early pass (`average_bound`) is asymptotic.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import exp, inf, log, log1p, sqrt
 
@@ -83,13 +83,20 @@ def log_won(bad: int, control_bad: int, *, share: float, stake: float, burst: fl
     return bad * gain + control_bad * loss
 
 
+StakeOf = Callable[[float, float, float], float]
+"""By risk ratio, share and burst."""
+
+
 def stake_for(risk_ratio: float, share: float, burst: float) -> float:
-    """The stake that grows fastest where the treated rate is `risk_ratio` times what is allowed."""
+    """The stake that grows fastest where the treated rate is `risk_ratio` times what is allowed, each event by itself.
+
+    With larger bursts it is too large; states that began before `fastest_stake` go on by it.
+    """
     return (risk_ratio - 1) / (1 + burst * share * risk_ratio)
 
 
 def fastest_stake(risk_ratio: float, share: float, burst: float) -> float:
-    """The same where what is bad comes in bursts: with many in an interval, the larger they are the less is staked.
+    """The same where bad events come in bursts: with many in an interval, the larger they are the less is staked.
 
     The smaller root of r (1 - m q u)(1 - (m-1) q u) = (1 + m u)(1 + (m-1) u), where the expected log factor is largest.
     """

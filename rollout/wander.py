@@ -129,8 +129,6 @@ class Wander:
     )
     events: int = 0
     """Slow requests seen so far, in both groups."""
-    bets_by_it: bool = False
-    """Whether stakes and tolerance follow `phi`; not so in states that began before they did."""
 
     @property
     def phi(self) -> float:
@@ -147,8 +145,6 @@ class Wander:
 
     def tolerated(self, usual: float, most: float) -> float:
         """Which part of the limit a key tolerates: `usual` where groups hardly wander beyond chance."""
-        if not self.bets_by_it:
-            return usual
         far = (self.phi - LITTLE_WANDER) / (MUCH_WANDER - LITTLE_WANDER)
         return usual + (most - usual) * min(1.0, max(0.0, far))
 
@@ -159,5 +155,4 @@ class Wander:
         return Wander(
             tuple(stretch.after(seen, length, minutes, prior) for stretch, length, prior in each),
             self.events + events,
-            self.bets_by_it,
         )

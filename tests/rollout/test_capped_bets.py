@@ -12,10 +12,10 @@ from bench.gate_traffic import FAMILIES
 from bench.gates import Trial
 from bench.gates import _drawn as drawn
 from bench.gates import _together as together
-from rollout.capped_bets import believed_burst, capped_bets
+from rollout.capped_bets import CappedBet, believed_burst, capped_bets
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate
-from rollout.statistics import ERROR_RATIOS
+from rollout.statistics import ERROR_RATIOS, StakeOf, fastest_stake, stake_for
 
 GATE = SequentialGate.model_validate({"kind": "versus_control", "max_difference": "1%"})
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -33,19 +33,25 @@ def of_bursts(mean: float, size: float) -> npt.NDArray[np.float64]:
     return np.maximum(np.fft.ifft(np.exp(mean / size * (one - 1))).real, 0.0)
 
 
+def bets(bad: int, control_bad: int, share: float, burst: float, stake_of: StakeOf = fastest_stake) -> list[CappedBet]:
+    return capped_bets(
+        bad, control_bad, share=share, burst=burst, events=KNOWN, risk_ratios=ERROR_RATIOS, stake_of=stake_of
+    )
+
+
+@pytest.mark.parametrize("stake_of", [fastest_stake, stake_for])
 @pytest.mark.parametrize("size", [2.0, 6.0])
 @pytest.mark.parametrize("share", [0.01, 1 / 9, 0.25, 0.43, 1.0])
-def test_the_mean_of_what_an_interval_multiplies_the_wealth_by_is_at_most_one(share: float, size: float) -> None:
+def test_the_mean_of_what_an_interval_multiplies_the_wealth_by_is_at_most_one(
+    share: float, size: float, stake_of: StakeOf
+) -> None:
     for mean in (0.03, 0.3, 1.0, 3.0, 10.0):
         expected = min(mean, 300 * share)
         treated, control = of_bursts(expected, size), of_bursts(expected / share, size)
         ours, theirs = np.flatnonzero(treated > NOTHING), np.flatnonzero(control > NOTHING)
         chances = treated[ours][:, None] * control[theirs][None, :]
         gains, losses, caps = (
-            [
-                bet[part]
-                for bet in capped_bets(bad, other, share=share, burst=size, events=KNOWN, risk_ratios=ERROR_RATIOS)
-            ]
+            [bet[part] for bet in bets(bad, other, share, size, stake_of)]
             for bad, other, part in ((1, 0, 1), (0, 1, 1), (0, 0, 2))
         )
         for gain, loss, largest in zip(gains, losses, caps, strict=True):
@@ -65,9 +71,7 @@ def test_bursts_of_which_little_is_known_are_believed_as_they_were_learnt() -> N
 
 
 def test_no_interval_wins_more_than_two_bursts_would() -> None:
-    assert all(
-        bet.largest <= 1.2 for bet in capped_bets(500, 0, share=0.1, burst=3.0, events=KNOWN, risk_ratios=ERROR_RATIOS)
-    )
+    assert all(bet.largest <= 1.2 for bet in bets(500, 0, share=0.1, burst=3.0))
 
 
 def test_a_state_without_the_second_bettor_goes_on_without() -> None:
