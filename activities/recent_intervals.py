@@ -44,8 +44,12 @@ class RecentIntervals:
             kept = _Kept(start, end, IntervalSeries(measured))
             self._kept.put(key, kept)
         elif end > kept.end:
-            newer = await self._source.measure(query, start=kept.end, end=end, interval=interval)
-            kept.series.extend(newer)
-            kept.series.forget_until(start)
-            kept.start, kept.end = start, end
+            series, known_until = kept.series, kept.end
+            newer = await self._source.measure(query, start=known_until, end=end, interval=interval)
+            series.extend(newer)
+            # Meanwhile another watch of this metric may have looked, with a window of its own.
+            if kept.series is series and kept.end == known_until and kept.start <= start:
+                series = series.after(start)
+                kept.start, kept.end, kept.series = start, end, series
+            return series
         return kept.series

@@ -46,16 +46,19 @@ class IntervalSeries:
                 sample = measurement.groups.get(group)
                 sums.append(sums[-1] if sample is None else sums[-1].plus(sample))
 
-    def forget_until(self, moment: datetime) -> None:
-        """Drop intervals that end at or before `moment`; a few may be kept for longer."""
+    def after(self, moment: datetime) -> "IntervalSeries":
+        """Without the intervals that end at or before `moment`; the same series where these are few.
+
+        Another one, as whoever was given this one may still be about to read it.
+        """
         passed = bisect_right(self._ends, moment.astimezone(UTC))
         if passed < DROPPED_AT_ONCE:
-            return
-        for end in self._ends[:passed]:
-            del self._intervals[end]
-        del self._ends[:passed]
-        for sums in self._sums.values():
-            del sums[:passed]
+            return self
+        later = IntervalSeries()
+        later._ends = self._ends[passed:]
+        later._intervals = {end: self._intervals[end] for end in later._ends}
+        later._sums = {group: sums[passed:] for group, sums in self._sums.items()}
+        return later
 
     def at(self, end: datetime) -> IntervalMeasurement | None:
         """The interval that ends at `end`, where there are data for it."""

@@ -1,8 +1,10 @@
 """Windows are asked for once, also where there are more metrics than are kept."""
 
+import asyncio
 from datetime import datetime, timedelta
 
 from activities.recent_intervals import KEPT_QUERIES, RecentIntervals
+from rollout.interval_series import IntervalSeries
 from rollout.measurement import Counts, IntervalMeasurement, Metric, TimeSeriesQuery
 from tests.rollout.samples import MINUTE, NOON
 
@@ -43,3 +45,43 @@ async def test_beyond_the_metrics_that_are_kept_the_others_alone_are_asked_for_w
     whole = WINDOW // MINUTE
     newer = MINUTES - 1
     assert source.asked == len(queries) * whole + newer * (KEPT_QUERIES + TOO_MANY * whole)
+
+
+class Slow(Counting):
+    """A source that answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = asyncio.Event()
+
+    async def measure(
+        self, query: TimeSeriesQuery, *, start: datetime, end: datetime, interval: timedelta
+    ) -> list[IntervalMeasurement]:
+        await self.may_answer.wait()
+        return await super().measure(query, start=start, end=end, interval=interval)
+
+
+async def test_what_a_watch_with_a_short_window_needs_no_more_stays_there_for_one_with_a_long_window() -> None:
+    source = Slow()
+    recent = RecentIntervals(source)
+    query = TimeSeriesQuery(project="1", metric=Metric(type="custom/requests", value="count"))
+    long, short = timedelta(minutes=60), timedelta(minutes=10)
+
+    async def look(window: timedelta, end: datetime) -> IntervalSeries:
+        return await recent.measure(query, start=end - window, end=end, interval=MINUTE, afresh=False)
+
+    source.may_answer.set()
+    await look(long, NOON)
+    source.may_answer.clear()
+    # Both ask for the newest minute at once, and the shorter one is answered first.
+    asked = [asyncio.create_task(look(window, NOON + MINUTE)) for window in (short, long)]
+    await asyncio.sleep(0)
+    source.may_answer.set()
+    _, of_long = await asyncio.gather(*asked)
+    assert of_long.window(NOON + MINUTE - long, NOON + MINUTE, "all") == Counts(total=60)
+
+    again = await look(long, NOON + 2 * MINUTE)
+    assert again.window(NOON + 2 * MINUTE - long, NOON + 2 * MINUTE, "all") == Counts(total=60)
+    # While this one is about to be read, the other looks again.
+    await look(short, NOON + 3 * MINUTE)
+    assert again.window(NOON + 2 * MINUTE - long, NOON + 2 * MINUTE, "all") == Counts(total=60)

@@ -77,12 +77,13 @@ def test_intervals_that_nobody_asks_for_any_more_are_forgotten_without_changing_
     minutes = 2 * DROPPED_AT_ONCE
     series = IntervalSeries(measured(*(counts(minute) for minute in range(minutes))))
     kept_from = DROPPED_AT_ONCE + 10
-    before = window(series, kept_from, minutes)
+    before = window(series, 0, minutes), window(series, kept_from, minutes)
 
-    series.forget_until(NOON + kept_from * MINUTE)
+    whole, series = series, series.after(NOON + kept_from * MINUTE)
 
+    assert (window(whole, 0, minutes), window(whole, kept_from, minutes)) == before
     assert len(series) == minutes - kept_from
-    assert window(series, kept_from, minutes) == before
+    assert window(series, kept_from, minutes) == before[1]
     assert series.at(NOON + kept_from * MINUTE) is None
     newest = series.at(NOON + minutes * MINUTE)
     assert newest is not None
