@@ -16,6 +16,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from rollout.holds import why_held
 from rollout.messages import QUERY_PROGRESS, WORKFLOW
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.watch import WATCH_ACTIVITY, WatchBeat
@@ -123,7 +124,10 @@ def newest(observation: Observation) -> RolloutProgress | None:
         return progress
     renewed = judged.model_copy(update={"soak_state": latest.soak, "judgements": latest.judgements})
     stages = [renewed if stage is judged else stage for stage in progress.stages]
-    return progress.model_copy(update={"stages": stages})
+    told = progress.model_copy(update={"stages": stages})
+    # What held it as the hold began may long have passed again beside what holds it now.
+    why = why_held(renewed) if progress.status is RolloutStatus.HOLDING and why_held(judged) == progress.why else None
+    return told if why is None else told.model_copy(update={"why": why})
 
 
 def how_it_ended(observation: Observation) -> str:

@@ -6,6 +6,7 @@ import pytest
 from rich.console import Console
 
 from rollout.flags import OFF
+from rollout.holds import why_held
 from rollout.progress import Event, Rollback, RollbackStep, RolloutProgress, RolloutStatus, SwitchedOff
 from rollout.verdict import Verdict
 from rollout.watch import WatchBeat
@@ -97,6 +98,30 @@ def test_what_the_watch_found_meanwhile_is_shown_in_place_of_the_last_transition
     assert progress.current.credit == 13 * HOUR
     assert [found.verdict for found in progress.current.judgements] == [Verdict.FAIL]
     assert [stage.name for stage in progress.stages] == [stage.name for stage in in_canary().stages]
+
+
+def test_what_holds_is_said_as_it_is_now_and_not_as_it_was_when_the_hold_began() -> None:
+    held = soak(HOUR).model_copy(update={"standing": "holding", "causes": ("backend_errors", "backend_p95")})
+    progress = in_canary(RolloutStatus.HOLDING)
+    progress.current.soak_state = held
+    progress.current.judgements = (
+        judgement("backend_errors", Verdict.UNKNOWN, "no data"),
+        judgement("backend_p95", Verdict.FAIL, "+40%"),
+    )
+    progress.why = str(why_held(progress.current))
+    one_passes = (judgement("backend_errors", Verdict.PASS, "+0%"), judgement("backend_p95", Verdict.FAIL, "+50%"))
+    later = WatchBeat(
+        soak=held.model_copy(update={"judged_until": NOON + MINUTE}), judgements=one_passes, as_of=NOON + MINUTE
+    )
+
+    renewed = newest(observation(progress, later))
+
+    assert renewed is not None
+    assert renewed.why == one_passes[1].reason
+    waiting = progress.model_copy(update={"why": "resumed, but the stage before it is held"})
+    still = newest(observation(waiting, later))
+    assert still is not None
+    assert still.why == waiting.why
 
 
 @pytest.mark.parametrize(
