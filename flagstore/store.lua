@@ -183,6 +183,7 @@ if op == 'emergency' then
   epoch = math.max(epoch or 0, whole(snapshot.epoch) or 0, whole(redis.call('HGET', SAFETY, 'fence')) or 0) + 1
   epoch = math.max(epoch, whole(a.min_epoch) or 0)
   rev = math.max(rev, whole(snapshot.rev) or 0)
+  local began = redis.call('HGET', SAFETY, 'fence')
   local former = documents()
   -- A second emergency must not forget what the first one turned off.
   if not latch and former ~= '' then redis.call('HSET', SAFETY, 'former', former) end
@@ -193,8 +194,14 @@ if op == 'emergency' then
   latch = true
   redis.call('HSET', SAFETY, 'fence', epoch, 'latched_by', a.by .. ': ' .. a.reason)
   -- Whoever is taken back is refused by this very write: there may be no rollout any more that would see to it.
-  local candidates = decoded(redis.call('HGET', SAFETY, 'candidates'))
-  if candidates then refuse(candidates) else redis.call('HDEL', SAFETY, 'candidates') end
+  -- A worker of before, which does not name its candidates, leaves those of an earlier rollout: nobody is taken back then.
+  local candidates, named_at = decoded(redis.call('HGET', SAFETY, 'candidates')), redis.call('HGET', SAFETY, 'named_at')
+  if candidates and (not named_at or named_at == began) then
+    refuse(candidates)
+    redis.call('HSET', SAFETY, 'named_at', epoch)
+  else
+    redis.call('HDEL', SAFETY, 'candidates')
+  end
   return commit(detail)
 end
 
@@ -218,7 +225,8 @@ if op == 'begin' then
   local before = documents()
   epoch = math.max((epoch or 0) + 1, a.min_epoch or 0)
   redis.call('HDEL', SAFETY, 'anchors', 'former', 'before', 'stages')
-  redis.call('HSET', SAFETY, 'owner', a.owner, 'fence', epoch, 'candidates', cjson.encode(a.candidates))
+  redis.call('HSET', SAFETY, 'owner', a.owner, 'fence', epoch, 'candidates', cjson.encode(a.candidates),
+    'named_at', epoch)
   if before ~= '' then redis.call('HSET', SAFETY, 'before', before) end
   if a.stages then redis.call('HSET', SAFETY, 'stages', a.stages) end
   local named = {}
@@ -303,7 +311,10 @@ end
 if op == 'anchors' then
   if a.fence < epoch then return finish('STALE_EPOCH', tostring(epoch)) end
   redis.call('HSET', SAFETY, 'anchors', a.anchors)
-  if a.candidates then redis.call('HSET', SAFETY, 'candidates', cjson.encode(a.candidates)) end
+  if a.candidates then
+    redis.call('HSET', SAFETY, 'candidates', cjson.encode(a.candidates),
+      'named_at', redis.call('HGET', SAFETY, 'fence') or epoch)
+  end
   return finish('OK')
 end
 

@@ -165,6 +165,27 @@ async def test_a_candidate_that_took_the_place_of_another_is_the_one_that_an_eme
     assert set((await store.read_safety()).refused) == {"backend=shop:hotfix"}
 
 
+async def test_beside_a_worker_of_before_an_emergency_refuses_nobody_for_what_another_rollout_brought(
+    store: FlagStore, redis: Redis
+) -> None:
+    epoch = (await begin(store, candidates=CANDIDATES)).epoch
+    await store.release(owner="rollout/shop/1", outcome="completed")
+    # What `begin` of a version that kept no candidates leaves in this hash.
+    await redis.hset(store.keys.safety, mapping={"owner": "rollout/shop/2", "fence": epoch + 1})
+
+    await store.emergency(by="kim", reason="down")
+
+    safety = await store.read_safety()
+    assert (safety.candidates, safety.refused) == ({}, {})
+
+
+async def test_a_second_emergency_still_says_whom_it_refuses(store: FlagStore) -> None:
+    await begin(store, candidates=CANDIDATES)
+    for _ in range(2):
+        await store.emergency(by="kim", reason="down")
+        assert (await store.read_safety()).candidates == CANDIDATES
+
+
 async def test_an_emergency_does_not_refuse_what_never_served_because_its_start_was_refused(store: FlagStore) -> None:
     await begin(store, candidates=CANDIDATES)
     await store.release(owner="rollout/shop/1", outcome="refused")
