@@ -177,6 +177,39 @@ local function refuse(candidates)
   end
 end
 
+local function each_in(text, is_fine)
+  local found = string.find(text, '^{') and decoded(text)
+  if not found then return false end
+  for name, value in pairs(found) do if type(name) ~= 'string' or not is_fine(value) then return false end end
+  return true
+end
+
+local function is_text(value) return type(value) == 'string' end
+
+-- Written anew to be read: a number beyond all others cannot be, and is no document.
+local function again(value)
+  local fine, text = pcall(cjson.encode, value)
+  return fine and text or ''
+end
+
+local function is_document(value) return document_in(again(value)) ~= nil end
+
+local function is_stage(value) return each_in(again(value), is_document) end
+
+local KEPT = {
+  anchors = is_text, candidates = is_text, before = is_document, former = is_document, stages = is_stage }
+
+-- One damaged record would keep whoever goes back from reading all the others.
+local function forget_what_is_none()
+  for field, is_fine in pairs(KEPT) do
+    local text = redis.call('HGET', SAFETY, field)
+    if text and not each_in(text, is_fine) then
+      redis.call('HDEL', SAFETY, field)
+      detail = detail .. 'removed ' .. field .. ' of ' .. SAFETY .. '; '
+    end
+  end
+end
+
 if op == 'emergency' then
   -- The epoch rises above every one that any surviving key still knows.
   local snapshot = decoded(redis.call('GET', SNAP)) or {}
@@ -193,6 +226,7 @@ if op == 'emergency' then
   for _, flag in ipairs(redis.call('HKEYS', FLAGS)) do put(flag, OFF) end
   latch = true
   redis.call('HSET', SAFETY, 'fence', epoch, 'latched_by', a.by .. ': ' .. a.reason)
+  forget_what_is_none()
   -- Whoever is taken back is refused by this very write: there may be no rollout any more that would see to it.
   -- A worker of before, which does not name its candidates, leaves those of an earlier rollout: nobody is taken back then.
   local candidates, named_at = decoded(redis.call('HGET', SAFETY, 'candidates')), redis.call('HGET', SAFETY, 'named_at')

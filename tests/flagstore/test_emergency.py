@@ -62,7 +62,9 @@ JUNK = st.one_of(
 @given(
     meta=st.dictionaries(st.sampled_from(["epoch", "rev", "latch", "head", "cohort", "audience", "ladders"]), JUNK),
     documents=st.dictionaries(st.sampled_from([*FLAGS, "stranger"]), JUNK),
-    safety=st.dictionaries(st.sampled_from(["owner", "fence", "former", "candidates"]), JUNK),
+    safety=st.dictionaries(
+        st.sampled_from(["owner", "fence", "former", "before", "anchors", "candidates", "stages"]), JUNK
+    ),
     snapshot=JUNK,
     idempotency=JUNK,
 )
@@ -90,11 +92,34 @@ async def test_no_content_of_the_keys_stops_an_emergency_or_the_rearm_after_it(
         assert reply.accepted
         assert not reply.replayed
         assert await is_safe(store)
+        assert (await store.read_safety()).latched_by == "kim: down"
         rearmed = await store.rearm(epoch=reply.epoch, by="kim", reason="fixed", restore=True)
         assert rearmed.accepted
         assert not (await snapshot_of(store)).latch
     finally:
         await redis.aclose()
+
+
+@pytest.mark.parametrize(
+    "junk", ["", "[]", "null", "no JSON", '{"backend":1e400}', '{"backend":["shop:2"]}', '{"basket":{"basket":1}}']
+)
+@pytest.mark.parametrize("field", ["anchors", "candidates", "before", "former", "stages"])
+async def test_a_damaged_record_keeps_nobody_from_reading_the_others_after_an_emergency(
+    store: FlagStore, redis: Redis, field: str, junk: str
+) -> None:
+    fence = (await begin(store, candidates={"backend": "shop:2"})).epoch
+    await store.record_anchors(fence=fence, anchors={"backend": "{}"})
+    await store.emergency(by="kim", reason="down")
+    await redis.hset(f"{FAMILY}:safety", field, junk)
+
+    emergency = await store.emergency(by="kim", reason="still down")
+
+    safety = await store.read_safety()
+    assert safety.latched_by == "kim: still down"
+    assert safety.anchors == ({} if field == "anchors" else {"backend": "{}"})
+    assert safety.candidates == ({} if field == "candidates" else {"backend": "shop:2"})
+    assert await store.stages() == {}
+    assert f"removed {field} of {FAMILY}:safety" in emergency.detail
 
 
 async def test_documents_that_are_none_are_refused_by_name_until_an_emergency(store: FlagStore, redis: Redis) -> None:

@@ -122,6 +122,22 @@ async def test_without_the_store_s_address_traffic_goes_back_by_the_history_and_
             assert await world.is_safe(await world.progress(handle))
 
 
+async def test_a_store_whose_record_is_damaged_has_its_flags_off_and_traffic_goes_back_by_the_history(
+    tmp_path: Path,
+) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        _, progress = await in_canary(world, land)
+        await land.reading.hset(world.store.keys.safety, mapping={"anchors": "no JSON", "candidates": "[]"})
+
+        ran = await give(land, NAME, "--direct")
+
+        assert ran.code == 0, ran.out + ran.err
+        assert f"traffic of {NAME}: {progress.anchors['backend'].stable} 100 %, read back after" in ran.out
+        assert (await served(world, progress))["backend"].shares == before(progress)
+        assert (await world.flags()).is_latched_off
+
+
 async def test_without_the_store_s_address_and_temporal_nothing_is_called_done(tmp_path: Path) -> None:
     async with land_for([NAME], tmp_path, worked_by=nobody) as land:
         ran = await give(land, NAME, "--direct", ROLLOUT_REDIS_URL=None, **TEMPORAL_IS_AWAY)
