@@ -1,5 +1,8 @@
 """Who sees the features: a stage sets all flags at once, a person may hold single ones below it."""
 
+from collections.abc import Collection
+from functools import partial
+
 from temporalio import workflow
 
 from workflows import activity_options
@@ -70,16 +73,13 @@ class Exposing:
             if progress.flags[flag].exposure == exposures.OFF or flag not in progress.switched_off:
                 return False
 
-            def keep(shown: dict[str, Exposure]) -> None:
-                progress.flags = shown
-
             await call_forward(
                 self._context,
                 FeatureFlagActivities.set_exposures,
                 # Whatever it shows by now: turning off is always allowed, and it may have been done before.
                 self._request({flag: OFF}, by, reason).model_copy(update={"expected": {}}),
                 summarised(activity_options.FLAG_STORE, f"{flag} off alone, read back"),
-                keep=keep,
+                keep=partial(self._keep, (flag,)),
             )
             return True
 
@@ -102,26 +102,32 @@ class Exposing:
         await self._set({flag: wanted}, by, reason, f"{flag} for {wanted.in_words()} again, read back")
 
     async def _show(self, to: dict[str, Exposure], stage: Stage, summary: str) -> None:
-        def keep(shown: dict[str, Exposure]) -> None:
-            self._progress.flags = shown
-
         self._count_exposure(to)
         await call_forward(
             self._context,
             FeatureFlagActivities.set_exposures,
             self._request(to, self._progress.started_by, f"stage {stage.name}"),
             summarised(activity_options.FLAG_STORE, summary),
-            keep=keep,
+            keep=partial(self._keep, to),
         )
 
     async def _set(self, to: dict[str, Exposure], by: str, reason: str, summary: str) -> None:
         """For a person, beside the way forward."""
         self._count_exposure(to)
-        self._progress.flags = await workflow.execute_activity_method(
+        shown = await workflow.execute_activity_method(
             FeatureFlagActivities.set_exposures,
             self._request(to, by, reason),
             **summarised(activity_options.FLAG_STORE, summary),
         )
+        self._keep(to, shown)
+
+    def _keep(self, to: Collection[str], shown: dict[str, Exposure]) -> None:
+        """What the store showed after a write. What somebody else made of other flags is not the rollout's own."""
+        others = {flag: ours for flag, ours in self._progress.flags.items() if flag not in to}
+        foreign = any(shown.get(flag) != ours for flag, ours in others.items())
+        if foreign and workflow.patched("other-flags-stay-as-they-were-set"):
+            shown = shown | others
+        self._progress.flags = shown
 
     def _count_exposure(self, to: dict[str, Exposure]) -> None:
         """From here on what is measured of the cohort is no longer its past without the features."""

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from temporalio.client import WorkflowHistory
 
+from rollout.flags import Exposure
 from rollout.messages import (
     SIGNAL_EMERGENCY,
     UPDATE_APPROVE,
@@ -196,6 +197,17 @@ async def gone_on_without_a_flag(world: World, handle: Handle) -> None:
     await handle.execute_update(UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", how="continue"), result_type=Answer)
 
 
+async def one_flag_set_beside_a_foreign_change_of_another(world: World, handle: Handle) -> None:
+    await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(seconds=2))
+    more = {"request_isolation": Exposure(exposure="percent", bp=5_000, stage="staged")}
+    await world.store.override(more, by="robin", reason="impatient")
+    await world.until(handle, RolloutStatus.HOLDING, step=timedelta(seconds=2))
+    command = FlagStage(by="kim", reason="slow", flag="factory_pattern", stage="internal")
+    await handle.execute_update(UPDATE_SET_STAGE, command, result_type=Answer)
+    await world.environment.sleep(timedelta(seconds=10))
+    await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "enough"})
+
+
 async def finished_while_watched(world: World, handle: Handle) -> None:
     await world.until(handle, RolloutStatus.WATCHING, step=timedelta(seconds=2))
     await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="the next one waits"), result_type=Answer)
@@ -223,6 +235,8 @@ STORIES: dict[str, Story] = {
     "candidate-replaced-and-the-store-told": candidate_replaced_at_canary,
     "the-same-unknown-signal-twice": the_same_unknown_signal_twice,
     "gone-on-without-a-flag": gone_on_without_a_flag,
+    "flag-set-beside-a-foreign-change": one_flag_set_beside_a_foreign_change_of_another,
+    "flag-set-and-a-foreign-change-stays-one": one_flag_set_beside_a_foreign_change_of_another,
 }
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateHandle, WorkflowUpdateStage
 
+from rollout.flags import Exposure
 from rollout.messages import UPDATE_SET_STAGE, Answer, FlagStage
 from rollout.progress import RolloutStatus
 from starter.controlling import NotCarriedOut, ask
@@ -65,6 +66,24 @@ async def test_a_flag_that_was_turned_off_stays_off_in_later_stages_while_the_ot
     assert canary.status is RolloutStatus.SOAKING, canary.why
     assert await shown(world) == {"request_isolation": "10%", "factory_pattern": "off", "websocket_isolation": "10%"}
     assert any("factory_pattern set to off by kim: the factory is slow" in event.text for event in canary.timeline)
+
+
+async def test_what_somebody_else_made_of_another_flag_stays_drift_when_one_is_set_by_hand(world: World) -> None:
+    handle = await in_stage(world, "canary")
+    more = {"request_isolation": Exposure(exposure="percent", bp=5_000, stage="staged")}
+    assert (await world.store.override(more, by="robin", reason="impatient")).accepted
+    await world.until(handle, RolloutStatus.HOLDING)
+
+    await set_stage(handle, "internal")
+    await world.passes(timedelta(minutes=10))
+
+    held = await world.progress(handle)
+    assert {judgement.gate: judgement.verdict.value for judgement in held.current.judgements}["drift"] == "FAIL"
+    assert {flag: held.flags[flag].in_words() for flag in held.flags} == {
+        "request_isolation": "10%",
+        "factory_pattern": "internal",
+        "websocket_isolation": "10%",
+    }
 
 
 async def test_a_flag_can_be_held_at_an_earlier_stage_and_go_on_with_the_others_again(world: World) -> None:
