@@ -133,9 +133,10 @@ class WayForward:
             if progress.watched_until is None and not await self._walk():
                 return False
             ended = context.plan.watch is None or await self._watch_on(context.plan.watch)
+            if ended and not progress.turning_back:
+                await self.switching_off.finish()
+            # Whoever asked for a step back while that was written was told that it is taken.
             if not progress.turning_back:
-                if ended:
-                    await self.switching_off.finish()
                 return ended
             progress.watched_until = None
 

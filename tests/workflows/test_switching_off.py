@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rollout.flags import Exposure
 from rollout.gates import SwitchOff
 from rollout.measurement import Group, Sample
 from rollout.messages import (
@@ -126,6 +127,21 @@ async def test_it_is_the_rollouts_own_write_and_no_drift(world: World) -> None:
     verdicts = {judgement.gate: judgement.verdict.value for judgement in held.current.judgements}
     assert (verdicts["drift"], verdicts[SWITCHED_OFF]) == ("PASS", "FAIL")
     assert len(told(world, "turned off alone")) == 1, "told once, however long it lasts"
+
+
+async def test_what_somebody_else_made_of_another_flag_stays_drift_when_it_is_written(world: World) -> None:
+    handle = await in_stage(world, "canary")
+    more = {"request_isolation": Exposure(exposure="percent", bp=5_000, stage="staged")}
+    assert (await world.store.override(more, by="robin", reason="impatient")).accepted
+    await world.until(handle, RolloutStatus.HOLDING, step=CHECK)
+
+    world.source.fault = no_events_for_treated
+    await off(world, handle)
+    await world.environment.sleep(A_WHILE)
+
+    held = await world.progress(handle)
+    assert held.flags["request_isolation"].in_words() == "10%", "it is not taken for the rollout's own"
+    assert {judgement.gate: judgement.verdict.value for judgement in held.current.judgements}["drift"] == "FAIL"
 
 
 async def test_where_events_stop_for_everybody_at_full_exposure_while_other_metrics_go_on_it_is_turned_off_too(
@@ -281,6 +297,29 @@ async def test_after_the_last_stage_too_and_the_watch_can_be_finished_with_the_f
         result = await handle.result()
         assert result.status is RolloutStatus.COMPLETED, result.why
         assert await shown(world) == {"watched": "off"}
+
+
+async def test_a_step_back_that_is_asked_for_while_the_flag_is_still_being_written_at_the_end_is_taken(
+    tmp_path: Path,
+) -> None:
+    async with land_for(["late"], tmp_path) as land:
+        shape = Shape(canary_soak=A_MOMENT, staged_soak=A_MOMENT, watched=True)
+        world = land.world(switching_off_when_busy("late", tmp_path, shape, last_stage=True))
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.WATCHING, step=SOON)
+        land.wire.acknowledge_writes(False)
+        land.source.busy_plans.add("late")
+        await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+        kim = Command(by="kim", reason="let us see")
+        await handle.execute_update(UPDATE_FINISH, kim, result_type=Answer)
+        await world.until_under_way(handle, "set_exposures", 1)
+
+        await handle.execute_update(UPDATE_STEP_BACK, kim, result_type=Answer)
+        land.wire.acknowledge_writes(True)
+
+        while "stepped back from staged to canary" not in [e.text for e in (await world.progress(handle)).timeline]:
+            assert (await world.progress(handle)).status is not RolloutStatus.COMPLETED
+            await world.environment.sleep(SOON)
 
 
 async def test_a_write_that_the_store_refuses_is_paged_once_and_tried_until_it_is_taken(tmp_path: Path) -> None:
