@@ -19,13 +19,19 @@ def free_port() -> int:
     """
     for _ in _CHOSEN_FROM:
         port = secrets.choice(_CHOSEN_FROM)
-        with socket.socket() as probe:
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
+        if is_free(port):
             return port
     raise OSError(f"no port from {_CHOSEN_FROM.start} to {_CHOSEN_FROM.stop - 1} is free on {LOOPBACK}")
+
+
+def is_free(port: int) -> bool:
+    """Whether nothing listens on a loopback port, and no outgoing connection can take it meanwhile."""
+    with socket.socket() as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return port in _CHOSEN_FROM
 
 
 def answers(port: int) -> bool:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from flagstore.store import connect
-from local.ports import LOOPBACK, answers, free_port
+from local.ports import LOOPBACK, free_port, is_free
 from local.redis_server import RedisServer
 from tests.flagstore.waiting import until_all
 
@@ -18,7 +18,6 @@ SLOTS = 16_384
 CONFIGURATION = {"cluster-enabled": "yes", "cluster-node-timeout": "1000", "repl-diskless-sync-delay": "0"}
 """A primary that is silent for a second (of 15 usually) is given up by the others."""
 BUS_OFFSET = 10_000
-HIGHEST_PORT = 65_535
 BOUNDS = (0, SLOTS // 3, 2 * SLOTS // 3, SLOTS)
 
 
@@ -104,7 +103,7 @@ def _port_with_bus() -> int:
     """A free port whose cluster bus, which Redis before 7.0 puts nowhere else but 10,000 above, is free too."""
     while True:
         port = free_port()
-        if port + BUS_OFFSET <= HIGHEST_PORT and not answers(port + BUS_OFFSET):
+        if is_free(port + BUS_OFFSET):
             return port
 
 
