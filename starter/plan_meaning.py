@@ -21,10 +21,10 @@ from rollout.switch_off import SWITCHED_OFF
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,62}")
 _PROJECT = re.compile(r"([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]")
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+[0-9]{1,2}")
-_METRIC_TYPE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+(/[A-Za-z0-9_.:%-]+)+")
-_LABEL = re.compile(r"(metric|resource|metadata)\.[A-Za-z0-9_.-]+")
-_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-"""Characters that nobody sees, or that turn the text around them."""
+_METRIC_TYPE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)+(/[A-Za-z0-9_.,:+!*'()%-]+)+")
+_LABEL = re.compile(r'(metric|resource|metadata)(\.([A-Za-z0-9_-]+|"[^"\s]+"))+')
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+"""Characters that nobody sees, or that turn the text around them; not those that join letters, or parts of a sign."""
 _OWN_JUDGEMENTS = (DRIFT, TAKEN_BACK, SWITCHED_OFF)
 _OWN_EXPOSURES = (OFF, "full")
 LONGEST_TEXT = 500
@@ -37,7 +37,7 @@ LATEST_DATA, LONGEST_BASELINE = timedelta(hours=24), timedelta(days=42)
 
 def meaningless(plan: RolloutPlan) -> Iterator[Broken]:
     """Every value that cannot be meant, as a place and what is allowed there."""
-    yield from _text(("description",), plan.description)
+    yield from _text(("description",), plan.description.replace("\n", " "))
     yield from _times(plan)
     if plan.users is not None and plan.users > MOST_USERS:
         yield ("users",), f"must be at most {MOST_USERS:,} people"

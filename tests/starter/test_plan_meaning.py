@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
+from rollout.measurement import GroupsByLabel
 from rollout.plan import RolloutPlan
 from starter.plan_file import PlanRefused, group_and_environment, parse_plan
 from starter.yaml_document import read_document
@@ -153,12 +154,28 @@ def test_domains_of_every_sort_are_taken(domain: str) -> None:
         "logging.googleapis.com/user/my-metric%2Fof",
         "workload.googleapis.com/a.b_c",
         "kubernetes.io/container/cpu/core_usage_time",
+        "logging.googleapis.com/user/errors,of(a)!'+*",
     ],
 )
 def test_metric_types_of_every_source_are_taken(metric: str) -> None:
     plan = parse_plan(small_plan().replace("run.googleapis.com/request_count", metric).encode(), "plan.yaml")
 
     assert plan.metrics["requests"].type == metric
+
+
+def test_a_description_may_have_several_lines_and_letters_that_are_joined() -> None:
+    said = "Isolation for \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645,\nby the \U0001f469\u200d\U0001f52c team.\n"
+    written = f"description: |\n  {said.rstrip().replace(chr(10), chr(10) + '  ')}"
+
+    assert parse_plan(small_plan().replace(SAID, written).encode(), "plan.yaml").description == said
+
+
+@pytest.mark.parametrize("label", ['metadata.user_labels."app/name"', "metadata.system_labels.region"])
+def test_labels_of_every_source_are_taken(label: str) -> None:
+    plan = parse_plan(small_plan().replace("metric.labels.group", f"'{label}'").encode(), "plan.yaml")
+
+    assert isinstance(plan.metrics["requests"].groups, GroupsByLabel)
+    assert plan.metrics["requests"].groups.label == label
 
 
 def test_a_plan_that_a_rollout_carries_is_read_as_it_was_written() -> None:
