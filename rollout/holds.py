@@ -6,6 +6,7 @@ from typing import Literal
 from rollout.drift import DRIFT
 from rollout.progress import RolloutProgress, StageProgress
 from rollout.soak import INTERVALS_TO_END_A_HOLD, SoakState
+from rollout.switch_off import SWITCHED_OFF
 from rollout.verdict import UNTROUBLED, Judgement, Verdict
 
 How = Literal["continue", "adopt", "rollback"]
@@ -32,6 +33,20 @@ def why_not_resolved(progress: RolloutProgress, how: How) -> str | None:
     return None
 
 
+def why_not_passed_over(progress: RolloutProgress, how: How, gates: Iterable[str] | None) -> str | None:
+    """Why these gates are not passed over by this decision; None where they are."""
+    if gates is None:
+        return None
+    if how != "continue":
+        return f"gates are passed over by continue, not by {how}"
+    soak = progress.judged.soak_state
+    causes = soak.causes if soak is not None else ()
+    others = [gate for gate in gates if gate not in causes]
+    if others:
+        return f"{', '.join(others)} does not hold this stage; what holds it, or did, is {', '.join(causes)}"
+    return None
+
+
 def how_resolved(progress: RolloutProgress) -> str:
     """The command that ends this hold at once, as the end of a sentence; nothing where none but going back does."""
     ends = ended_by_hand(progress)
@@ -54,10 +69,36 @@ def what_holds(soak: SoakState, judgements: Iterable[Judgement]) -> str:
     """What of a soak's causes speaks against it now. A cause that passes again holds only until others do too."""
     causes = [judgement for judgement in judgements if judgement.gate in soak.causes]
     if soak.standing == "holding" and causes:
-        causes = [judgement for judgement in causes if judgement.verdict not in UNTROUBLED]
+        causes = _not_passing(causes)
         if not causes:
             return f"every gate passes again, and has to in {INTERVALS_TO_END_A_HOLD} intervals in a row"
     return _each_told_once(judgement.reason for judgement in causes) or ", ".join(soak.causes)
+
+
+def gates_that_hold(soak: SoakState, judgements: Iterable[Judgement]) -> tuple[str, ...]:
+    """The gates that `what_holds` tells of: what a person can pass over, and has seen to speak against it."""
+    causes = [judgement for judgement in judgements if judgement.gate in soak.causes]
+    names = [judgement.gate for judgement in _not_passing(causes)] if causes else soak.causes
+    return gates_among(names)
+
+
+def gates_among(causes: Iterable[str]) -> tuple[str, ...]:
+    """Without what a person decides on otherwise: changes by others, and flags that a gate turned off."""
+    return tuple(cause for cause in causes if cause not in (DRIFT, SWITCHED_OFF))
+
+
+def how_passed_over(causes: tuple[str, ...], passed_over: tuple[str, ...]) -> list[str]:
+    """What a hold that a person ended means for the gates that caused it, as parts of a sentence."""
+    told = [f"{', '.join(passed_over)} holds this stage no longer"] if passed_over else []
+    kept = [cause for cause in causes if cause not in passed_over]
+    if kept:
+        stay = f"{', '.join(kept)} {'stays' if len(kept) == 1 else 'stay'} in force"
+        told.append(stay if passed_over else f"no gate is passed over, {stay}")
+    return told
+
+
+def _not_passing(judgements: Iterable[Judgement]) -> list[Judgement]:
+    return [judgement for judgement in judgements if judgement.verdict not in UNTROUBLED]
 
 
 def _each_told_once(reasons: Iterable[str]) -> str:

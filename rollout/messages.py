@@ -142,6 +142,12 @@ class ResolveHold(Command):
     how: Literal["continue", "adopt", "rollback"] = Field(
         description="continue, adopt or rollback", examples=["continue"]
     )
+    gates: tuple[Name, ...] | None = Field(
+        default=None,
+        exclude_if=lambda gates: gates is None,
+        description="with continue, a list of the gates that are passed over; without it, all that held since the hold "
+        "began",
+    )
 
 
 class Answer(_Message):

@@ -20,7 +20,9 @@ FURTHER = {
     CommandName.STEP_BACK: "One at a time; refused while nobody sees the features.",
     CommandName.RESOLVE_HOLD: (
         "`continue` not for foreign changes; `adopt` only for those, never for more exposure; "
-        "neither while flags or traffic cannot be read."
+        "neither while flags or traffic cannot be read. `continue` passes over the gates that do not pass now, "
+        "or those that `--gate` names (`gates` in the input of an Update, without which it is all that held since the "
+        "hold began)."
     ),
     CommandName.SET_STAGE: (
         "Typed `rollout update-stage`, with the name of a stage of the plan or off; "

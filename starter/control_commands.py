@@ -9,7 +9,10 @@ import typer
 from starter.options import By, Json, RolloutId
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from rollout.messages import Command
+    from starter.rollouts import Rollouts
     from starter.session import Session
 
 OptionalReason = Annotated[str, typer.Option("--reason", help="Why; kept in the record.")]
@@ -173,12 +176,20 @@ def resolve_hold(
     how: Annotated[
         HowToResolve,
         typer.Argument(
-            help="continue: without the gates that hold this stage; adopt: what somebody else changed becomes what the "
-            "rollout set; rollback: take everything back."
+            help="continue: without the gates that hold this stage now; adopt: what somebody else changed becomes what "
+            "the rollout set; rollback: take everything back."
         ),
     ],
     rollout: RolloutId = None,
     reason: OptionalReason = "",
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--gate",
+            metavar="NAME",
+            help="With continue: pass over this gate; may be repeated. Without it, those that do not pass now.",
+        ),
+    ] = None,
     *,
     by: By,
     request_id: RequestId = None,
@@ -186,12 +197,20 @@ def resolve_hold(
 ) -> None:
     """End a hold by a person's decision. Refused (exit code 2) when nothing holds the rollout.
 
-    A gate that is passed over still takes the rollout back when it fails and its action says so. Adopted is only what
-    exposes nobody beyond what the rollout had set.
+    A gate that held the stage before and passes again stays in force. One that is passed over still takes the rollout
+    back when it fails and its action says so. Adopted is only what exposes nobody beyond what the rollout had set.
     """
     from rollout.messages import UPDATE_RESOLVE_HOLD, ResolveHold
+    from starter.hold_resolving import with_the_gates_that_hold
 
-    _send(UPDATE_RESOLVE_HOLD, rollout, ResolveHold(by=by, reason=reason, how=how.value), request_id, json=json)
+    if gate and how is not HowToResolve.CONTINUE:
+        raise typer.BadParameter(f"goes with continue, not with {how.value}", param_hint="--gate")
+    command = ResolveHold(by=by, reason=reason, how=how.value, gates=tuple(gate) if gate else None)
+
+    async def completed(rollouts: "Rollouts", workflow_id: str) -> ResolveHold:
+        return await with_the_gates_that_hold(rollouts, workflow_id, command)
+
+    _send(UPDATE_RESOLVE_HOLD, rollout, command, request_id, json=json, completed=completed)
 
 
 def finish(
@@ -217,14 +236,24 @@ def _ask(update: str, given: str | None, reason: str, by: str, request_id: str |
     _send(update, given, Command(by=by, reason=reason), request_id, json=json)
 
 
-def _send(update: str, given: str | None, command: "Command", request_id: str | None, *, json: bool) -> None:
+def _send(
+    update: str,
+    given: str | None,
+    command: "Command",
+    request_id: str | None,
+    *,
+    json: bool,
+    completed: "Callable[[Rollouts, str], Awaitable[Command]] | None" = None,
+) -> None:
+    """`completed` gives the command as it is sent, where that takes a look at the rollout first."""
     from starter.controlling import ask
     from starter.session import in_session
     from starter.terminal import say, say_json
 
     async def asked(session: "Session") -> None:
         workflow_id = await session.rollouts.chosen(given)
-        answer = await ask(session.rollouts, workflow_id, update, command, request_id)
+        sent = command if completed is None else await completed(session.rollouts, workflow_id)
+        answer = await ask(session.rollouts, workflow_id, update, sent, request_id)
         if json:
             say_json({"workflow_id": workflow_id, **answer.model_dump(mode="json")})
             return

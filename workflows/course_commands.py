@@ -13,7 +13,7 @@ with workflow.unsafe.imports_passed_through():
     from rollout.commands import in_words as command_in_words
     from rollout.flag_limits import why_no_limit
     from rollout.flags import Exposure
-    from rollout.holds import why_not_resolved
+    from rollout.holds import why_not_passed_over, why_not_resolved
     from rollout.messages import (
         NOT_CARRIED_OUT,
         UPDATE_REPLACE_CANDIDATE,
@@ -66,7 +66,7 @@ class CourseCommands(Commanded):
             self._order_rollback(RollbackOrder("emergency", command.by, why))
             return self._answer("taken back", "flags off, then traffic to its anchor, both read back")
         try:
-            following = await self._forward.resolve_hold(adopt=command.how == "adopt")
+            following = await self._forward.resolve_hold(adopt=command.how == "adopt", gates=command.gates)
         except ActivityError as failure:
             raise _not_carried_out(command_in_words(CommandName.RESOLVE_HOLD), failure, "nothing was adopted") from None
         # Not before: what is refused is adopted by nobody.
@@ -77,7 +77,9 @@ class CourseCommands(Commanded):
     @taking(CommandName.RESOLVE_HOLD, ResolveHold)
     def _may_resolve_hold(self, command: ResolveHold) -> None:
         self._must_allow(CommandName.RESOLVE_HOLD)
-        refused = why_not_resolved(self._progress, command.how)
+        refused = why_not_resolved(self._progress, command.how) or why_not_passed_over(
+            self._progress, command.how, command.gates
+        )
         if refused is not None:
             raise ApplicationError(f"cannot resolve hold: {refused}")
 

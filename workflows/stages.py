@@ -28,12 +28,10 @@ from workflows.timers import sleep_for
 from workflows.waiting import Waiting
 
 with workflow.unsafe.imports_passed_through():
-    from rollout.drift import DRIFT
-    from rollout.holds import released, why_held
+    from rollout.holds import gates_among, how_passed_over, released, why_held
     from rollout.plan_parts import Stage
     from rollout.progress import StageProgress
     from rollout.soak import WITHOUT_END, begin
-    from rollout.switch_off import SWITCHED_OFF
     from rollout.wording import duration_in_words, how_switched_on
 
 
@@ -89,8 +87,8 @@ class WayForward:
         last = self._context.progress.entered_last
         return None if last is None else why_held(self._context.progress.stages[last])
 
-    async def resolve_hold(self, *, adopt: bool) -> str:
-        """End the hold by a person's decision; says what follows from it."""
+    async def resolve_hold(self, *, adopt: bool, gates: tuple[str, ...] | None) -> str:
+        """End the hold by a person's decision, passing over those gates, or all its causes; says what follows."""
         progress = self._context.progress
         assert progress.entered_last is not None, "only a stage that was entered can hold"  # noqa: S101
         state = progress.stages[progress.entered_last]
@@ -98,11 +96,11 @@ class WayForward:
         if adopt:
             following = await adoption.adopt(self._context)
         else:
-            causes = [cause for cause in state.soak_state.causes if cause not in (DRIFT, SWITCHED_OFF)]
-            state.waived = tuple(sorted({*state.waived, *causes}))
-            passed_over = [f"{', '.join(causes)} holds this stage no longer"] if causes else []
+            causes = gates_among(state.soak_state.causes)
+            passed_over = causes if gates is None else tuple(cause for cause in causes if cause in gates)
+            state.waived = tuple(sorted({*state.waived, *passed_over}))
             still = "what fails beyond its limit still rolls back"
-            following = "; ".join([*passed_over, *self._go_on_without(), still])
+            following = "; ".join([*how_passed_over(causes, passed_over), *self._go_on_without(), still])
         # The next watch judges the time of the hold anew, and no longer sees what held it.
         progress.not_credited(state.soak_state.judged_until, workflow.now())
         state.soak_state = released(state.soak_state)

@@ -1,9 +1,10 @@
 """Which decision of a person ends which hold, in words that fit what holds."""
 
 from rollout.drift import DRIFT
-from rollout.holds import how_resolved, what_holds, why_held, why_not_resolved
+from rollout.holds import gates_that_hold, how_resolved, what_holds, why_held, why_not_resolved
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.soak import SoakState
+from rollout.switch_off import SWITCHED_OFF
 from rollout.verdict import Judgement, Verdict
 from tests.rollout.progress_samples import HOUR, in_canary, judgement, soak
 
@@ -67,6 +68,23 @@ def test_people_are_told_what_does_not_pass_now_and_not_what_held_before_and_pas
     ]
 
     assert what_holds(held_by("cpu", "errors"), judgements) == "Errors: no data"
+
+
+def test_what_a_person_passes_over_are_the_gates_that_they_are_told_of() -> None:
+    judgements = [
+        said("cpu", Verdict.PASS, "Backend CPU: +4 %, limit ≤ +10 %"),
+        said("errors", Verdict.UNKNOWN, "Errors: no data"),
+        said("events", Verdict.IDLE, "Events: none"),
+        said("p95", Verdict.FAIL, "p95: 310 ms, limit ≤ 250 ms"),
+        said(DRIFT, Verdict.ERROR, "flags could not be read"),
+        said(SWITCHED_OFF, Verdict.FAIL, "websocket_isolation was turned off alone"),
+    ]
+    held = held_by("cpu", DRIFT, "errors", "events", SWITCHED_OFF)
+
+    assert gates_that_hold(held, judgements) == ("errors",)
+    assert gates_that_hold(held, judgements[:1]) == ()
+    # Nobody judged any of them: told, and passed over, is all that held.
+    assert gates_that_hold(held, judgements[3:4]) == ("cpu", "errors", "events")
 
 
 def test_what_is_said_of_several_gates_is_said_once() -> None:

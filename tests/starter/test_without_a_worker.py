@@ -11,8 +11,9 @@ from rich.console import Console
 
 from config.temporal import connect
 from local.temporal_server import NAMESPACE, TemporalServer
-from rollout.messages import SEARCH_ATTRIBUTES, UPDATE_PAUSE, Command, RolloutRequest
+from rollout.messages import SEARCH_ATTRIBUTES, UPDATE_PAUSE, Command, ResolveHold, RolloutRequest
 from starter import controlling, emergency, rollouts, starting
+from starter.hold_resolving import with_the_gates_that_hold
 from starter.outcome import CommandEnds, ExitCode
 from starter.plan_file import load_plan
 from starter.rollouts import Rollouts
@@ -69,6 +70,14 @@ async def test_a_command_that_no_worker_takes_is_a_failure_and_no_promise(open_r
         await controlling.ask(open_rollouts, PLAN.workflow_id, UPDATE_PAUSE, Command(by="kim"), None)
     assert ends.value.code is ExitCode.FAILED
     assert ends.value.text.startswith("small: no worker took `pause` within 0.4 s, so nothing has changed yet")
+
+
+async def test_without_a_worker_nobody_says_which_gates_hold_and_none_is_passed_over(open_rollouts: Rollouts) -> None:
+    with pytest.raises(CommandEnds) as ends:
+        await with_the_gates_that_hold(open_rollouts, PLAN.workflow_id, ResolveHold(by="kim", how="continue"))
+    assert ends.value.code is ExitCode.FAILED
+    assert ends.value.text.startswith("small: nobody can say what holds it: no worker answered within 0.4 s")
+    assert ends.value.text.endswith("Nothing was changed")
 
 
 async def test_an_emergency_that_no_worker_takes_is_recorded_and_not_verified(open_rollouts: Rollouts) -> None:
