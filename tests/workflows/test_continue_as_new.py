@@ -14,7 +14,9 @@ from rollout.messages import (
     Extend,
 )
 from rollout.progress import RolloutStatus
+from starter.controlling import ask
 from starter.plan_file import load_plan
+from starter.rollouts import Rollouts
 from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Land, Shape, land_for, plan_of
 from tests.workflows.world import PLANS, REAL_SECONDS, Handle, World, laid_out_in_real_time
 
@@ -22,6 +24,11 @@ EVENTS_BEFORE_CONTINUING = 40
 SHORTLY = ("--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={EVENTS_BEFORE_CONTINUING}")
 SHORT, SOON = timedelta(seconds=3), timedelta(milliseconds=200)
 KIM = Command(by="kim", reason="I know why")
+
+
+async def look_at_once(world: World, handle: Handle) -> None:
+    """So that the history grows. A command that the server gives up, as the run is being continued, is asked again."""
+    await ask(Rollouts(world.client), handle.id, UPDATE_RETRY, KIM, None)
 
 
 async def test_a_rollout_continued_as_new_keeps_credit_anchors_and_story(tmp_path: Path) -> None:
@@ -51,7 +58,7 @@ async def test_a_request_that_comes_again_to_the_next_run_is_still_one_command(t
         before = await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(milliseconds=200))
         first: Answer = await handle.execute_update(UPDATE_EXTEND, extend, id="ticket-7", result_type=Answer)
         while (await world.progress(handle)).run_id == before.run_id:
-            await handle.execute_update(UPDATE_RETRY, KIM, result_type=Answer)
+            await look_at_once(world, handle)
 
         again: Answer = await handle.execute_update(UPDATE_EXTEND, extend, id="ticket-7", result_type=Answer)
 
@@ -70,7 +77,7 @@ async def test_what_is_asked_for_and_told_while_a_rollout_is_being_continued_as_
         await handle.signal("hello")
         await world.until_under_way(handle, "notify", 1)
         while "watch_gates" in await world.under_way(handle):
-            await handle.execute_update(UPDATE_RETRY, KIM, result_type=Answer)
+            await look_at_once(world, handle)
         watched_in = (await world.progress(handle)).run_id
 
         await handle.signal("hello again")
@@ -94,7 +101,7 @@ async def emergency_while_the_last_notice_is_not_delivered(land: Land, world: Wo
     await handle.signal("hello")
     await world.until_under_way(handle, "notify", 1)
     while "watch_gates" in await world.under_way(handle):
-        await handle.execute_update(UPDATE_RETRY, KIM, result_type=Answer)
+        await look_at_once(world, handle)
     await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
     return handle
 
