@@ -2,7 +2,6 @@
 
 from rollout.holds import gates_that_hold
 from rollout.messages import ResolveHold
-from rollout.progress import RolloutStatus
 from starter.outcome import failed
 from starter.rollouts import Rollouts, name_of, newest
 
@@ -28,5 +27,5 @@ async def with_the_gates_that_hold(rollouts: Rollouts, workflow_id: str, command
         )
     soak, judgements = progress.judged.soak_state, progress.judged.judgements
     # Should a hold begin only now, nobody has seen what it is for.
-    gates = () if soak is None or progress.status is not RolloutStatus.HOLDING else gates_that_hold(soak, judgements)
+    gates = () if soak is None or soak.standing != "holding" else gates_that_hold(soak, judgements)
     return command.model_copy(update={"gates": gates})
