@@ -1,8 +1,10 @@
 """What is promised of every rollout, held against everything that was written since the last look."""
 
+import uuid
+
 from temporalio.api.enums.v1 import WorkflowTaskFailedCause
 from temporalio.client import WorkflowExecutionStatus
-from temporalio.service import RPCError
+from temporalio.service import RPCError, RPCStatusCode
 
 from activities.cloud_run_service import FENCE_ANNOTATION
 from flagstore.audit import AuditEntry
@@ -87,13 +89,19 @@ class Promises:
 
 
 async def asked(handle: Handle, name: CommandName, command: Command) -> None:
-    """Ask a rollout; again where the server gave the question up, because something else had come meanwhile."""
-    try:
-        await handle.execute_update(name.value, command, result_type=Answer)
-    except RPCError:
-        await no_task_failed(handle)
-        if (await handle.describe()).status is WorkflowExecutionStatus.RUNNING:
-            await handle.execute_update(name.value, command, result_type=Answer)
+    """Ask a rollout as the command line does: as one command, again where the server gave up the task it was in."""
+    request_id = str(uuid.uuid4())
+    while True:
+        try:
+            await handle.execute_update(name.value, command, id=request_id, result_type=Answer)
+        except RPCError as failure:
+            await no_task_failed(handle)
+            if (await handle.describe()).status is not WorkflowExecutionStatus.RUNNING:
+                return
+            if failure.status is not RPCStatusCode.FAILED_PRECONDITION:
+                raise
+        else:
+            return
 
 
 async def no_task_failed(handle: Handle) -> None:
