@@ -71,7 +71,7 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
     In the first `unexposed` minutes nobody has the features: they only tell how the cohort differs.
     """
     rollouts, length = counts.treated.shape
-    harm, beyond, capped_harm, capped_beyond = (_Bets(rollouts) for _ in range(4))
+    harm, beyond, capped_harm, capped_beyond = (Bets((rollouts,), len(RATIOS)) for _ in range(4))
     dispersion = [_Block(rollouts, length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
     best_run = _BestRun(rollouts)
     events, history = np.zeros(rollouts), _History(rollouts)
@@ -91,9 +91,8 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
             continue
         burst, share = ((phi + 1) / 2)[:, None], (history.allowed * treated / control)[:, None]
         stake = fastest_stakes(RATIOS, share, burst)
-        won = bad[:, None] * (np.log1p(burst * stake) - np.log1p((burst - 1) * stake)) + control_bad[:, None] * (
-            np.log1p(-burst * share * stake) - np.log1p(-(burst - 1) * share * stake)
-        )
+        gain, loss = gain_and_loss(share, stake, burst)
+        won = bad[:, None] * gain + control_bad[:, None] * loss
         largest = np.where(events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, None]
         for bets, part in ((harm, HARM_SHARE), (beyond, BEYOND_SHARE)):
             bets.take(np.minimum(won - part * max_difference * stake * treated[:, None], largest), somebody)
@@ -124,38 +123,44 @@ def fastest_stakes(ratios: Array, share: Array, burst: Array) -> Array:
     return stakes
 
 
+def gain_and_loss(share: Array, stake: Array, burst: Array) -> tuple[Array, Array]:
+    """What one bad event of treated wins by `rollout.statistics.log_won`, and what one of control loses."""
+    gain: Array = np.log1p(burst * stake) - np.log1p((burst - 1) * stake)
+    loss: Array = np.log1p(-burst * share * stake) - np.log1p(-(burst - 1) * share * stake)
+    return gain, loss
+
+
 def _capped(bad: Array, control_bad: Array, share: Array, burst: Array, events: Array) -> tuple[Array, Array, Array]:
     """`rollout.capped_bets.capped_bets` of every rollout: stakes, what they win, and the most that they may."""
     known = np.minimum(1.0, events / WELL_KNOWN_EVENTS)[:, None]
     discount = DISCOUNT * np.clip(2 * (NO_DISCOUNT_FROM - share), 0.0, 1.0) * known
     believed = 1 + (burst - 1) * (1 - discount)
     stake = fastest_stakes(RATIOS, share, believed)
-    gain = np.log1p(believed * stake) - np.log1p((believed - 1) * stake)
-    loss = np.log1p(-believed * share * stake) - np.log1p(-(believed - 1) * share * stake)
+    gain, loss = gain_and_loss(share, stake, believed)
     won: Array = bad[:, None] * gain + control_bad[:, None] * loss
     largest: Array = np.minimum(CAPPED_GAIN, CAPPED_BURSTS * believed * gain)
     return stake, won, largest
 
 
-class _Bets:
-    """`rollout.statistics.Mixture` of every rollout."""
+class Bets:
+    """`rollout.statistics.Mixture` of everything in an array of this shape: of every rollout, or each of its edges."""
 
-    def __init__(self, rollouts: int) -> None:
-        self._onset, self._ending = 1 / ONSET_EVERY_MINUTES, 1 / REGIME_MINUTES
-        self._cash: Array = np.full(rollouts, 0.5)
-        self._arms: Array = np.full((rollouts, len(RATIOS)), 0.5 / len(RATIOS))
+    def __init__(self, shape: tuple[int, ...], ratios: int) -> None:
+        self._onset, self._ending, self._ratios = 1 / ONSET_EVERY_MINUTES, 1 / REGIME_MINUTES, ratios
+        self._cash: Array = np.full(shape, 0.5)
+        self._arms: Array = np.full((*shape, ratios), 0.5 / ratios)
 
     @property
     def wealth(self) -> Array:
-        wealth: Array = self._cash + self._arms.sum(axis=1)
+        wealth: Array = self._cash + self._arms.sum(axis=-1)
         return wealth
 
     def take(self, log_factors: Array, somebody: npt.NDArray[np.bool_]) -> None:
         """A minute without anybody treated changes nothing."""
-        before = self._arms.sum(axis=1)
-        fresh = (self._cash * self._onset / len(RATIOS))[:, None]
+        before = self._arms.sum(axis=-1)
+        fresh = (self._cash * self._onset / self._ratios)[..., None]
         arms = np.minimum(LARGEST_WEALTH, (self._arms * (1 - self._ending) + fresh) * np.exp(log_factors))
-        self._arms = np.where(somebody[:, None], arms, self._arms)
+        self._arms = np.where(somebody[..., None], arms, self._arms)
         self._cash = np.where(somebody, self._cash * (1 - self._onset) + self._ending * before, self._cash)
 
 

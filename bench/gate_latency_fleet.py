@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.gate_fleet import fastest_stakes
+from bench.gate_fleet import Bets, fastest_stakes, gain_and_loss
 from rollout.control_curve import LEARNT_FROM, NEAR_P95_TAIL
 from rollout.sequential_evidence import (
     LATENCY_BEYOND_SHARE,
@@ -28,11 +28,8 @@ from rollout.statistics import (
     INFORMATIVE_EVENTS,
     KNOWN_EVENTS,
     LARGEST_GAIN,
-    LARGEST_WEALTH,
     LATENCY_RATIOS,
-    ONSET_EVERY_MINUTES,
     PRIOR_WEIGHTS,
-    REGIME_MINUTES,
 )
 from rollout.wander import (
     LARGEST_WANDER,
@@ -85,7 +82,7 @@ def judge_latency_fleet(
 
 
 def decided(minutes: Iterator[Asked], rollouts: int, increase: float) -> LatencyOutcomes:
-    harm, beyond = _Bets(rollouts), _Bets(rollouts)
+    harm, beyond = Bets((2, rollouts), len(RATIOS)), Bets((2, rollouts), len(RATIOS))
     wander = [_Stretch(rollouts, length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
     events = np.zeros((2, rollouts))
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
@@ -174,31 +171,9 @@ def _won(asked: Asked, ratio: Array, burst: Array) -> Array:
     """`rollout.statistics.log_won` for each edge, rollout and risk ratio."""
     share, burst = (ratio * asked.total / asked.control_total)[:, :, None], burst[:, :, None]
     stake = fastest_stakes(RATIOS, share, burst)
-    gain = np.log1p(burst * stake) - np.log1p((burst - 1) * stake)
-    loss = np.log1p(-burst * share * stake) - np.log1p(-(burst - 1) * share * stake)
+    gain, loss = gain_and_loss(share, stake, burst)
     won: Array = asked.above[:, :, None] * gain + asked.control_above[:, :, None] * loss
     return won
-
-
-class _Bets:
-    """`rollout.statistics.Mixture` of every rollout and edge."""
-
-    def __init__(self, rollouts: int) -> None:
-        self._onset, self._ending = 1 / ONSET_EVERY_MINUTES, 1 / REGIME_MINUTES
-        self._cash: Array = np.full((2, rollouts), 0.5)
-        self._arms: Array = np.full((2, rollouts, len(RATIOS)), 0.5 / len(RATIOS))
-
-    @property
-    def wealth(self) -> Array:
-        wealth: Array = self._cash + self._arms.sum(axis=2)
-        return wealth
-
-    def take(self, log_factors: Array, judged: Flags) -> None:
-        before = self._arms.sum(axis=2)
-        fresh = (self._cash * self._onset / len(RATIOS))[:, :, None]
-        arms = np.minimum(LARGEST_WEALTH, (self._arms * (1 - self._ending) + fresh) * np.exp(log_factors))
-        self._arms = np.where(judged[:, None], arms, self._arms)
-        self._cash = np.where(judged, self._cash * (1 - self._onset) + self._ending * before, self._cash)
 
 
 class _Stretch:
