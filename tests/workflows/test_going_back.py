@@ -69,6 +69,14 @@ def one_cascade(metric: str, group: Group, _end: datetime, healthy: Sample) -> S
     return Counts(total=1) if metric.endswith("cascade_failures") and group == "all" else healthy
 
 
+async def going_back_without_being_verified(world: World, for_so_long: timedelta) -> Handle:
+    handle = await in_stage(world, "internal")
+    await traffic_belongs_to_a_later_fence(world, await world.progress(handle))
+    await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
+    await world.passes(for_so_long)
+    return handle
+
+
 async def traffic_belongs_to_a_later_fence(world: World, progress: RolloutProgress) -> None:
     """Cloud Run then refuses whatever this rollout writes."""
     for key, anchor in progress.anchors.items():
@@ -318,11 +326,7 @@ class TestTrouble:
     async def test_a_rollback_that_is_not_verified_is_paged_every_five_minutes_and_a_refusal_of_it_is_told_once(
         self, world: World
     ) -> None:
-        handle = await in_stage(world, "internal")
-        await traffic_belongs_to_a_later_fence(world, await world.progress(handle))
-        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
-
-        await world.passes(timedelta(minutes=20))
+        handle = await going_back_without_being_verified(world, timedelta(minutes=20))
 
         rolling_back = await world.progress(handle)
         assert rolling_back.status is RolloutStatus.ROLLING_BACK
@@ -341,11 +345,7 @@ class TestTrouble:
     async def test_the_temporal_ui_says_that_nobody_has_the_features_while_their_traffic_is_still_going_back(
         self, world: World
     ) -> None:
-        handle = await in_stage(world, "internal")
-        await traffic_belongs_to_a_later_fence(world, await world.progress(handle))
-        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
-
-        await world.passes(timedelta(minutes=20))
+        handle = await going_back_without_being_verified(world, timedelta(minutes=20))
 
         shown = await handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
         assert shown.current_details.startswith("### Rolling back from internal: exposed to nobody\n")
