@@ -16,12 +16,12 @@ NAMES = ("one-of-three", "two-of-three", "three-of-three")
 A_LOOK = timedelta(milliseconds=200)
 
 
-def copies_of_the_workflow() -> int:
-    """How many times its modules are in memory; those that nobody holds any more are not counted."""
+def copies_of_the_workflow() -> dict[int, ModuleType]:
+    """Its modules as often as they are in memory, by identity; those that nobody holds any more are not among them."""
     gc.collect()
     # By `type`: proxies of the SDK, which lie about in memory, do not answer for their class.
     modules = [each for each in gc.get_objects() if type(each) is ModuleType]
-    return sum(module.__name__ == "workflows.stages" for module in modules)
+    return {id(module): module for module in modules if module.__name__ == "workflows.stages"}
 
 
 def what_modules_keep() -> Iterator[tuple[str, str]]:
@@ -38,6 +38,7 @@ def what_modules_keep() -> Iterator[tuple[str, str]]:
 
 async def test_three_rollouts_share_their_modules_and_leave_nothing_in_them(tmp_path: Path) -> None:
     async with land_for(NAMES, tmp_path) as land:
+        # Held until the end: a copy that a test before this one left behind may not make room for one of these.
         copies, kept = copies_of_the_workflow(), dict(what_modules_keep())
         worlds = [land.world(plan_of(name, Shape(canary_soak=AN_HOUR), tmp_path)) for name in NAMES]
         handles = [await world.start() for world in worlds]
@@ -49,5 +50,5 @@ async def test_three_rollouts_share_their_modules_and_leave_nothing_in_them(tmp_
 
         others = [await world.progress(handle) for world, handle in zip(worlds[1:], handles[1:], strict=True)]
         assert [progress.status for progress in others] == [RolloutStatus.SOAKING] * 2
-        assert copies_of_the_workflow() == copies
+        assert copies_of_the_workflow().keys() <= copies.keys()
         assert dict(what_modules_keep()) == kept
