@@ -7,16 +7,13 @@ Order is by (epoch, rev). The epoch is a fence: it grows with every rollout and 
 carries an older one raises nothing. While the latch is set every flag is off; only a rearm clears it.
 """
 
-import hashlib
 import json
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from importlib.resources import files
 from itertools import islice
 from typing import Any, Literal
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -26,6 +23,7 @@ from flagstore.commands import commands
 from flagstore.connection import ANSWER_WITHIN, connect
 from flagstore.keys import KeyFamily, groups_key
 from flagstore.replies import DamagedStore, SafetyState, StoreReply, StoreStatus
+from flagstore.script import read_snapshot, run_script
 from rollout.flags import Audience, Exposure, FlagSnapshot
 
 __all__ = [
@@ -38,7 +36,6 @@ __all__ = [
     "connect",
 ]
 
-IDEMPOTENCY_KEPT = timedelta(days=30)
 REFUSED_PREFIX = "refused:"
 
 Ladder = Sequence[Exposure] | Mapping[str, Sequence[Exposure]]
@@ -46,7 +43,6 @@ Ladder = Sequence[Exposure] | Mapping[str, Sequence[Exposure]]
 Stages = Mapping[str, dict[str, Exposure]]
 """What each stage of a plan shows of each flag, in the plan's order."""
 
-_SCRIPT = files("flagstore").joinpath("store.lua").read_text(encoding="utf-8")
 _DOCUMENTS = TypeAdapter(dict[str, Exposure])
 _STAGES = TypeAdapter(dict[str, dict[str, Exposure]])
 _MILLISECOND = timedelta(milliseconds=1)
@@ -197,7 +193,7 @@ class FlagStore:
             DamagedStore: what is stored is no snapshot.
         """
         try:
-            return _snapshot(await self._redis.get(self.keys.snapshot))
+            return read_snapshot(await self._redis.get(self.keys.snapshot))
         except ResponseError as failure:
             raise self._damaged(self.keys.snapshot, failure) from failure
 
@@ -269,36 +265,4 @@ class FlagStore:
     async def _run(
         self, op: str, arguments: Mapping[str, Any], idempotency_key: str | None, attempt: int = 1
     ) -> StoreReply:
-        given = json.dumps({name: value for name, value in arguments.items() if value is not None}, sort_keys=True)
-        keys = self.keys.of_script(idempotency_key or str(uuid.uuid4()))
-        # EVAL, not EVALSHA: one round trip whatever the server has cached, in a pipeline or after a failover too.
-        answer = await self._redis.eval(
-            _SCRIPT,
-            len(keys),
-            *keys,
-            op,
-            hashlib.sha256(f"{op} {given}".encode()).hexdigest(),
-            round(IDEMPOTENCY_KEPT / _MILLISECOND),
-            self.keys.channel,
-            given,
-            attempt,
-        )
-        status, epoch, rev, detail, replayed, snapshot = answer
-        return StoreReply(
-            status=StoreStatus(status),
-            epoch=int(epoch),
-            rev=int(rev),
-            detail=str(detail),
-            replayed=bool(replayed),
-            group=self.keys.group,
-            snapshot=_snapshot(snapshot or None),
-        )
-
-
-def _snapshot(text: str | None) -> FlagSnapshot | None:
-    if text is None:
-        return None
-    try:
-        return FlagSnapshot.model_validate_json(text)
-    except ValidationError as failure:
-        raise DamagedStore(f"the stored text is no flag snapshot: {failure}") from failure
+        return await run_script(self._redis, self.keys, op, arguments, idempotency_key, attempt)
