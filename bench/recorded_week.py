@@ -5,7 +5,8 @@ from pathlib import Path
 
 from rollout.exposure import treated_share
 from rollout.plan import RolloutPlan
-from rollout.recorded_metrics import Recorded, Recording, written
+from rollout.recorded_lines import written
+from rollout.recorded_metrics import Recorded, Recording
 from starter.what_if_queries import queries_of
 from tests.workflows.traffic_source import INGEST_DELAY, TrafficSource
 from tests.workflows.world import INTERNAL_SHARE

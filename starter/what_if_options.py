@@ -8,7 +8,8 @@ from config.garbage_collection import keep_for_good, nothing_collected
 from rollout.measurement import GroupsByRevision
 from rollout.plan import RolloutPlan
 from rollout.quantity import format_duration
-from rollout.recorded_metrics import EARLIEST, LATEST, Recording, read_recording, written
+from rollout.recorded_lines import EARLIEST, LATEST, read_recording, written
+from rollout.recorded_metrics import Recording
 from starter.outcome import refused
 from starter.text_lines import lines_of
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rollout.recorded_metrics import read_recording, written
+from rollout.recorded_lines import read_recording, written
 from rollout.what_if import WhatIf
 from starter.plan_file import load_plan
 from tests.rollout.samples import MINUTE, NOON
