@@ -23,25 +23,21 @@ from rollout.best_run import (
 )
 from rollout.capped_bets import CAPPED_BURSTS, CAPPED_GAIN, DISCOUNT, NO_DISCOUNT_FROM, WELL_KNOWN_EVENTS
 from rollout.cohort_history import LARGEST_ERROR
-from rollout.sequential_evidence import BEYOND_SHARE, HARM_SHARE
-from rollout.sequential_gate import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
-from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HARM_NEEDED
-from rollout.statistics import (
+from rollout.dispersion import (
     BLOCKS,
     CAUTIOUS_GAIN,
-    ERROR_RATIOS,
     HALF_LIFE_MINUTES,
     HEAVIEST_BLOCK,
     INFORMATIVE_EVENTS,
     KNOWN_EVENTS,
-    LARGEST_GAIN,
-    LARGEST_WEALTH,
     LONGEST_OF_CONTROL,
-    ONSET_EVERY_MINUTES,
     PRIOR_PHI,
     PRIOR_WEIGHTS,
-    REGIME_MINUTES,
 )
+from rollout.e_process import ERROR_RATIOS, LARGEST_GAIN, LARGEST_WEALTH, ONSET_EVERY_MINUTES, REGIME_MINUTES
+from rollout.sequential_gate import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
+from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HARM_NEEDED
+from rollout.share_evidence import BEYOND_SHARE, HARM_SHARE
 
 Array = npt.NDArray[np.float64]
 RATIOS: Array = np.array(ERROR_RATIOS)
@@ -117,14 +113,14 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
 
 
 def fastest_stakes(ratios: Array, share: Array, burst: Array) -> Array:
-    """`rollout.statistics.fastest_stake` of each."""
+    """`rollout.e_process.fastest_stake` of each."""
     squared, linear = burst * (burst - 1) * (ratios * share**2 - 1), (2 * burst - 1) * (ratios * share + 1)
     stakes: Array = 2 * (ratios - 1) / (linear + np.sqrt(linear**2 - 4 * squared * (ratios - 1)))
     return stakes
 
 
 def gain_and_loss(share: Array, stake: Array, burst: Array) -> tuple[Array, Array]:
-    """What one bad event of treated wins by `rollout.statistics.log_won`, and what one of control loses."""
+    """What one bad event of treated wins by `rollout.e_process.log_won`, and what one of control loses."""
     gain: Array = np.log1p(burst * stake) - np.log1p((burst - 1) * stake)
     loss: Array = np.log1p(-burst * share * stake) - np.log1p(-(burst - 1) * share * stake)
     return gain, loss
@@ -143,7 +139,7 @@ def _capped(bad: Array, control_bad: Array, share: Array, burst: Array, events: 
 
 
 class Bets:
-    """`rollout.statistics.Mixture` of everything in an array of this shape: of every rollout, or each of its edges."""
+    """`rollout.e_process.Mixture` of everything in an array of this shape: of every rollout, or each of its edges."""
 
     def __init__(self, shape: tuple[int, ...], ratios: int) -> None:
         self._onset, self._ending, self._ratios = 1 / ONSET_EVERY_MINUTES, 1 / REGIME_MINUTES, ratios
@@ -215,7 +211,7 @@ class _History:
 
 
 class _Block:
-    """One block length of `rollout.statistics.Dispersion`, of every rollout."""
+    """One block length of `rollout.dispersion.Dispersion`, of every rollout."""
 
     def __init__(self, rollouts: int, length: int, prior_weight: float) -> None:
         self._length, self._prior = length, prior_weight

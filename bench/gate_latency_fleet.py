@@ -12,7 +12,17 @@ import numpy.typing as npt
 
 from bench.gate_fleet import Bets, fastest_stakes, gain_and_loss
 from rollout.control_curve import LEARNT_FROM, NEAR_P95_TAIL
-from rollout.sequential_evidence import (
+from rollout.dispersion import (
+    BLOCKS,
+    CAUTIOUS_GAIN,
+    HALF_LIFE_MINUTES,
+    HEAVIEST_BLOCK,
+    INFORMATIVE_EVENTS,
+    KNOWN_EVENTS,
+    PRIOR_WEIGHTS,
+)
+from rollout.e_process import LARGEST_GAIN, LATENCY_RATIOS
+from rollout.latency_evidence import (
     LATENCY_BEYOND_SHARE,
     LATENCY_BEYOND_SHARE_AT_MOST,
     LATENCY_HARM_SHARE,
@@ -20,17 +30,6 @@ from rollout.sequential_evidence import (
     LEARNT_HALF_LIFE_MINUTES,
 )
 from rollout.sequential_model import HARM_NEEDED, LATENCY_BEYOND_NEEDED
-from rollout.statistics import (
-    BLOCKS,
-    CAUTIOUS_GAIN,
-    HALF_LIFE_MINUTES,
-    HEAVIEST_BLOCK,
-    INFORMATIVE_EVENTS,
-    KNOWN_EVENTS,
-    LARGEST_GAIN,
-    LATENCY_RATIOS,
-    PRIOR_WEIGHTS,
-)
 from rollout.wander import (
     LARGEST_WANDER,
     LITTLE_WANDER,
@@ -168,7 +167,7 @@ def _curve(known: Array, edges: npt.NDArray[np.int64], at: Array) -> tuple[Array
 
 
 def _won(asked: Asked, ratio: Array, burst: Array) -> Array:
-    """`rollout.statistics.log_won` for each edge, rollout and risk ratio."""
+    """`rollout.e_process.log_won` for each edge, rollout and risk ratio."""
     share, burst = (ratio * asked.total / asked.control_total)[:, :, None], burst[:, :, None]
     stake = fastest_stakes(RATIOS, share, burst)
     gain, loss = gain_and_loss(share, stake, burst)

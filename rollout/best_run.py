@@ -6,7 +6,8 @@ burst is learnt from the past, and the one that is larger than all before it loo
 
 from dataclasses import dataclass, field
 
-from rollout.statistics import DIGITS, PRIOR_PHI, STORED
+from rollout.dispersion import PRIOR_PHI
+from rollout.stored_state import DIGITS, STORED
 
 RUN = 8
 """Intervals that are left out together; what a retry storm or a crashing instance takes."""

@@ -8,7 +8,7 @@ well enough, and never less than equality: a cohort that was better proves nothi
 from dataclasses import dataclass
 from math import exp, sqrt
 
-from rollout.statistics import DIGITS, STORED
+from rollout.stored_state import DIGITS, STORED
 
 LARGEST_ERROR = 0.15
 """Of the ratio's logarithm: a ratio that is known less well would allow more than it explains."""

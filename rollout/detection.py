@@ -1,6 +1,6 @@
 """How long the judge takes to find a regression of a known size: its own bets, on what is to be expected of the data.
 
-Every interval brings its expected events, the bets of `rollout.statistics` grow by what these win, and the regression
+Every interval brings its expected events, the bets of `rollout.e_process` grow by what these win, and the regression
 is found where both keys turn. An expected path is no promise: about half of all regressions are found sooner.
 """
 
@@ -10,24 +10,21 @@ from math import log, sqrt
 from statistics import NormalDist
 
 from rollout.best_run import RUN, BestRun, spread_needed, times_left_out
-from rollout.sequential_evidence import UNKNOWN_BURST
-from rollout.sequential_model import BEYOND_NEEDED, HARM_NEEDED
-from rollout.statistics import (
+from rollout.count_bets import UNKNOWN_BURST
+from rollout.dispersion import (
     BLOCKS,
     CAUTIOUS_GAIN,
     HALF_LIFE_MINUTES,
     HEAVIEST_BLOCK,
     INFORMATIVE_EVENTS,
     KNOWN_EVENTS,
-    LARGEST_GAIN,
     LARGEST_TERM,
     LONGEST_OF_CONTROL,
     PRIOR_PHI,
     PRIOR_WEIGHTS,
-    Mixture,
-    fastest_stake,
-    log_won,
 )
+from rollout.e_process import LARGEST_GAIN, Mixture, fastest_stake, log_won
+from rollout.sequential_model import BEYOND_NEEDED, HARM_NEEDED
 
 STEPS_OF_ONE_INTERVAL = 100
 """So many are followed one by one; later ones are taken together, ever more of them, since less and less changes."""

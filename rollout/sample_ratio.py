@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from math import exp, inf, isinf, lgamma, log, log1p, sqrt
 
-from rollout.statistics import DIGITS, STORED, Mixture, log_won
+from rollout.e_process import Mixture, log_won
+from rollout.stored_state import DIGITS, STORED
 
 TOLERATED_ODDS = 1.5
 """By which factor the odds of being treated may be off, either way."""

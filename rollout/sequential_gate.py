@@ -13,15 +13,12 @@ the average harm below the limit. Groups that are not of the planned sizes hold 
 from datetime import datetime
 
 from rollout.best_run import RUN, BestRun
+from rollout.confidence_sequence import PASS_INTERVALS
+from rollout.dispersion import Dispersion
+from rollout.e_process import ERROR_RATIOS, LATENCY_RATIOS, Mixture
 from rollout.interval_estimates import newcombe, wilson
-from rollout.sequential_evidence import (
-    SCORE_STAKES,
-    usable,
-    with_control_alone,
-    with_history,
-    with_interval,
-    with_sample_ratio,
-)
+from rollout.score_evidence import SCORE_STAKES
+from rollout.sequential_evidence import usable, with_control_alone, with_history, with_interval, with_sample_ratio
 from rollout.sequential_model import (
     HARM_NEEDED,
     Decision,
@@ -33,7 +30,7 @@ from rollout.sequential_model import (
     SequentialJudgement,
     SequentialState,
 )
-from rollout.statistics import DIGITS, ERROR_RATIOS, LATENCY_RATIOS, PASS_INTERVALS, Dispersion, Mixture
+from rollout.stored_state import DIGITS
 from rollout.verdict import Verdict
 from rollout.wander import Wander
 

@@ -7,9 +7,11 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 
 from rollout.best_run import BestRun
 from rollout.cohort_history import CohortHistory
+from rollout.confidence_sequence import Average
+from rollout.dispersion import LARGEST_TERM, Dispersion
+from rollout.e_process import Mixture
 from rollout.quantity import Duration, Limit, Share
 from rollout.sample_ratio import ASSUMED_USERS, SampleRatio
-from rollout.statistics import LARGEST_TERM, Average, Dispersion, Mixture
 from rollout.verdict import Action, Verdict
 from rollout.wander import Wander
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rollout.measurement import Group, Level, Sample
-from rollout.statistics import STORED
+from rollout.stored_state import STORED
 from rollout.window_reading import size_of
 
 MISSING_ENOUGH = 200

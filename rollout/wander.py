@@ -10,18 +10,17 @@ is. What was learnt at a tenth of the users is not enough at a half, and grows w
 
 from dataclasses import dataclass, field
 
-from rollout.statistics import (
+from rollout.dispersion import (
     BLOCKS,
     CAUTIOUS_GAIN,
-    DIGITS,
     HALF_LIFE_MINUTES,
     HEAVIEST_BLOCK,
     INFORMATIVE_EVENTS,
     KNOWN_EVENTS,
-    LARGEST_GAIN,
     PRIOR_WEIGHTS,
-    STORED,
 )
+from rollout.e_process import LARGEST_GAIN
+from rollout.stored_state import DIGITS, STORED
 
 PRIOR_WANDER = 1.1
 """Variance over that of independent requests, before anything is seen."""

@@ -8,9 +8,9 @@ from statistics import mean, median
 
 import pytest
 
+from rollout.dispersion import Dispersion
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate
-from rollout.statistics import Dispersion
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TREATED, CONTROL = 120, 1_080

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from rollout.dispersion import Dispersion
 from rollout.sequential_gate import step
 from rollout.sequential_model import GroupCounts, GroupLatencies, Interval, SequentialGate, SequentialState
-from rollout.statistics import Dispersion
 
 RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE, OF_LATENCIES, THAT_WANDER = (
     (Path(__file__).parent / name).read_text().strip()

@@ -1,0 +1,109 @@
+"""Sequential evidence that stays valid at every look: betting against "the new code does no harm".
+
+An e-process is the wealth of a bettor who starts with 1 and cannot expect to gain while the null hypothesis holds.
+Where it reaches 1/alpha, the null is rejected with an error of at most alpha, however often and whenever one looks
+(Ville's inequality). Nothing here is tuned to a data set, and nothing is estimated from the interval that is judged.
+
+Exact: the kernel, given the mean burst size m, for Poisson arrivals of bursts and for independent requests; daily
+cycles and incidents that treated and control share cancel, because the control rate is never estimated. Approximate:
+m is estimated from the past (`rollout.dispersion`).
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import exp, log1p, sqrt
+
+from rollout.stored_state import STORED
+
+ERROR_RATIOS = (1.15, 1.3, 1.6, 2.0, 3.0, 5.0, 10.0, 25.0)
+"""The risk ratios that an error gate bets on; a mixture need not guess which one is true."""
+LATENCY_RATIOS = (1.05, 1.1, 1.2, 1.4, 1.8, 2.5, 4.0, 6.0)
+LARGEST_GAIN = 4.0
+"""In log wealth: no single interval convicts, so that one bad minute of one instance does not roll back."""
+LARGEST_WEALTH = 1e100
+"""Of one arm. What is proven needs no more, and a hold that lasts for days must not grow out of what JSON can say."""
+ONSET_EVERY_MINUTES = 1440.0
+REGIME_MINUTES = 240.0
+
+
+def log_kernel(
+    bad: int,
+    total: int,
+    control_bad: int,
+    control_total: int,
+    *,
+    margin: float,
+    ratio: float,
+    stake: float,
+    burst: float,
+) -> float:
+    """Log of the factor by which one interval multiplies a bet of `stake` on "treated is worse than allowed".
+
+    Its mean is at most 1 wherever treated rate <= margin + ratio * control rate. Counts of one closed interval; `burst`
+    is the mean number of bad events that come together (1: independent). The stake must keep burst * q * stake < 1,
+    with q = ratio * total / control_total, as `stake_for` does.
+    """
+    share = ratio * total / control_total if control_total else 0.0
+    return log_won(bad, control_bad, share=share, stake=stake, burst=burst) - margin * stake * total
+
+
+def log_won(bad: int, control_bad: int, *, share: float, stake: float, burst: float) -> float:
+    """What the bad events of one interval win a bet, before it pays for the margin: log of a factor.
+
+    `share` is what the bet expects among the treated for each bad event in control.
+    """
+    gain = log1p(burst * stake) - log1p((burst - 1) * stake) if bad else 0.0
+    loss = log1p(-burst * share * stake) - log1p(-(burst - 1) * share * stake) if control_bad else 0.0
+    return bad * gain + control_bad * loss
+
+
+StakeOf = Callable[[float, float, float], float]
+"""By risk ratio, share and burst."""
+
+
+def stake_for(risk_ratio: float, share: float, burst: float) -> float:
+    """The stake that grows fastest where the treated rate is `risk_ratio` times what is allowed, each event by itself.
+
+    With larger bursts it is too large; states that began before `fastest_stake` go on by it.
+    """
+    return (risk_ratio - 1) / (1 + burst * share * risk_ratio)
+
+
+def fastest_stake(risk_ratio: float, share: float, burst: float) -> float:
+    """The same where bad events come in bursts: with many in an interval, the larger they are the less is staked.
+
+    The smaller root of r (1 - m q u)(1 - (m-1) q u) = (1 + m u)(1 + (m-1) u), where the expected log factor is largest.
+    """
+    squared = burst * (burst - 1) * (risk_ratio * share**2 - 1)
+    linear = (2 * burst - 1) * (risk_ratio * share + 1)
+    return 2 * (risk_ratio - 1) / (linear + sqrt(linear**2 - 4 * squared * (risk_ratio - 1)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mixture:
+    """Wealth spread over risk ratios, and cash that waits for a regression that begins later. Starts at 1 in all."""
+
+    __pydantic_config__ = STORED
+
+    cash: float = 0.5
+    arms: tuple[float, ...]
+
+    @classmethod
+    def fresh(cls, arms: int) -> "Mixture":
+        return cls(arms=(0.5 / arms,) * arms)
+
+    @property
+    def wealth(self) -> float:
+        """The e-value: 1/wealth bounds the error of rejecting the null now, or whenever it was at its highest."""
+        return self.cash + sum(self.arms)
+
+    def after(self, log_factors: Sequence[float], minutes: float, *, largest_gain: float = LARGEST_GAIN) -> "Mixture":
+        """The wealth after one interval of `minutes`, given each arm's log factor, of which `largest_gain` counts."""
+        onset, ending = min(0.5, minutes / ONSET_EVERY_MINUTES), min(0.5, minutes / REGIME_MINUTES)
+        before, staying = sum(self.arms), 1 - ending
+        fresh = self.cash * onset / len(self.arms)
+        arms = [
+            min(LARGEST_WEALTH, (arm * staying + fresh) * exp(min(factor, largest_gain)))
+            for arm, factor in zip(self.arms, log_factors, strict=True)
+        ]
+        return Mixture(cash=self.cash * (1 - onset) + ending * before, arms=tuple(arms))
