@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from rollout.field_problems import in_plain_words
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import Interval, SequentialGate, SequentialJudgement
 
@@ -65,7 +66,7 @@ def _is_meant(given: object, error: ErrorDetails) -> bool:
 def _in_words(error: ErrorDetails) -> str:
     loc = error["loc"]
     place = ".".join(str(part) for part in (loc[:1] + loc[2:] if loc[:1] and loc[0] in _GROUPS else loc))
-    text = _WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
+    text = _WORDS.get(error["type"], in_plain_words(error))
     value = repr(error["input"])
     shown = value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
     return f"{place or 'all of it'}: {text}, got {shown}"

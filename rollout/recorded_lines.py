@@ -15,6 +15,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json
 
+from rollout.field_problems import in_plain_words
 from rollout.measurement import (
     Counts,
     Group,
@@ -211,7 +212,7 @@ def _validated(form: type[Form], given: Mapping[str, Any], within: str) -> Form:
     except ValidationError as invalid:
         problems = [
             f"{within}{'.'.join(map(str, error['loc']))}".rstrip(".")
-            + f": {error['msg'].removeprefix('Value error, ')}, got {error['input']!r}"
+            + f": {in_plain_words(error)}, got {error['input']!r}"
             for error in invalid.errors()
         ]
         raise ValueError("; ".join(problems)) from None

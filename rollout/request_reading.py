@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
+from rollout.field_problems import in_plain_words
 from rollout.messages import RolloutRequest
 
 SHOWN_PROBLEMS = 5
@@ -32,7 +33,7 @@ def read_request(values: Sequence[object]) -> RolloutRequest:
         request = RolloutRequest.model_validate_json(json.dumps(value))
     except ValidationError as refused:
         errors = refused.errors(include_url=False, include_input=False)
-        problems = [f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in errors[:SHOWN_PROBLEMS]]
+        problems = [f"{'.'.join(map(str, error['loc']))}: {in_plain_words(error)}" for error in errors[:SHOWN_PROBLEMS]]
         more = f"; and {len(errors) - SHOWN_PROBLEMS} more" if len(errors) > SHOWN_PROBLEMS else ""
         raise ValueError(f"cannot start: {'; '.join(problems)}{more}; {_EXPECTED}") from None
     if set(request.images) != set(request.plan.services):

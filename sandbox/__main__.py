@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
+from sandbox.control_requests import in_plain_words
 from sandbox.options import InstalledSecret, InstalledService, SandboxOptions
 from sandbox.server import Sandbox
 
@@ -99,9 +100,7 @@ def _installed_secret(text: str) -> InstalledSecret:
 
 
 def _problems(error: ValidationError) -> str:
-    return "; ".join(
-        ": ".join([*map(str, each["loc"]), each["msg"].removeprefix("Value error, ")]) for each in error.errors()
-    )
+    return "; ".join(": ".join([*map(str, each["loc"]), in_plain_words(each)]) for each in error.errors())
 
 
 def _options(given: Namespace) -> SandboxOptions:

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from sandbox.http_server import HttpError, HttpRequest
 
@@ -27,11 +28,16 @@ def read(model: type[M], body: dict[str, Any], *, repeating: bool = True) -> M:
         return model.model_validate(body)
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}"
+            f"{'.'.join(map(str, each['loc'])) or 'body'}: {in_plain_words(each)}"
             + (f", got {each['input']!r}" if repeating else "")
             for each in error.errors()
         )
         raise HttpError(HTTPStatus.BAD_REQUEST, problems) from None
+
+
+def in_plain_words(error: ErrorDetails) -> str:
+    """Before what a rule of ours says, pydantic names the kind of exception that said it."""
+    return str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
 
 
 def not_allowed(request: HttpRequest) -> HttpError:

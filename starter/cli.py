@@ -16,6 +16,7 @@ from starter import (
     status_commands,
     what_if_command,
 )
+from starter.argument_errors import CommandGroup
 
 HELP = (
     "Roll new code out on Google Cloud Run, stage by stage, under gates, with one way back that is always open.\n\n"
@@ -27,6 +28,7 @@ HELP = (
 
 app = typer.Typer(
     name="rollout",
+    cls=CommandGroup,
     help=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

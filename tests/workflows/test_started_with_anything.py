@@ -51,6 +51,7 @@ async def test_garbage_is_told_in_words_and_an_emergency_beside_it_touches_nothi
             "an empty object": await failure(world, [{}]),
             "no image": await failure(world, [{"plan": plan, "images": {}, "by": "kim"}]),
             "a wrong plan": await failure(world, [{"plan": {**plan, "stages": []}, "images": {}, "by": "kim"}]),
+            "a wrong guard": await failure(world, [{"plan": {**plan, "guard": 5}, "images": {}, "by": "kim"}]),
         }
 
         assert said["nothing"].startswith("cannot start: it came without an input; one object is expected")
@@ -62,6 +63,7 @@ async def test_garbage_is_told_in_words_and_an_emergency_beside_it_touches_nothi
             "cannot start: images: one for each service of the plan is expected, which has backend"
         )
         assert "plan.stages" in said["a wrong plan"]
+        assert said["a wrong guard"].startswith("cannot start: plan.guard: a duration is a number with a unit: 500ms")
         assert all(A_COMMAND in text for name, text in said.items() if name != "no image")
         assert await world.store.read() is None
         assert (await world.cloud_run.read_traffic(service)).shares == before.shares
