@@ -29,7 +29,7 @@ with workflow.unsafe.imports_passed_through():
     from rollout import exposure as exposures
     from rollout.messages import WORKFLOW, RolloutRequest
     from rollout.progress import RolloutProgress, RolloutStatus, StageProgress
-    from rollout.request_reading import read_request
+    from rollout.request_reading import read_request, why_not_begun
     from rollout.wording import duration_in_words
 
 T = TypeVar("T")
@@ -51,6 +51,9 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
         except ValueError as wrong:
             # Raised by `run`: here it would leave behind what the SDK has begun for signals that came with the start.
             self.unreadable = str(wrong)
+            return
+        if request.carried is None and (blank := why_not_begun(request)) and workflow.patched("blanks-begin-nothing"):
+            self.unreadable = blank
             return
         progress = request.carried or _fresh_progress(request)
         progress.run_id = workflow.info().run_id

@@ -12,11 +12,12 @@ import sys
 import tempfile
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from temporalio.client import WorkflowHistory
+from temporalio.client import WorkflowFailureError, WorkflowHistory
 
 from rollout.flags import Exposure
 from rollout.messages import (
@@ -59,6 +60,7 @@ from tests.workflows.test_overtaken_rollback import (
     without_the_way_back,
 )
 from tests.workflows.test_promotion_windows import frozen_today
+from tests.workflows.test_started_with_anything import started_with
 from tests.workflows.test_step_back_by_a_gate import leading_one_stage_down
 from tests.workflows.test_switching_off import no_events_for_treated
 from tests.workflows.test_where_it_stands import resumed_to_its_approval_while_held, until_held
@@ -78,6 +80,7 @@ REFUSED_BESIDE_AN_EMERGENCY = "refused-beside-an-emergency"
 PAGED_BESIDE_AN_EMERGENCY = "paged-beside-an-emergency"
 OVERTAKEN = "rollback-overtaken-by-a-person"
 TOLD_AS_IT_ENDED = "told-as-it-ended"
+STARTED_WITH_BLANKS = "started-with-blanks"
 EMERGENCY_BESIDE_A_NOTICE = "an-emergency-waits-for-no-notice"
 PATCH_OF = {
     SET_WITHOUT_AN_ANSWER: "own-flags-are-no-drift",
@@ -440,6 +443,18 @@ async def record_what_was_told_as_it_ended() -> None:
             keep(name, await handle.fetch_history(), patch="nothing-told-is-left-behind")
 
 
+async def record_a_start_with_blanks() -> None:
+    """It fails at once, in words."""
+    with tempfile.TemporaryDirectory() as directory:
+        async with land_for([STARTED_WITH_BLANKS], Path(directory)) as land:
+            world = land.world(plan_of(STARTED_WITH_BLANKS, Shape(), Path(directory)))
+            request = {"plan": world.plan.model_dump(mode="json", exclude_none=True), "images": {"backend": " "}}
+            handle = await started_with(world, [{**request, "by": "kim"}])
+            with suppress(WorkflowFailureError):
+                await handle.result()
+            keep(STARTED_WITH_BLANKS, await handle.fetch_history(), patch="blanks-begin-nothing")
+
+
 def patches_of(history: str) -> set[str]:
     """The names in the markers of a history."""
     markers = [event.get("markerRecordedEventAttributes", {}) for event in json.loads(history)["events"]]
@@ -470,6 +485,7 @@ RECORDED_IN_REAL_TIME: dict[str, Callable[[], Awaitable[None]]] = {
     PAGED_BESIDE_AN_EMERGENCY: record_a_page_beside_an_emergency,
     OVERTAKEN: record_a_rollback_that_was_overtaken,
     TOLD_AS_IT_ENDED: record_what_was_told_as_it_ended,
+    STARTED_WITH_BLANKS: record_a_start_with_blanks,
     EMERGENCY_BESIDE_A_NOTICE: record_an_emergency_while_the_last_notice_is_not_delivered,
 }
 
