@@ -4,6 +4,12 @@ from rollout.messages import ReplaceCandidate
 from rollout.progress import RolloutProgress
 
 
+def why_no_image(command: ReplaceCandidate) -> str | None:
+    """Which image is none; asked before a command is taken, and not again of one that was."""
+    blank = [key for key, image in command.images.items() if not image or len(image.split()) > 1]
+    return f"images.{blank[0]} is {command.images[blank[0]]!r}, expected is an image without spaces" if blank else None
+
+
 def why_not_replaced(progress: RolloutProgress, command: ReplaceCandidate) -> str | None:
     """What speaks against it, as the end of a sentence; None where it may be done."""
     unknown = sorted(set(command.images) - set(progress.images))

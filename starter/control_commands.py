@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from starter.options import By, Json, RolloutId
+from starter.options import By, Json, RolloutId, each_named, named
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 OptionalReason = Annotated[str, typer.Option("--reason", help="Why; kept in the record.")]
 RequestId = Annotated[
     str | None,
-    typer.Option("--request-id", metavar="ID", help="The same id twice is one command, for scripts that retry."),
+    typer.Option(
+        "--request-id", metavar="ID", help="The same id twice is one command, for scripts that retry.", callback=named
+    ),
 ]
 
 
@@ -188,6 +190,7 @@ def resolve_hold(
             "--gate",
             metavar="NAME",
             help="With continue: pass over this gate; may be repeated. Without it, those that do not pass now.",
+            callback=each_named,
         ),
     ] = None,
     *,

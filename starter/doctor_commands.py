@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from starter.options import Json
+from starter.options import Json, named
 
 
 def doctor(
@@ -16,6 +16,7 @@ def doctor(
             "--release",
             metavar="NAME",
             help="Give back what this rollout still owns, if it no longer runs and exposes nobody.",
+            callback=named,
             show_default=False,
         ),
     ] = None,

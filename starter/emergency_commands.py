@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from starter.options import By, Environment, Json, NeededReason, RolloutId, UpdatedBy
+from starter.options import By, Environment, Json, NeededReason, RolloutId, UpdatedBy, named
 
 if TYPE_CHECKING:
     from starter.session import Session
@@ -122,6 +122,7 @@ def emergency_disable(
         typer.Argument(
             metavar="PLAN-OR-GROUP",
             help="The flags of this plan, by its file or its name; without it, of the environment.",
+            callback=named,
         ),
     ] = None,
     environment: Environment = None,
@@ -157,7 +158,10 @@ def emergency_disable(
 
 def rearm(
     plan_or_group: Annotated[
-        str, typer.Argument(metavar="PLAN-OR-GROUP", help="The plan's file, or the name of the plan (its flag group).")
+        str,
+        typer.Argument(
+            metavar="PLAN-OR-GROUP", help="The plan's file, or the name of the plan (its flag group).", callback=named
+        ),
     ],
     reason: NeededReason,
     environment: Environment = None,

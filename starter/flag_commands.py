@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from starter.options import Environment, Json, UpdatedBy, not_empty
+from starter.options import Environment, Json, UpdatedBy, named, not_empty
 
 app = typer.Typer(
     help="Look at the feature flags in the flag store itself; Temporal may be down. Changes nothing.",
@@ -13,7 +13,8 @@ app = typer.Typer(
 )
 
 GroupOption = Annotated[
-    str | None, typer.Option("--group", metavar="PLAN", help="The flags of this plan only.", show_default=False)
+    str | None,
+    typer.Option("--group", metavar="PLAN", help="The flags of this plan only.", show_default=False, callback=named),
 ]
 
 
@@ -35,7 +36,7 @@ def list_flags(environment: Environment = None, group: GroupOption = None, json:
 
 @app.command("get")
 def get(
-    flag: Annotated[str, typer.Argument(metavar="FLAG", help="Name of the flag.")],
+    flag: Annotated[str, typer.Argument(metavar="FLAG", help="Name of the flag.", callback=named)],
     environment: Environment = None,
     json: Json = False,
 ) -> None:
@@ -61,7 +62,8 @@ def history(
     environment: Environment = None,
     group: GroupOption = None,
     flag: Annotated[
-        str | None, typer.Option("--flag", metavar="FLAG", help="Changes of this flag only.", show_default=False)
+        str | None,
+        typer.Option("--flag", metavar="FLAG", help="Changes of this flag only.", show_default=False, callback=named),
     ] = None,
     count: Annotated[int, typer.Option("--count", min=1, max=10_000, help="How many entries per plan.")] = 20,
     json: Json = False,
@@ -92,7 +94,7 @@ def history(
 
 
 def update_stage(
-    flag: Annotated[str, typer.Option("--flag", metavar="FLAG", help="Name of the flag.")],
+    flag: Annotated[str, typer.Option("--flag", metavar="FLAG", help="Name of the flag.", callback=named)],
     stage: Annotated[
         str,
         typer.Option(
@@ -100,6 +102,7 @@ def update_stage(
             metavar="STAGE",
             help="Who sees it: off, or as a stage of its plan shows it. Whatever the plan calls its stages, without a "
             "rollout internal is its audience, canary 10 % of users, staged 50 %, full everybody.",
+            callback=named,
         ),
     ],
     by: UpdatedBy,

@@ -21,7 +21,21 @@ def not_empty(value: str) -> str:
         raise typer.BadParameter("it is kept in the record and cannot be empty")
     from rollout.messages import kept_of  # noqa: PLC0415  (not for `--help`)
 
-    return kept_of(value)
+    return kept_of(value.strip())
+
+
+def named(value: str | None) -> str | None:
+    """For what goes by a name: without the blanks that a script or a copied line leaves around it, and not blank."""
+    if value is None:
+        return None
+    if not value.strip():
+        raise typer.BadParameter(f"{value!r}: a name is expected, or the whole of it left out")
+    return value.strip()
+
+
+def each_named(values: list[str] | None) -> list[str] | None:
+    """As `named`, for options that may be repeated."""
+    return None if values is None else [str(named(value)) for value in values]
 
 
 def a_name(value: str | None) -> str | None:
@@ -48,6 +62,7 @@ RolloutId = Annotated[
         metavar="ID",
         help="Name of the rollout (its plan's name, with or without rollout/). Not needed while only one is open.",
         show_default=False,
+        callback=named,
     ),
 ]
 By = Annotated[str, _who("--by")]

@@ -54,6 +54,7 @@ def start(
     from starter.session import in_session
     from starter.starting import images_of
 
+    reason = reason.strip()
     if again and not reason:
         raise refused("--again: say in --reason why a candidate that was rolled back may be tried once more")
     if supersede and not reason:

@@ -81,7 +81,7 @@ def _read(given: Sequence[str], *, example: str) -> tuple[dict[str, str], list[s
     chosen: dict[str, str] = {}
     problems: list[str] = []
     for text in given:
-        key, equals, image = text.partition("=")
+        key, equals, image = (part.strip() for part in text.partition("="))
         if not equals or not key or not _IMAGE.fullmatch(image):
             problems.append(
                 f"--image {text!r}: expected SERVICE=IMAGE without spaces, for example {example}=registry/{example}:2"

@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
         ReplaceCandidate,
         ResolveHold,
     )
-    from rollout.replacement import why_not_replaced
+    from rollout.replacement import why_no_image, why_not_replaced
 
 
 class CourseCommands(Commanded):
@@ -134,6 +134,9 @@ class CourseCommands(Commanded):
     @taking(CommandName.REPLACE_CANDIDATE, ReplaceCandidate)
     def _may_replace_candidate(self, command: ReplaceCandidate) -> None:
         self._must_allow_replacing(command)
+        blank = why_no_image(command)
+        if blank is not None:
+            raise ApplicationError(f"cannot replace candidate: {blank}")
 
     def _must_allow_replacing(self, command: ReplaceCandidate) -> None:
         self._must_allow(CommandName.REPLACE_CANDIDATE)

@@ -21,6 +21,7 @@ from rollout.messages import (
     UPDATE_REPLACE_CANDIDATE,
     UPDATE_RESOLVE_HOLD,
     UPDATE_RESUME,
+    UPDATE_SET_STAGE,
     Answer,
 )
 from rollout.progress import RolloutStatus
@@ -72,6 +73,21 @@ WRONG: dict[str, tuple[str, list[Any], str]] = {
         'cannot resolve hold: the field how is "keep", expected is continue, adopt or rollback',
     ),
     "force without a reason": (UPDATE_PROMOTE, [{"by": "kim", "reason": " ", "force": True}], "needs a reason"),
+    "names with blanks around them": (
+        UPDATE_SET_STAGE,
+        [{**KIM, "flag": " factory_pattern ", "stage": " nope "}],
+        "stage 'nope': the plan has deploy-off, internal, canary, staged, full, and off",
+    ),
+    "a blank name": (
+        UPDATE_SET_STAGE,
+        [{**KIM, "flag": " ", "stage": "internal"}],
+        "flag '' does not belong to the pl",
+    ),
+    "a blank image": (
+        UPDATE_REPLACE_CANDIDATE,
+        [{**KIM, "images": {"backend ": " "}}],
+        "cannot replace candidate: images.backend is '', expected is an image without spaces",
+    ),
     "a name with a hyphen": ("step-back", [KIM], "there is no Update 'step-back'; did you mean step_back?"),
     "an emergency that is misspelt": ("emergency_rolback", [], "did you mean emergency_rollback?"),
     "a name like no other": ("hello", [KIM], "there is no Update 'hello'. Known are pause, resume, approve, promote"),
