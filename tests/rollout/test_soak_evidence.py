@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -85,6 +86,14 @@ def verdicts(asked: Gate, minutes: Iterable[Minute | None], baseline: Sample | N
 def timings(treated_ms: float, control_ms: float = 50.0) -> Iterator[Minute]:
     while True:
         yield {"treated": latencies(1_200, treated_ms), "control": latencies(10_800, control_ms)}
+
+
+def merged(sample: Histogram, kept: slice) -> Histogram:
+    """The same observations at fewer edges, those that `kept` leaves."""
+    bounds = sample.bounds[kept]
+    below = [sum(sample.counts[: sample.bounds.index(bound) + 1]) for bound in bounds]
+    counted = tuple(high - low for low, high in pairwise([0, *below, sample.total]))
+    return Histogram(bounds=bounds, counts=counted, sum=sample.sum)
 
 
 def first(minutes: Iterator[Minute], count: int) -> list[Minute]:
@@ -258,6 +267,27 @@ class TestNobodyAndNothing:
         _, judged = soaked(EVENTS, [treated(latencies(1_000, 20.0)), treated(other)])
 
         assert [judgement.verdict for judgement in judged] == [Verdict.PASS, Verdict.PASS]
+
+    def test_new_bucket_edges_leave_a_suspicion_standing_and_what_passes_is_shown_again(self) -> None:
+        def minute(treated_ms: float, edges: slice) -> Minute:
+            slow, usual = latencies(1_200, treated_ms), latencies(10_800, 50.0)
+            return {"treated": merged(slow, edges), "control": merged(usual, edges)}
+
+        suspicious = [minute(52.0, slice(None))] * 600
+        _, before = soaked(P95, suspicious)
+        assert before[-1].verdict is Verdict.SUSPECT
+
+        after = verdicts(P95, [*suspicious, *[minute(52.0, slice(None, None, 2))] * 30])
+        assert after[600:] == [Verdict.SUSPECT] * 30
+
+        healthy_then = verdicts(P95, [*[minute(50.0, slice(None))] * 30, *[minute(50.0, slice(None, None, 2))] * 5])
+        assert healthy_then[29:] == [Verdict.PASS, Verdict.UNKNOWN, *[Verdict.PASS] * 4]
+
+    def test_a_p95_above_the_last_bucket_edge_never_passes(self) -> None:
+        found = soaked(P95, first(timings(50_000.0, control_ms=50_000.0), 30))[1]
+
+        assert {judgement.verdict for judgement in found} == {Verdict.UNKNOWN}
+        assert "control's p95 lies above the last bucket edge" in found[-1].reason
 
 
 class TestWhoLooksWhen:
