@@ -2,7 +2,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout.soak import SoakState, Suspension, Transition, begin, counts, due, fill, missing, record
@@ -153,6 +153,7 @@ def test_an_outage_moves_promotion_by_exactly_its_length(outage: int) -> None:
     assert state.judged_until - state.since == (needed + outage) * MINUTE
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([Verdict.PASS, Verdict.IDLE, Verdict.UNKNOWN, Verdict.ERROR, Verdict.SUSPECT])))
 def test_credit_is_the_number_of_passing_intervals_whatever_else_happens(verdicts: list[Verdict]) -> None:
     state, told = after(*(judgement(verdict, lack=Lack.DATA) for verdict in verdicts))
@@ -161,6 +162,7 @@ def test_credit_is_the_number_of_passing_intervals_whatever_else_happens(verdict
     assert "breached" not in told
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from([Verdict.PASS, Verdict.UNKNOWN, Verdict.FAIL]), min_size=1), st.data())
 def test_the_state_survives_the_way_through_json_at_any_point(verdicts: list[Verdict], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(verdicts)))
