@@ -1,17 +1,15 @@
 """The judge on anybody's own data: a gate and intervals as plain dictionaries in, a judgement per interval out."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import ValidationError
-from pydantic_core import ErrorDetails
-
-from rollout.field_problems import in_plain_words
-from rollout.sequential_gate import begin, step
-from rollout.sequential_model import Interval, SequentialGate, SequentialJudgement
-
-T = TypeVar("T", SequentialGate, Interval)
-LONGEST_VALUE = 120
+from rollout.changed_edges import counted_at, out_of_sight
+from rollout.sequential_gate import step
+from rollout.sequential_model import Interval, SequentialGate, SequentialJudgement, SequentialState
+from rollout.stream_pace import at_its_pace, begin_at
+from rollout.stream_reading import gate_of, interval_of
+from rollout.verdict import Verdict
+from rollout.worse_since import WorseSince
 
 
 def judge_stream(gate: Mapping[str, Any], intervals: Iterable[Mapping[str, Any]]) -> Iterator[SequentialJudgement]:
@@ -21,62 +19,61 @@ def judge_stream(gate: Mapping[str, Any], intervals: Iterable[Mapping[str, Any]]
     "max_difference": "1%"}, or "p95" with "max_increase", or {"kind": "threshold", "statistic": "good_share",
     "at_least": "99.5%"}, or {"kind": "zero_tolerance"}.
     `intervals`: {"end": RFC 3339, "treated": …, "control": …}; a group is {"total", "bad"}, {"bounds_ms", "counts"} or
-    {"score", "total"}. A group that is missing, or None, had no data. "exposed": false marks an interval in which the
+    {"score", "total"}. A group that is missing, or None, had no data; a total of 0 says that nobody was there.
+    "exposed": false marks an interval in which the
     treated cohort did not have the features yet: it is not judged, but a difference that was there before is allowed
     from then on, once it is known to 15 %. "planned_share": "10%" in the gate holds where the groups have other sizes.
+    "interval": "5m" in the gate is their length: a minute, or less where they come more densely, unless said.
 
     Raises:
         ValueError: the gate or an interval is malformed; the text names the field, the value and what is allowed.
     """
-    judged = _parsed(SequentialGate, gate, "gate")
-    return _judged(judged, intervals)
+    return _judged(gate_of(gate), intervals)
 
 
 def _judged(gate: SequentialGate, intervals: Iterable[Mapping[str, Any]]) -> Iterator[SequentialJudgement]:
-    state = begin(gate)
-    for number, interval in enumerate(intervals, start=1):
-        parsed = _parsed(Interval, interval, f"interval {number}")
+    length_is_said = "interval" in gate.model_fields_set
+    state: SequentialState | None = None
+    worse = WorseSince()
+    for number, given in enumerate(intervals, start=1):
+        interval = interval_of(given, number)
+        if state is None:
+            state = begin_at(gate, interval.end)
+        elif not length_is_said:
+            gate = at_its_pace(gate, state, interval.end)
         try:
-            state, judgement = step(gate, state, parsed)
+            state, judgement = _step(gate, state, interval)
         except ValueError as problem:
             raise ValueError(f"interval {number}: {problem}") from problem
-        yield judgement
+        worse = worse.after(state, judgement)
+        yield _told(gate, judgement, worse.in_words(gate, state, judgement))
 
 
-def _parsed(model: type[T], given: object, what: str) -> T:
-    try:
-        return model.model_validate(given)
-    except ValidationError as invalid:
-        problems = dict.fromkeys(_in_words(error) for error in invalid.errors() if _is_meant(given, error))
-        raise ValueError(f"{what}: {'; '.join(problems)}") from invalid
+def _step(
+    gate: SequentialGate, state: SequentialState, interval: Interval
+) -> tuple[SequentialState, SequentialJudgement]:
+    """The state and the judgement after one more interval of a stream."""
+    if _nobody_was_there(interval):
+        state, judgement = step(gate, state.model_copy(update={"missing_in_a_row": 0}), interval)
+        return state.model_copy(update={"missing_in_a_row": 0}), judgement
+    state, judgement = step(gate, counted_at(state, interval.control), interval)
+    hidden = out_of_sight(interval.control) if gate.statistic == "p95" and judgement.verdict is Verdict.PASS else ""
+    if hidden:
+        blind = {"decision": "continue", "verdict": Verdict.UNKNOWN, "reason": f"{gate.title}: {hidden}"}
+        judgement = judgement.model_copy(update=blind)
+    return state, judgement
 
 
-def _is_meant(given: object, error: ErrorDetails) -> bool:
-    """Whether an error is of the kind of group that was written; a union tells those of every other kind too."""
-    name, *inside = error["loc"] or ("",)
-    group = given.get(name) if isinstance(given, Mapping) else None
-    if name not in _GROUPS or not inside:
-        return True
-    fields = set(group) if isinstance(group, Mapping) else set()
-    if fields & {"bounds_ms", "counts"}:
-        return "GroupLatencies" in str(inside[0])
-    return ("GroupScore" if "score" in fields else "GroupCounts") in str(inside[0])
+def _nobody_was_there(interval: Interval) -> bool:
+    """Whether the source said so itself: not silence, and no health either."""
+    treated, control = interval.treated, interval.control
+    return treated is not None and treated.total == 0 and (control is None or control.total > 0)
 
 
-def _in_words(error: ErrorDetails) -> str:
-    loc = error["loc"]
-    place = ".".join(str(part) for part in (loc[:1] + loc[2:] if loc[:1] and loc[0] in _GROUPS else loc))
-    text = _WORDS.get(error["type"], in_plain_words(error))
-    value = repr(error["input"])
-    shown = value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
-    return f"{place or 'all of it'}: {text}, got {shown}"
-
-
-_GROUPS = ("treated", "control")
-_WORDS = {
-    "missing": "is missing",
-    "extra_forbidden": "there is no such field",
-    "model_type": "an object of fields is expected",
-    "finite_number": "a finite number is expected",
-    "timezone_aware": "a time with its zone is expected, such as 2026-11-24T12:00:00Z",
-}
+def _told(gate: SequentialGate, judgement: SequentialJudgement, since: str) -> SequentialJudgement:
+    """The judgement that begins with what was measured since it became worse."""
+    if not since:
+        return judgement
+    about = f"{gate.title}: "
+    whole = judgement.reason.removeprefix(about)
+    return judgement.model_copy(update={"reason": f"{about}{since}; in all {whole}"})

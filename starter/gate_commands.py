@@ -26,7 +26,8 @@ def replay(
     """Judge recorded intervals one by one and print one JSON line for each: decision, verdict, evidence, reason.
 
     An interval is {"end": …, "treated": {"total": n, "bad": k}, "control": {…}}; for latency a group is {"bounds_ms":
-    […], "counts": […]}, for a score {"score": x, "total": n}. Exit code 2 names the file, the line and what is wrong.
+    […], "counts": […]}, for a score {"score": x, "total": n}. Intervals are a minute long, or shorter where they come
+    more densely, unless the gate says `interval: 5m`. Exit code 2 names the file, the line and what is wrong.
     """
     import sys
 

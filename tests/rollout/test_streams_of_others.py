@@ -1,0 +1,320 @@
+# ruff: noqa: S311  (seeded data for tests, no secrets)
+"""Streams as others write them: at their own pace, from any moment on, with buckets that change, and with mistakes."""
+
+import json
+import math
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from rollout.gates import judge_stream
+from rollout.verdict import Verdict
+
+NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+ERRORS = {"kind": "versus_control", "statistic": "bad_share", "max_difference": "1%", "title": "error rate"}
+P95 = {"kind": "versus_control", "statistic": "p95", "max_increase": "10%"}
+SCORE = {"kind": "threshold", "statistic": "level", "at_least": "99.5%"}
+THRESHOLD = {"kind": "threshold", "statistic": "bad_share", "at_most": "1%"}
+NONE_AT_ALL = {"kind": "zero_tolerance"}
+
+Interval = dict[str, Any]
+WIDE: list[float] = [5, 10, 25, 50, 75, 100, 150, 200, 300, 500, 1000]
+NARROW = [round(1.4**power, 4) for power in range(1, 22)]
+
+
+def near(source: random.Random, mean: float) -> int:
+    """A count that scatters as independent events do."""
+    return max(0, round(source.gauss(mean, math.sqrt(mean))))
+
+
+def traffic(
+    count: int, *, seconds: int = 60, excess: float = 0.0, onset: int = 0, both: float = 0.0, seed: int = 1
+) -> Iterator[Interval]:
+    """20 requests a second, 10 % treated, 0.3 % errors; from `onset` on more of them in treated, or in both groups."""
+    source = random.Random(seed)
+    for index in range(count):
+        shared = 0.003 + (both if index >= onset else 0.0)
+        share = shared + (excess if index >= onset else 0.0)
+        total, other = 2 * seconds, 18 * seconds
+        yield {
+            "end": (NOON + timedelta(seconds=seconds * index)).isoformat(),
+            "treated": {"total": total, "bad": min(total, near(source, total * share))},
+            "control": {"total": other, "bad": min(other, near(source, other * shared))},
+        }
+
+
+def histogram(source: random.Random, total: int, edges: list[float], factor: float = 1.0) -> Interval:
+    below = [0.5 * (1 + math.erf(math.log(edge / (60 * factor)) / (0.6 * math.sqrt(2)))) for edge in edges]
+    shares = [high - low for low, high in zip([0.0, *below], [*below, 1.0], strict=True)]
+    return {"bounds_ms": edges, "counts": [near(source, total * share) for share in shares]}
+
+
+def latencies(count: int, edges: Callable[[int], list[float]], *, slower: int | None = None) -> Iterator[Interval]:
+    """A lognormal in buckets that may be others in each interval; treated takes half as long again from `slower` on."""
+    source = random.Random(1)
+    for index in range(count):
+        factor = 1.5 if slower is not None and index >= slower else 1.0
+        yield {
+            "end": (NOON + timedelta(minutes=index)).isoformat(),
+            "treated": histogram(source, 120, edges(index), factor),
+            "control": histogram(source, 1080, edges(index)),
+        }
+
+
+def first_rollback(gate: dict[str, Any], intervals: list[Interval]) -> int | None:
+    decisions = [judgement.decision for judgement in judge_stream(gate, intervals)]
+    return decisions.index("rollback") if "rollback" in decisions else None
+
+
+class TestAnyPace:
+    @pytest.mark.parametrize("seconds", [1, 5, 10, 15, 20, 30, 60, 300, 3600])
+    def test_every_interval_counts_whatever_their_length_and_whether_or_not_it_is_said(self, seconds: int) -> None:
+        intervals = list(traffic(200, seconds=seconds))
+        unsaid = list(judge_stream(ERRORS, intervals))
+        said = list(judge_stream({**ERRORS, "interval": f"{seconds}s"}, intervals))
+
+        assert not [one.reason for one in unsaid if one.verdict is Verdict.IDLE]
+        assert [one.verdict for one in unsaid] == [one.verdict for one in said]
+        assert unsaid[-1].reason.endswith(said[-1].reason.rpartition("; ")[2])
+
+    def test_a_length_that_shows_later_is_taken_then(self) -> None:
+        whole = list(traffic(300, seconds=10, excess=0.05))
+        with_holes = [*whole[:5:2], *whole[5:]]
+
+        found = list(judge_stream(ERRORS, with_holes))
+        assert not [one for one in found if one.verdict is Verdict.IDLE]
+
+    def test_a_regression_in_ten_second_intervals_is_found_within_minutes(self) -> None:
+        found = first_rollback(ERRORS, list(traffic(120, seconds=10, excess=0.05)))
+        assert found is not None
+        assert found <= 30
+
+    def test_a_judgement_comes_out_before_the_next_interval_is_taken_in(self) -> None:
+        taken: list[int] = []
+
+        def source() -> Iterator[Interval]:
+            for number, interval in enumerate(traffic(5)):
+                taken.append(number)
+                yield interval
+
+        judged = judge_stream(ERRORS, source())
+        for number in range(5):
+            next(judged)
+            assert taken == list(range(number + 1))
+
+
+class TestAnyMoment:
+    @pytest.mark.parametrize(
+        "written",
+        [
+            lambda end: end.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            lambda end: end.strftime("%Y-%m-%dT%H:%M:%S.123Z"),
+            lambda end: end.strftime("%Y-%m-%dT%H:%M:%S.123456789Z"),
+            lambda end: end.astimezone(timezone(timedelta(hours=end.minute % 25 - 12))).isoformat(),
+            lambda end: end.strftime("%Y-%m-%d %H:%M:%S+00:00"),
+        ],
+        ids=["Z", "milliseconds", "nanoseconds", "another offset each minute", "a space"],
+    )
+    def test_ends_are_the_same_moments_however_they_are_written(self, written: Callable[[datetime], str]) -> None:
+        plain = list(traffic(120, excess=0.02))
+        other = [{**one, "end": written(datetime.fromisoformat(one["end"]))} for one in plain]
+
+        assert [one.evidence for one in judge_stream(ERRORS, other)] == [
+            one.evidence for one in judge_stream(ERRORS, plain)
+        ]
+
+    def test_what_ends_before_the_first_that_came_is_judged_when_it_comes(self) -> None:
+        """A stream backwards holds the same evidence; nothing of it is left out."""
+        backwards = list(judge_stream(ERRORS, reversed(list(traffic(200)))))
+        forwards = list(judge_stream(ERRORS, traffic(200)))
+
+        assert backwards[-1].verdict is Verdict.PASS
+        assert backwards[-1].reason.rpartition("; ")[0].endswith(forwards[-1].reason.rpartition("; ")[0][-40:])
+
+    def test_an_event_that_must_not_happen_fails_the_gate_although_it_ends_before_the_first_that_came(self) -> None:
+        def at(minute: int, bad: int) -> Interval:
+            return {
+                "end": (NOON + timedelta(minutes=minute)).isoformat(),
+                "treated": {"total": 9, "bad": bad},
+            }
+
+        assert first_rollback(NONE_AT_ALL, [at(1, 0), at(2, 0), at(0, 1)]) == 2
+
+    def test_the_first_interval_again_is_no_earlier_one(self) -> None:
+        first, *others = traffic(3)
+        (*_, again) = judge_stream(ERRORS, [first, *others, first])
+        assert again.verdict is Verdict.IDLE
+        assert "was judged" in again.reason
+
+
+class TestNobody:
+    def at(self, minute: int, treated: int | None, control: int | None) -> Interval:
+        groups = {"treated": treated, "control": control}
+        counted = {name: {"total": total, "bad": 0} for name, total in groups.items() if total is not None}
+        return {"end": (NOON + timedelta(minutes=minute)).isoformat(), **counted}
+
+    def test_a_night_without_treated_users_is_idle_and_not_silence(self) -> None:
+        night = [self.at(minute, 0, 900) for minute in range(10, 60)]
+        found = list(judge_stream(ERRORS, [*traffic(10), *night]))
+
+        assert {(one.verdict, one.decision) for one in found[10:]} == {(Verdict.IDLE, "continue")}
+
+    @pytest.mark.parametrize(("treated", "control"), [(None, None), (None, 900), (100, None), (100, 0), (0, 0)])
+    def test_where_a_group_is_missing_or_there_is_no_control_the_gate_holds(
+        self, treated: int | None, control: int | None
+    ) -> None:
+        found = list(judge_stream(ERRORS, [self.at(minute, treated, control) for minute in range(12)]))
+
+        assert (found[-1].verdict, found[-1].decision) == (Verdict.UNKNOWN, "hold")
+        assert not {"advance", "rollback"} & {one.decision for one in found}
+
+
+class TestBucketsThatChange:
+    def test_healthy_latencies_are_left_alone_and_pass_again_by_what_the_new_buckets_show(self) -> None:
+        found = list(judge_stream(P95, latencies(400, lambda index: WIDE if index < 200 else NARROW)))
+
+        assert {one.decision for one in found} == {"continue", "advance"}
+        assert found[200].verdict is Verdict.UNKNOWN
+        assert found[-1].verdict is Verdict.PASS
+        assert "24,0" in found[-1].reason or "23,9" in found[-1].reason, "120 requests in each of the last 200"
+
+    def test_latencies_that_rise_afterwards_are_rolled_back(self) -> None:
+        found = first_rollback(P95, list(latencies(300, lambda index: WIDE if index < 100 else NARROW, slower=200)))
+        assert found is not None
+        assert 200 <= found < 230
+
+    def test_buckets_that_change_every_few_minutes_prove_nothing_and_break_nothing(self) -> None:
+        found = list(judge_stream(P95, latencies(120, lambda index: WIDE if index // 3 % 2 else NARROW)))
+        assert {one.decision for one in found} == {"continue"}
+
+    def test_a_p95_above_the_last_edge_is_never_a_pass(self) -> None:
+        found = list(judge_stream(P95, latencies(120, lambda _: [1.0, 2.0, 3.0], slower=0)))
+
+        assert {one.verdict for one in found} == {Verdict.UNKNOWN}
+        assert found[-1].reason == (
+            "gate: control's p95 lies above the last bucket edge, 3, where no bucket shows it rise"
+        )
+
+
+class TestReasons:
+    def test_a_rollback_after_a_day_begins_with_what_has_been_measured_since_it_became_worse(self) -> None:
+        (*_, last) = judge_stream(ERRORS, traffic(1860, excess=0.02, onset=1800))
+
+        assert last.decision == "rollback"
+        recent, whole = last.reason.split("; in all ")
+        assert recent.startswith("error rate: since 17:59 ")
+        assert 1.5 < float(recent.split("+")[1].split(" points")[0]) < 3
+        assert "limit +1.00" in whole
+
+    @pytest.mark.parametrize(
+        ("gate", "groups"),
+        [
+            (THRESHOLD, lambda worse: {"treated": {"total": 100, "bad": 5 if worse else 0}}),
+            (SCORE, lambda worse: {"treated": {"score": 0.98 if worse else 0.999, "total": 50}}),
+        ],
+        ids=["a threshold", "a score"],
+    )
+    def test_so_does_one_without_a_control(self, gate: dict[str, Any], groups: Callable[[bool], Interval]) -> None:
+        ends = [(NOON + timedelta(minutes=minute)).isoformat() for minute in range(660)]
+        (*_, last) = judge_stream(gate, [{"end": end, **groups(index >= 600)} for index, end in enumerate(ends)])
+
+        assert last.decision == "rollback"
+        assert last.reason.startswith(("gate: since 21:59 5.000 % bad", "gate: since 21:59 mean score 98.000 %"))
+
+    def test_one_that_was_worse_from_the_start_says_so_of_the_whole(self) -> None:
+        (*_, last) = judge_stream(ERRORS, traffic(30, excess=0.10))
+        assert last.decision == "rollback"
+        assert "since" not in last.reason
+
+    @pytest.mark.parametrize("rate", [0.05, 0.3, 0.997])
+    @pytest.mark.parametrize("seed", [1, 2])
+    def test_an_incident_that_hits_both_groups_holds_nothing(self, rate: float, seed: int) -> None:
+        found = [one.decision for one in judge_stream(ERRORS, traffic(300, both=rate, onset=120, seed=seed))]
+        assert not {"hold", "rollback"} & {*found}
+
+    def test_each_judgement_is_a_line_of_strict_json(self) -> None:
+        for gate, intervals in ((ERRORS, traffic(300, excess=0.5, onset=100)), (P95, latencies(60, lambda _: WIDE))):
+            for judgement in judge_stream(gate, intervals):
+                written = json.loads(judgement.model_dump_json(), parse_constant=pytest.fail)
+                assert [*written] == ["decision", "verdict", "evidence", "interval", "reason"]
+                assert min(written["evidence"].values()) >= 0
+
+
+LATENCY = {"bounds_ms": [10, 20, 30], "counts": [1, 1, 1, 1]}
+COUNTS = {"total": 900, "bad": 1}
+
+
+@pytest.mark.parametrize(
+    ("gate", "groups", "said"),
+    [
+        (
+            ERRORS,
+            {"treated": {"total": 2**63, "bad": 0}},
+            "treated.total: at most 9,223,372,036,854,775,807 in",
+        ),
+        (ERRORS, {"treated": {"total": 10**400, "bad": 0}, "control": COUNTS}, "treated.total: at most 9,223"),
+        (ERRORS, {"treated": {"total": 10**5000, "bad": 0}, "control": COUNTS}, "got a number of thousands of digits"),
+        (ERRORS, {"treated": {"total": 10}, "control": COUNTS}, "treated.bad: is missing, got {'total': 10}"),
+        (ERRORS, {"treated": {"total": math.nan, "bad": 0}}, "treated.total: a finite number is expected, got nan"),
+        (
+            P95,
+            {"treated": {**LATENCY, "counts": [2**62] * 4}, "control": LATENCY},
+            "treated.counts: at most 9,223,372,036,854,775,807 in all, got [",
+        ),
+        (
+            P95,
+            {"treated": {**LATENCY, "bounds_ms": [10, 20, math.inf]}, "control": LATENCY},
+            "treated.bounds_ms: finite edges from 0 on, as what lies above the last has its own count; got inf",
+        ),
+        (
+            P95,
+            {"treated": LATENCY, "control": {**LATENCY, "bounds_ms": [-1, 20, 30]}},
+            "control.bounds_ms: finite edges",
+        ),
+        (
+            P95,
+            {"treated": LATENCY, "control": {**LATENCY, "bounds_ms": [10, 20, 40]}},
+            "bounds_ms: treated and control need the same edges, got [10.0, 20.0, 30.0] and [10.0, 20.0, 40.0]",
+        ),
+        (
+            SCORE,
+            {"treated": {"score": 99.5, "total": 5}},
+            "treated.score: Input should be less than or equal to 1, got",
+        ),
+    ],
+)
+def test_what_no_metric_can_hold_is_refused_with_its_field_and_value(
+    gate: dict[str, Any], groups: Interval, said: str
+) -> None:
+    with pytest.raises(ValueError, match=r"^interval 1: ") as refused:
+        list(judge_stream(gate, [{"end": "2026-11-23T12:00:00Z", **groups}]))
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize("end", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:00Z", "9999-12-31T23:59:00Z"])
+def test_an_end_that_leaves_no_time_around_it_is_refused(end: str) -> None:
+    with pytest.raises(ValueError, match="interval 1: end: a year from 1970 to 9998, got"):
+        list(judge_stream(ERRORS, [{"end": end}]))
+
+
+def test_the_largest_count_of_a_monitoring_system_is_judged() -> None:
+    counts = {"total": 2**63 - 1, "bad": 10**15}
+    groups = {"treated": counts, "control": counts}
+    ends = ((NOON + timedelta(minutes=minute)).isoformat() for minute in range(50))
+    assert {one.decision for one in judge_stream(ERRORS, ({"end": end, **groups} for end in ends))} <= {
+        "continue",
+        "advance",
+    }
+
+
+def test_intervals_without_a_length_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"gate: interval: longer than nothing, got '0s'"):
+        list(judge_stream({**ERRORS, "interval": "0s"}, []))
+
+
+def test_a_plans_gate_may_name_flags_that_it_turns_off() -> None:
+    asked = {**ERRORS, "action": "hold", "switch_off": {"silent": ["websocket_isolation"]}}
+    assert {one.decision for one in judge_stream(asked, traffic(40, excess=0.05))} == {"continue", "hold"}
