@@ -9,6 +9,8 @@ from redis.asyncio import Redis
 from flagstore.store import connect
 from local.redis_server import RedisServer
 
+WHOLE_ROLLOUTS = {"e2e", "local", "starter", "workflows"}
+
 
 def pytest_configure() -> None:
     """A shell has what it starts in the background ignore Ctrl-C, and that is inherited: here it is sent on purpose."""
@@ -17,8 +19,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test first: side by side with it, all the others get done."""
-    items.sort(key=lambda item: item.path.name != "test_seven_days.py")
+    """The longest test first, then whole rollouts, then what takes no time: so all processes end together."""
+    items.sort(key=lambda item: (item.path.name != "test_seven_days.py", item.path.parent.name not in WHOLE_ROLLOUTS))
 
 
 @pytest.fixture(scope="session")
