@@ -17,9 +17,20 @@ from rollout.progress import Rollback, RolloutProgress, RolloutStatus
 from rollout.wording import duration_in_words
 from starter.by_hand import gcloud_line
 from starter.outcome import CommandEnds, ExitCode, failed, refused
-from starter.rollouts import MEMO_ENVIRONMENT, MEMO_GROUP, SERVER_ANSWERS_WITHIN, Rollouts, how_it_ended, name_of
+from starter.rollouts import (
+    MEMO_ENVIRONMENT,
+    MEMO_GROUP,
+    SERVER_ANSWERS_WITHIN,
+    Observation,
+    Rollouts,
+    how_it_ended,
+    name_of,
+)
 
 WORKER_MUST_ACT_WITHIN = timedelta(seconds=10)
+"""Begin, turn the flags off, and answer whenever it is asked: a worker may be killed after any of them."""
+ASK_AGAIN_AFTER = timedelta(seconds=3)
+"""A rollout whose history stands still may be waiting for Cloud Run, or have lost its worker."""
 FLAGS_MUST_SHOW_WITHIN = timedelta(seconds=5)
 """How long the store may take to show what the rollout has read back already."""
 BY_HAND_AFTER = timedelta(seconds=30)
@@ -43,6 +54,13 @@ class Verified:
     progress: RolloutProgress
 
 
+@dataclass
+class StoreSeen:
+    """What this command has read of the flags so far: nothing, while the store is silent."""
+
+    on: bool = False
+
+
 class NobodyActs(CommandEnds):
     """The rollback is not being carried out by any rollout; whoever asked for it has to do it another way."""
 
@@ -56,7 +74,8 @@ async def take_back(
     """Send the emergency signal and wait until the rollback was verified. `tell` hears each step as it is seen.
 
     Raises:
-        NobodyActs: no worker acts, or the rollout's workflow was ended from outside.
+        NobodyActs: no worker acts, or no longer, or the rollout's workflow was ended from outside.
+        TemporalSilent: the server does not answer, or no longer.
         CommandEnds: the rollout is closed, or something could not be verified.
     """
     description = await rollouts.describe(workflow_id)
@@ -72,11 +91,11 @@ async def take_back(
         tell(f"{workflow_id} was rolled back before and is closed; reading the flags back once more")
     began = time.monotonic()
     flags: asyncio.Task[float | None] | None = None
-    enough = asyncio.Event()
+    enough, seen = asyncio.Event(), StoreSeen()
     try:
         if redis_url is not None and environment is not None and group is not None:
-            flags = asyncio.create_task(_flags_off(redis_url, environment, group, began, tell, enough))
-        progress = await _rolled_back(rollouts, workflow_id, began, tell if sent else _keep_quiet)
+            flags = asyncio.create_task(_flags_off(redis_url, environment, group, began, tell, enough, seen))
+        progress = await _rolled_back(rollouts, workflow_id, began, tell if sent else _keep_quiet, seen)
         rolled_back_after = time.monotonic() - began
         if redis_url is None:
             # Asked for only now: nothing that is missing here may keep the signal from being sent.
@@ -86,7 +105,7 @@ async def take_back(
             )
         if flags is None:
             where = (progress.environment, progress.plan)
-            flags = asyncio.create_task(_flags_off(redis_url, *where, began, tell, enough))
+            flags = asyncio.create_task(_flags_off(redis_url, *where, began, tell, enough, seen))
         return Verified(await _soon(flags), rolled_back_after, progress)
     finally:
         # Told to stop, not cancelled: on Python 3.11 a read of the store can swallow a cancellation.
@@ -124,6 +143,7 @@ async def _flags_off(
     began: float,
     tell: Callable[[str], None],
     enough: asyncio.Event,
+    seen: StoreSeen,
 ) -> float | None:
     """Read the flag store itself until it holds the latch and every flag off; seconds since `began`."""
     client = store.connect(redis_url)
@@ -133,6 +153,7 @@ async def _flags_off(
         while not enough.is_set():
             off = await _reads_as_off(flag_store)
             after = time.monotonic() - began
+            seen.on = off is False
             if off:
                 tell(f"{after:6.1f} s  flags: read back from the store, latched, every one off")
                 return after
@@ -159,12 +180,15 @@ async def _reads_as_off(flag_store: FlagStore) -> bool | None:
 
 
 async def _rolled_back(
-    rollouts: Rollouts, workflow_id: str, began: float, tell: Callable[[str], None]
+    rollouts: Rollouts, workflow_id: str, began: float, tell: Callable[[str], None], flags: StoreSeen
 ) -> RolloutProgress:
-    told, acted, by_hand = 0, False, False
+    told, acted, by_hand, heard = 0, False, False, began
     observation = None
     while True:
-        observation = await rollouts.observe(workflow_id, observation)
+        anew = time.monotonic() - heard > ASK_AGAIN_AFTER.total_seconds()
+        observation = await rollouts.observe(workflow_id, None if anew else observation)
+        if anew and observation.progress is not None:
+            heard = time.monotonic()
         progress, waited = observation.progress, time.monotonic() - began
         rollback = progress.rollback if progress is not None else None
         if progress is not None and rollback is not None:
@@ -177,21 +201,36 @@ async def _rolled_back(
             if not by_hand and waited > BY_HAND_AFTER.total_seconds():
                 by_hand = True
                 tell(f"{waited:6.1f} s  {_what_else_can_be_done(progress, rollback)}")
-        if progress is not None and progress.status in (RolloutStatus.COMPLETED, RolloutStatus.REFUSED):
-            raise refused(f"the rollout had ended as {progress.status} before the signal reached it")
-        if not observation.is_open and progress is None:
-            raise NobodyActs(f"{workflow_id} was {observation.execution}: no rollout carries anything out")
-        if not acted and waited > WORKER_MUST_ACT_WITHIN.total_seconds():
-            raise NobodyActs(
-                f"no worker acted within {WORKER_MUST_ACT_WITHIN.total_seconds():g} s (`rollout worker` starts one). "
-                "The signal is recorded"
-            )
+        _still_to_be_taken_back(observation)
+        nobody = _why_nobody_acts(acted=acted, flags=flags, waited=waited, unheard=time.monotonic() - heard)
+        if nobody:
+            raise NobodyActs(f"{nobody}. The signal is recorded")
         if waited > ROLLED_BACK_WITHIN.total_seconds():
             raise failed(
                 f"NOT VERIFIED after {waited:.0f} s: the rollback goes on being tried. "
                 f"`rollout status {name_of(workflow_id)} --watch` follows it"
             )
         await asyncio.sleep(BETWEEN_LOOKS.total_seconds())
+
+
+def _still_to_be_taken_back(observation: Observation) -> None:
+    progress = observation.progress
+    if progress is not None and progress.status in (RolloutStatus.COMPLETED, RolloutStatus.REFUSED):
+        raise refused(f"the rollout had ended as {progress.status} before the signal reached it")
+    if not observation.is_open and progress is None:
+        raise NobodyActs(f"{observation.workflow_id} was {observation.execution}: no rollout carries anything out")
+
+
+def _why_nobody_acts(*, acted: bool, flags: StoreSeen, waited: float, unheard: float) -> str:
+    """Empty while a worker may still be at it."""
+    patience = WORKER_MUST_ACT_WITHIN.total_seconds()
+    if waited > patience and not acted:
+        return f"no worker acted within {patience:g} s (`rollout worker` starts one)"
+    if waited > patience and flags.on:
+        return f"the flags are still on after {patience:g} s"
+    if unheard > patience:
+        return f"the worker that began has not answered for {patience:g} s (`rollout worker` starts another one)"
+    return ""
 
 
 def _what_else_can_be_done(progress: RolloutProgress, rollback: Rollback) -> str:

@@ -29,30 +29,51 @@ def emergency_rollback(
     command in the flag store itself, the traffic by the rollout. Never refused by a running rollout, whatever it is
     doing, and safe to repeat.
 
-    Where Temporal does not answer, no worker acts within ten seconds, or the rollout's workflow was terminated, this
-    command does all of it itself, at once with --direct. Where the flag store does not say what the traffic was before,
-    the rollout's history in Temporal does. It prints a command for what it could not do; a rollout that runs sees the
-    kill switch and settles as rolled back.
+    Where Temporal does not answer, no worker acts within ten seconds or none any longer, or the rollout's workflow was
+    terminated or deleted, this command does all of it itself, at once with --direct. Where the flag store does not say
+    what the traffic was before, the rollout's history in Temporal does. It prints a command for what it could not do; a
+    rollout that runs sees the kill switch and settles as rolled back.
     """
     from config.settings import SettingsError
     from config.temporal import TemporalUnreachable
     from starter.emergency import NobodyActs
     from starter.outcome import failed
+    from starter.rollouts import NoSuchRollout, TemporalSilent
     from starter.session import in_session
     from starter.terminal import warn
 
     if not direct:
         try:
             in_session(lambda session: _take_back(session, rollout, by, reason, json=json))
-        except (TemporalUnreachable, NobodyActs) as failure:
-            warn(f"{failure}\nDoing it from here, on the flag store and Cloud Run themselves:")
+        except (TemporalUnreachable, TemporalSilent, NobodyActs) as failure:
+            nobody = str(failure)
+        except NoSuchRollout as unknown:
+            # Temporal may have lost its data, or have been told to forget; or somebody mistyped.
+            if rollout is None or not _is_under_way(environment, rollout):
+                raise
+            nobody = f"Temporal knows no rollout {unknown.name!r}, and the flag store does: it has not ended"
         else:
             return
+        warn(f"{nobody}\nDoing it from here, on the flag store and Cloud Run themselves:")
     try:
         _break_the_glass(environment, rollout, by, reason, json=json)
     except SettingsError as unset:
         # Nothing is wrong with what was typed, and nothing was taken back.
         raise failed(f"NOT DONE: {unset}") from unset
+
+
+def _is_under_way(environment: str | None, given: str) -> bool:
+    import asyncio
+
+    from config.settings import SettingsError
+    from starter.direct_rollback import is_under_way
+    from starter.outcome import CommandEnds
+    from starter.rollouts import name_of
+
+    try:
+        return asyncio.run(is_under_way(environment, name_of(given)))
+    except (CommandEnds, SettingsError):
+        return False
 
 
 def _break_the_glass(environment: str | None, given: str | None, by: str, reason: str, *, json: bool) -> None:

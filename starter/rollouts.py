@@ -20,7 +20,7 @@ from rollout.holds import why_held
 from rollout.messages import QUERY_PROGRESS, WORKFLOW
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.watch import WATCH_ACTIVITY, WatchBeat
-from starter.outcome import CommandEnds, failed, refused
+from starter.outcome import CommandEnds, ExitCode, refused
 
 ID_PREFIX = "rollout/"
 MEMO_ENVIRONMENT = "environment"
@@ -39,6 +39,21 @@ _BEING_WATCHED = (
     RolloutStatus.PAUSED,
     RolloutStatus.WATCHING,
 )
+
+
+class TemporalSilent(CommandEnds):
+    """Temporal did not say what was asked for: it is away, or refuses whoever asks. Nothing was changed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(ExitCode.FAILED, text)
+
+
+class NoSuchRollout(CommandEnds):
+    """Temporal answers, and knows no rollout of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(ExitCode.REFUSED, f"there is no rollout {name!r}; `rollout list --all` shows those there are")
+        self.name = name
 
 
 class LastRollout(BaseModel):
@@ -148,7 +163,7 @@ class Rollouts:
         try:
             return [execution async for execution in found]
         except RPCError as failure:
-            raise failed(f"Temporal could not list rollouts: {failure.message}") from failure
+            raise TemporalSilent(f"Temporal could not list rollouts: {failure.message}") from failure
 
     async def chosen(self, given: str | None) -> str:
         """The workflow id of the rollout meant by `given`, or of the only open one.
@@ -178,9 +193,8 @@ class Rollouts:
             return await self.client.get_workflow_handle(workflow_id).describe(rpc_timeout=SERVER_ANSWERS_WITHIN)
         except RPCError as failure:
             if failure.status is RPCStatusCode.NOT_FOUND:
-                name = name_of(workflow_id)
-                raise refused(f"there is no rollout {name!r}; `rollout list --all` shows those there are") from None
-            raise failed(f"Temporal did not say how {workflow_id} is: {failure.message}") from failure
+                raise NoSuchRollout(name_of(workflow_id)) from None
+            raise TemporalSilent(f"Temporal did not say how {workflow_id} is: {failure.message}") from failure
 
     async def last_of(self, group: str) -> LastRollout | None:
         """The plan's newest rollout; None where there is none, or where the server does not say."""
@@ -226,7 +240,10 @@ class Rollouts:
         handle = self.client.get_workflow_handle(description.id, run_id=description.run_id, result_type=RolloutProgress)
         if description.status is WorkflowExecutionStatus.COMPLETED:
             # A finished rollout needs no worker to be read: its result is its record.
-            return await handle.result(rpc_timeout=SERVER_ANSWERS_WITHIN), ""
+            try:
+                return await handle.result(rpc_timeout=SERVER_ANSWERS_WITHIN), ""
+            except RPCError as failure:
+                raise TemporalSilent(f"Temporal did not say how {description.id} ended: {failure.message}") from failure
         try:
             async with asyncio.timeout(WORKER_ANSWERS_WITHIN.total_seconds()):
                 answer: RolloutProgress = await handle.query(QUERY_PROGRESS, result_type=RolloutProgress)

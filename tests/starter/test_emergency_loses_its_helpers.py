@@ -1,0 +1,139 @@
+"""An emergency whose worker or server goes while it is being carried out: the command notices, and does the rest."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from temporalio.api.common.v1 import WorkflowExecution
+from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
+from temporalio.client import Client
+
+from local.ports import free_port
+from rollout.progress import RolloutProgress, RolloutStatus
+from starter.outcome import CommandEnds
+from starter.rollouts import Rollouts
+from tests.flagstore.faulty_wire import FaultyWire
+from tests.starter.command_line import Ran
+from tests.starter.test_direct_without_the_store import NAME, give, in_canary, working
+from tests.workflows.many_rollouts import AN_HOUR, Shape, land_for, nobody, plan_of
+from tests.workflows.outside_faults import HUNG
+from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World
+
+UNCHANGED = HUNG["Cloud Run does not answer changes"]
+FROM_HERE = "Doing it from here, on the flag store and Cloud Run themselves:"
+
+
+async def begun(world: World, handle: Handle, *, flags_off: bool) -> None:
+    """Wait until the rollout goes back, and has its flags off or stands before that."""
+    async with asyncio.timeout(REAL_SECONDS):
+        while True:
+            progress = await world.progress(handle)
+            if progress.rollback is not None and bool(progress.rollback.steps) is flags_off:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def settles(world: World, handle: Handle) -> RolloutProgress:
+    await world.until_under_way(handle, "guard_rollback", 1)
+    return await world.progress(handle)
+
+
+def wire_to_temporal(client: Client) -> FaultyWire:
+    return FaultyWire(int(client.service_client.config.target_host.rpartition(":")[2]))
+
+
+async def test_a_worker_that_dies_before_the_traffic_is_back_is_missed_and_the_command_gives_it_back(
+    tmp_path: Path,
+) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        handle, progress = await in_canary(world, land)
+        UNCHANGED.strike(land)
+        async with working(land):
+            giving = asyncio.create_task(give(land, NAME))
+            await begun(world, handle, flags_off=True)
+        UNCHANGED.lift(land)
+        ran = await giving
+
+        assert ran.code == 0, ran.out + ran.err
+        assert "the worker that began has not answered for 10 s" in ran.err
+        assert FROM_HERE in ran.err
+        assert await world.is_safe(progress)
+        async with working(land):
+            assert (await settles(world, handle)).status is RolloutStatus.ROLLED_BACK
+            assert await world.is_safe(progress)
+
+
+async def test_a_worker_that_cannot_reach_the_flag_store_keeps_nobody_who_can_from_turning_the_flags_off(
+    tmp_path: Path,
+) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        handle, progress = await in_canary(world, land)
+        async with working(land):
+            land.wire.silence()
+            ran = await give(land, NAME)
+
+            assert ran.code == 0, ran.out + ran.err
+            assert "the flags are still on after 10 s" in ran.err
+            assert await world.is_safe(progress)
+            land.wire.speak()
+            land.wire.cut()
+            assert (await settles(world, handle)).status is RolloutStatus.ROLLED_BACK
+            assert await world.is_safe(progress)
+
+
+@pytest.mark.parametrize("silently", [True, False], ids=["it hangs", "it is gone"])
+async def test_a_server_that_goes_while_the_rollout_is_awaited_leaves_the_rest_to_the_command(
+    tmp_path: Path, silently: bool
+) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        handle, progress = await in_canary(world, land)
+        land.wire.silence()
+        with wire_to_temporal(land.environment.client) as wire:
+            async with working(land):
+                giving = asyncio.create_task(give(land, NAME, TEMPORAL_ADDRESS=f"127.0.0.1:{wire.port}"))
+                await begun(world, handle, flags_off=False)
+            if silently:
+                wire.silence()
+            else:
+                wire.lead_to(free_port())
+            ran = await giving
+
+        assert ran.code == 0, ran.out + ran.err
+        assert "Temporal did not say how rollout/glass is" in ran.err
+        assert FROM_HERE in ran.err
+        assert await world.is_safe(progress)
+
+
+async def deleted(client: Client, handle: Handle) -> None:
+    """Wait until the server knows nothing of it."""
+    execution = WorkflowExecution(workflow_id=handle.id)
+    request = DeleteWorkflowExecutionRequest(namespace=client.namespace, workflow_execution=execution)
+    await client.workflow_service.delete_workflow_execution(request)
+    async with asyncio.timeout(REAL_SECONDS):
+        while True:
+            try:
+                await Rollouts(client).describe(handle.id)
+            except CommandEnds:
+                return
+            await asyncio.sleep(POLL_SECONDS)
+
+
+async def test_a_rollout_that_temporal_has_forgotten_is_taken_back_by_its_name_and_a_mistyped_one_is_refused(
+    tmp_path: Path,
+) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        handle, progress = await in_canary(world, land)
+        await deleted(land.environment.client, handle)
+
+        mistyped: Ran = await give(land, "glas")
+        ran = await give(land, NAME)
+
+        assert mistyped.code == 2
+        assert mistyped.err.startswith("there is no rollout 'glas'; `rollout list --all` shows those there are")
+        assert ran.code == 0, ran.out + ran.err
+        assert "Temporal knows no rollout 'glass', and the flag store does: it has not ended" in ran.err
+        assert await world.is_safe(progress)
