@@ -17,7 +17,7 @@ from flagstore.store import FlagStore
 from rollout.traffic import ServiceAnchor
 from starter.by_hand import gcloud_line
 from starter.cloud_run_access import cloud_run
-from starter.emergency import FLAGS_WITHOUT_THE_STORE
+from starter.emergency import BY_HAND_AFTER, FLAGS_WITHOUT_THE_STORE
 from starter.emergency_disable import disable
 from starter.flag_store_access import HoldsNothing, StoreSilent, flag_store, recorded_anchors, stores_meant
 from starter.outcome import CommandEnds, refused
@@ -219,7 +219,14 @@ async def _restore(services: CloudRunActivities, order: RestoreTraffic, tell: Ca
     began, anchor = time.monotonic(), order.anchor
     try:
         async with asyncio.timeout(RESTORED_WITHIN.total_seconds()):
-            split = await services.restore_traffic(order)
+            restoring = asyncio.create_task(services.restore_traffic(order))
+            await asyncio.wait({restoring}, timeout=BY_HAND_AFTER.total_seconds())
+            if not restoring.done():
+                tell(
+                    f"traffic of {anchor.service.service}: not back after {BY_HAND_AFTER.total_seconds():g} s; it goes "
+                    f"on being tried. Beside it, by hand:\n  {gcloud_line(anchor)}"
+                )
+            split = await restoring
     except ApplicationError as failure:
         # Whoever wrote later may have given the traffic back before us; the store that knew of it may be away now.
         if failure.type != Failure.STALE_FENCE or not await _is_back(services, anchor):

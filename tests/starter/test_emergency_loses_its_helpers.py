@@ -1,6 +1,7 @@
 """An emergency whose worker or server goes while it is being carried out: the command notices, and does the rest."""
 
 import asyncio
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,16 +11,19 @@ from temporalio.client import Client
 
 from local.ports import free_port
 from rollout.progress import RolloutProgress, RolloutStatus
+from starter import direct_rollback
 from starter.outcome import CommandEnds
 from starter.rollouts import Rollouts
 from tests.flagstore.faulty_wire import FaultyWire
 from tests.starter.command_line import Ran
 from tests.starter.test_direct_without_the_store import NAME, give, in_canary, working
 from tests.workflows.many_rollouts import AN_HOUR, Shape, land_for, nobody, plan_of
-from tests.workflows.outside_faults import HUNG
+from tests.workflows.outside_faults import FAILING, HUNG
 from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World
 
 UNCHANGED = HUNG["Cloud Run does not answer changes"]
+REFUSED = FAILING["Cloud Run refuses changes"]
+NOBODY_LISTENS = "127.0.0.1:1"
 FROM_HERE = "Doing it from here, on the flag store and Cloud Run themselves:"
 
 
@@ -104,6 +108,38 @@ async def test_a_server_that_goes_while_the_rollout_is_awaited_leaves_the_rest_t
         assert ran.code == 0, ran.out + ran.err
         assert "Temporal did not say how rollout/glass is" in ran.err
         assert FROM_HERE in ran.err
+        assert await world.is_safe(progress)
+
+
+async def test_while_cloud_run_takes_long_from_here_too_what_to_type_is_said_and_the_command_goes_on_trying(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct_rollback, "BY_HAND_AFTER", timedelta(seconds=1))
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        _, progress = await in_canary(world, land)
+        monkeypatch.setenv("ROLLOUT_REDIS_URL", land.redis.url)
+        monkeypatch.setenv("ROLLOUT_GOOGLE_ENDPOINT", land.sandbox.grpc_target)
+        monkeypatch.setenv("TEMPORAL_ADDRESS", NOBODY_LISTENS)
+        REFUSED.strike(land)
+        heard, said = list[str](), asyncio.Event()
+
+        def hear(text: str) -> None:
+            heard.append(text)
+            if "by hand" in text:
+                said.set()
+
+        going_back = asyncio.create_task(
+            direct_rollback.roll_back_directly(None, NAME, by="kim", reason="checkout is down", tell=hear)
+        )
+        await asyncio.wait_for(said.wait(), timeout=REAL_SECONDS)
+        REFUSED.lift(land)
+        done = await going_back
+
+        (by_hand,) = [text for text in heard if "by hand" in text]
+        assert by_hand.startswith(f"traffic of {NAME}: not back after 1 s; it goes on being tried. Beside it, by hand:")
+        assert f"gcloud run services update-traffic {NAME} --project=" in by_hand
+        assert done.verified
         assert await world.is_safe(progress)
 
 
