@@ -96,18 +96,6 @@ async def roll_back_directly(
     return BrokenGlass(off, services)
 
 
-async def is_under_way(environment: str | None, group: str) -> bool:
-    """Whether the flag store has a rollout of that name that began and has not ended.
-
-    Raises:
-        CommandEnds: the store could not be asked, or does not know.
-        SettingsError: its address is not set.
-    """
-    async with flag_store(Settings.from_environment()) as redis:
-        stores = await stores_meant(redis, environment, group)
-        return any([(await store.read_safety()).owner is not None for store in stores])
-
-
 async def _as_temporal_knows_it(
     environment: str | None, group: str | None, unknown: CommandEnds | SettingsError
 ) -> tuple[RecordedRollouts, RecordedRollout]:

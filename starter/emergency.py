@@ -16,7 +16,7 @@ from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import Rollback, RolloutProgress, RolloutStatus
 from rollout.wording import duration_in_words
 from starter.by_hand import gcloud_line
-from starter.outcome import CommandEnds, ExitCode, failed, refused
+from starter.outcome import CommandEnds, ExitCode, failed
 from starter.rollouts import (
     MEMO_ENVIRONMENT,
     MEMO_GROUP,
@@ -66,6 +66,13 @@ class NobodyActs(CommandEnds):
 
     def __init__(self, text: str) -> None:
         super().__init__(ExitCode.FAILED, text)
+
+
+class Closed(CommandEnds):
+    """The rollout of that name that Temporal shows has ended by itself."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(ExitCode.REFUSED, text)
 
 
 async def take_back(
@@ -128,7 +135,7 @@ async def _signal(rollouts: Rollouts, workflow_id: str, by: str, reason: str) ->
         if not observation.ended_by_itself:
             raise NobodyActs(f"{workflow_id} was {observation.execution}: no rollout carries anything out") from None
         name = name_of(workflow_id)
-        raise refused(
+        raise Closed(
             f"{name} is closed ({how_it_ended(observation)}): there is nothing running that could be taken back. "
             f"`rollout emergency-rollback {name} --direct --reason …` takes its flags off and gives its services the "
             "traffic that they had before it"
@@ -216,7 +223,7 @@ async def _rolled_back(
 def _still_to_be_taken_back(observation: Observation) -> None:
     progress = observation.progress
     if progress is not None and progress.status in (RolloutStatus.COMPLETED, RolloutStatus.REFUSED):
-        raise refused(f"the rollout had ended as {progress.status} before the signal reached it")
+        raise Closed(f"the rollout had ended as {progress.status} before the signal reached it")
     if not observation.is_open and progress is None:
         raise NobodyActs(f"{observation.workflow_id} was {observation.execution}: no rollout carries anything out")
 

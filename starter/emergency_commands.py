@@ -34,11 +34,14 @@ def emergency_rollback(
     what the traffic was before, the rollout's history in Temporal does. It prints a command for what it could not do; a
     rollout that runs sees the kill switch and settles as rolled back.
     """
+    import asyncio
+
     from config.settings import SettingsError
     from config.temporal import TemporalUnreachable
-    from starter.emergency import NobodyActs
+    from starter.emergency import Closed, NobodyActs
+    from starter.orphans import owner_of
     from starter.outcome import failed
-    from starter.rollouts import NoSuchRollout, TemporalSilent
+    from starter.rollouts import NoSuchRollout, TemporalSilent, name_of, none_runs
     from starter.session import in_session
     from starter.terminal import warn
 
@@ -47,11 +50,11 @@ def emergency_rollback(
             in_session(lambda session: _take_back(session, rollout, by, reason, json=json))
         except (TemporalUnreachable, TemporalSilent, NobodyActs) as failure:
             nobody = str(failure)
-        except NoSuchRollout as unknown:
-            # Temporal may have lost its data, or have been told to forget; or somebody mistyped.
-            if rollout is None or not _is_under_way(environment, rollout):
+        except (NoSuchRollout, Closed):
+            # Temporal may have lost it, or show a start that was refused after it was terminated; or somebody mistyped.
+            if rollout is None or asyncio.run(owner_of(environment, name_of(rollout))) is None:
                 raise
-            nobody = f"Temporal knows no rollout {unknown.name!r}, and the flag store does: it has not ended"
+            nobody = f"{none_runs(name_of(rollout))}."
         else:
             return
         warn(f"{nobody}\nDoing it from here, on the flag store and Cloud Run themselves:")
@@ -60,20 +63,6 @@ def emergency_rollback(
     except SettingsError as unset:
         # Nothing is wrong with what was typed, and nothing was taken back.
         raise failed(f"NOT DONE: {unset}") from unset
-
-
-def _is_under_way(environment: str | None, given: str) -> bool:
-    import asyncio
-
-    from config.settings import SettingsError
-    from starter.direct_rollback import is_under_way
-    from starter.outcome import CommandEnds
-    from starter.rollouts import name_of
-
-    try:
-        return asyncio.run(is_under_way(environment, name_of(given)))
-    except (CommandEnds, SettingsError):
-        return False
 
 
 def _break_the_glass(environment: str | None, given: str | None, by: str, reason: str, *, json: bool) -> None:

@@ -53,7 +53,6 @@ class NoSuchRollout(CommandEnds):
 
     def __init__(self, name: str) -> None:
         super().__init__(ExitCode.REFUSED, f"there is no rollout {name!r}; `rollout list --all` shows those there are")
-        self.name = name
 
 
 class LastRollout(BaseModel):
@@ -63,6 +62,8 @@ class LastRollout(BaseModel):
 
     is_open: bool
     environment: str | None
+    is_abandoned: bool = False
+    """Ended from outside, as in `Observation`."""
 
 
 class PendingCall(BaseModel):
@@ -150,6 +151,11 @@ def how_it_ended(observation: Observation) -> str:
     return observation.progress.status.replace("_", " ") if observation.progress is not None else observation.execution
 
 
+def none_runs(name: str) -> str:
+    """What is the case where the flag store has an owner that Temporal does not have."""
+    return f"In the flag store a rollout of {name} has not ended, and none runs in Temporal"
+
+
 class Rollouts:
     """The rollouts of a namespace. Every method raises `CommandEnds` when the server does not answer."""
 
@@ -205,6 +211,7 @@ class Rollouts:
         return LastRollout(
             is_open=description.status is WorkflowExecutionStatus.RUNNING,
             environment=await description.memo_value(MEMO_ENVIRONMENT, default=None),
+            is_abandoned=description.status not in (WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED),
         )
 
     async def observe(self, workflow_id: str, known: Observation | None = None) -> Observation:

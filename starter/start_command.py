@@ -70,6 +70,7 @@ def start(
 async def _start(
     session: "Session", request: "RolloutRequest", *, supersede: bool, watch: bool, json: bool
 ) -> "ExitCode":
+    from starter.orphans import refuse_to_hide
     from starter.outcome import ExitCode
     from starter.starting import check_intervals, first_word, knows_search_attributes, start
     from starter.superseding import supersede as make_room
@@ -80,6 +81,7 @@ async def _start(
     check_intervals(plan, on_a_sandbox=session.settings.on_a_sandbox)
     if supersede:
         await make_room(session.settings, rollouts, request, tell=warn)
+    await refuse_to_hide(rollouts, plan.environment, plan.name)
     known = await knows_search_attributes(rollouts.client)
     if not known:
         warn("This namespace does not have the rollout's search attributes; it runs without them.")

@@ -9,6 +9,7 @@ from starter.options import Environment, Json, RolloutId
 
 if TYPE_CHECKING:
     from starter.outcome import ExitCode
+    from starter.rollouts import Observation
     from starter.session import Session
 
 
@@ -80,12 +81,21 @@ async def _status(session: "Session", given: str | None, *, watch: bool, json: b
     link = session.link(workflow_id, observation.run_id)
     if json:
         newer = observation.model_copy(update={"progress": newest(observation)})
-        say_json({**newer.model_dump(mode="json"), "ui": link})
+        left = await _left_behind(observation)
+        say_json({**newer.model_dump(mode="json"), "ui": link, "left_behind": left})
     elif watch:
         return await follow(rollouts, workflow_id, output(), link)
     else:
-        output().print(rollout_view(observation, link))
+        output().print(rollout_view(observation, link, left_behind=await _left_behind(observation)))
     return ExitCode.FAILED if observation.silence else ExitCode.DONE
+
+
+async def _left_behind(observation: "Observation") -> bool:
+    if not observation.ended_by_itself:
+        return False
+    from starter.orphans import is_left_behind
+
+    return await is_left_behind(observation)
 
 
 def list_rollouts(

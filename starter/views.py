@@ -25,7 +25,7 @@ from rollout.wording import (
     switched_off_in_words,
     worst_first,
 )
-from starter.rollouts import Observation, name_of, newest
+from starter.rollouts import Observation, name_of, newest, none_runs
 
 BAR_WIDTH = 20
 TIMELINE_TAIL = 6
@@ -55,10 +55,10 @@ _VERDICT_STYLES = {
 _EVENT_STYLES = {"rollback": "red", "failure": "red", "hold": "yellow", "gate": "yellow", "command": "cyan"}
 
 
-def rollout_view(observation: Observation, link: str | None) -> RenderableType:
-    """Everything a person wants to see of one rollout."""
+def rollout_view(observation: Observation, link: str | None, *, left_behind: bool = False) -> RenderableType:
+    """Everything a person wants to see of one rollout; `left_behind` by an earlier one of its name is said first."""
     progress = newest(observation)
-    warning = [_abandoned(observation)] if observation.is_abandoned else []
+    warning = [_abandoned(observation)] if observation.is_abandoned or left_behind else []
     if progress is None:
         return Group(*_spaced([*warning, _without_a_worker(observation, link)]))
     parts: list[RenderableType] = [*warning, _heading(progress, link), _stages(progress)]
@@ -158,9 +158,11 @@ def _spaced(parts: Iterable[RenderableType]) -> list[RenderableType]:
 def _abandoned(observation: Observation) -> Text:
     name = name_of(observation.workflow_id)
     ended = observation.execution.replace("_", " ")
+    # The newest workflow of the name may be a start that was refused because of the one that was terminated.
+    who = f"The workflow of {name} is {ended}" if observation.is_abandoned else none_runs(name)
     return Text(
-        f"The workflow of {name} is {ended}: nobody watches what it may still expose. `rollout doctor` tells what it "
-        f"owns, `rollout emergency-rollback {name} --reason …` takes it back.",
+        f"{who}: nobody watches what it may still expose. `rollout doctor` tells what it owns, "
+        f"`rollout emergency-rollback {name} --reason …` takes it back.",
         "bold red",
     )
 

@@ -43,7 +43,12 @@ async def in_canary(world: World, land: Land) -> tuple[Handle, RolloutProgress]:
 
 
 async def give(land: Land, *arguments: str, **changed: str | None) -> Ran:
-    """With the variables of the land; those that are changed to None are not set."""
+    """An emergency, with the variables of the land; those that are changed to None are not set."""
+    emergency = ("emergency-rollback", *arguments, "--reason", "checkout is down", "--by", "kim")
+    return await typed(land, *emergency, **changed)
+
+
+async def typed(land: Land, *command: object, **changed: str | None) -> Ran:
     known = {
         "ROLLOUT_REDIS_URL": land.redis.url,
         "ROLLOUT_GOOGLE_ENDPOINT": land.sandbox.grpc_target,
@@ -51,7 +56,6 @@ async def give(land: Land, *arguments: str, **changed: str | None) -> Ran:
         **changed,
     }
     environment = {name: value for name, value in known.items() if value is not None}
-    command = ("emergency-rollback", *arguments, "--reason", "checkout is down", "--by", "kim")
     return await asyncio.to_thread(rollout, *command, environment=environment)
 
 

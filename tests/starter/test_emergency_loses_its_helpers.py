@@ -16,7 +16,7 @@ from starter.outcome import CommandEnds
 from starter.rollouts import Rollouts
 from tests.flagstore.faulty_wire import FaultyWire
 from tests.starter.command_line import Ran
-from tests.starter.test_direct_without_the_store import NAME, give, in_canary, working
+from tests.starter.test_direct_without_the_store import NAME, give, in_canary, typed, working
 from tests.workflows.many_rollouts import AN_HOUR, Shape, land_for, nobody, plan_of
 from tests.workflows.outside_faults import FAILING, HUNG
 from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World
@@ -171,5 +171,31 @@ async def test_a_rollout_that_temporal_has_forgotten_is_taken_back_by_its_name_a
         assert mistyped.code == 2
         assert mistyped.err.startswith("there is no rollout 'glas'; `rollout list --all` shows those there are")
         assert ran.code == 0, ran.out + ran.err
-        assert "Temporal knows no rollout 'glass', and the flag store does: it has not ended" in ran.err
+        assert "In the flag store a rollout of glass has not ended, and none runs in Temporal" in ran.err
+        assert await world.is_safe(progress)
+
+
+async def test_a_start_that_was_refused_after_a_rollout_was_terminated_hides_it_from_nobody(tmp_path: Path) -> None:
+    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
+        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+        handle, progress = await in_canary(world, land)
+        await handle.terminate("a mistake")
+        begun_again = await typed(land, "start", tmp_path / f"{NAME}.yaml", "--image", "backend=example/backend:3")
+        # As from Temporal's UI: nothing asks before it.
+        async with working(land):
+            refused = await (await world.start()).result()
+
+        shown = await typed(land, "status", NAME)
+        as_json = await typed(land, "status", NAME, "--json")
+        ran = await give(land, NAME)
+
+        assert begun_again.code == 2
+        assert begun_again.err.startswith(
+            f"the rollout of {NAME} before this one was ended from outside, and still owns"
+        )
+        assert refused.status is RolloutStatus.REFUSED
+        assert shown.out.startswith(f"In the flag store a rollout of {NAME} has not ended, and none runs in Temporal")
+        assert as_json.json["left_behind"] is True
+        assert ran.code == 0, ran.out + ran.err
+        assert FROM_HERE in ran.err
         assert await world.is_safe(progress)
