@@ -204,7 +204,7 @@ class Rehearsal:
                 self._record.turned_off(self._now, flag, gate)
             return
         failed = standing.soak.causes
-        mild = all(request.gates[name].gate.action == "step_back" for name in failed)
+        mild = all(request.gates[name].gate.action != "rollback" for name in failed)
         back: Outcome = "stepped_back" if mild and self._record.passed_stages else "rolled_back"
         self._record.went_back(self._now, standing.soak)
         raise _Ends(back, f"{request.stage} failed: {why}")

@@ -231,10 +231,18 @@ class Soaking:
         self._context.tell("page", f"Stepping back from {stage.name}", why)
 
     def _leads_one_stage_down(self, report: WatchReport) -> bool:
-        """Whether nothing that failed asks for more than a step back, and there is a stage to step back to."""
+        """Whether nothing that failed asks for more than a step back, and there is a stage to step back to.
+
+        What would only hold asks for less. That goes for a change by others too: the step writes over no flag that
+        differs from what was set, for the store refuses it, and then everything is taken back.
+        """
         gates, failed = self._plan.gates, set(report.soak.causes) - {SWITCHED_OFF}
-        mild = all(name in gates and gates[name].action == "step_back" for name in failed)
-        return mild and bool(self._progress.entered_last)
+        if not self._progress.entered_last:
+            return False
+        actions = [gates[name].action if name in gates else "hold" for name in failed]
+        if set(actions) <= {"step_back"}:
+            return True
+        return "rollback" not in actions and workflow.patched("a-hold-asks-for-less-than-a-step-back")
 
     def _stand(self, stage: Stage, state: StageProgress, target: timedelta) -> None:
         context, plan = self._context, self._plan

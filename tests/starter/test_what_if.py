@@ -311,6 +311,19 @@ def test_a_gate_that_steps_back_ends_the_rehearsal_a_stage_down_and_in_the_first
     )
 
 
+def test_a_gate_that_would_only_hold_and_fails_beside_one_that_steps_back_asks_for_no_more(
+    run: Run, plan: Path
+) -> None:
+    changed(plan, ("action: rollback", "action: step_back"), ("gates: [errors]", "gates: [errors, again]"))
+    again = PLAN.partition("  errors:\n")[2].partition("stages:")[0].replace("rollback", "hold")
+    changed(plan, ("stages:", f"  again:\n{again}stages:"))
+
+    found = played(run, plan, minutes(150, bad_from=90))
+
+    assert found.outcome == "stepped_back"
+    assert found.why.startswith("everybody failed: ")
+
+
 def test_conclusive_evidence_ends_a_soak_early_and_not_before_its_minimum(run: Run, plan: Path) -> None:
     whole = played(run, plan, minutes(150))
     changed(plan, ("exposure: off, soak: 1h, gates", "exposure: off, soak: 6h, accelerate: {minimum_soak: 45m}, gates"))

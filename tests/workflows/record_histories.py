@@ -61,7 +61,7 @@ from tests.workflows.test_overtaken_rollback import (
 )
 from tests.workflows.test_promotion_windows import frozen_today
 from tests.workflows.test_started_with_anything import started_with
-from tests.workflows.test_step_back_by_a_gate import leading_one_stage_down
+from tests.workflows.test_step_back_by_a_gate import acting, leading_one_stage_down
 from tests.workflows.test_switching_off import no_events_for_treated
 from tests.workflows.test_where_it_stands import resumed_to_its_approval_while_held, until_held
 from tests.workflows.traffic_source import no_fault
@@ -224,6 +224,7 @@ STORIES: dict[str, Story] = {
     "stepped-back-from-staged": stepped_back_from_staged,
     "promoted-with-a-flag-held-back": promoted_with_a_flag_held_back,
     "stepped-back-by-a-gate": stepped_back_by_a_gate,
+    "stepped-back-by-a-gate-beside-a-hold": stepped_back_by_a_gate,
     "forced-through-a-freeze": forced_through_a_freeze,
     "candidate-replaced-at-canary": candidate_replaced_at_canary,
     "completed-with-a-deadman": completed_in_five_stages,
@@ -251,6 +252,9 @@ def approved_first(plan: RolloutPlan) -> RolloutPlan:
 
 PLANS_OF_THEIR_OWN: dict[str, PlanAt] = {
     "stepped-back-by-a-gate": lambda plan, _: leading_one_stage_down(plan, "backend_errors", "auth_errors"),
+    "stepped-back-by-a-gate-beside-a-hold": lambda plan, _: acting(
+        "hold", leading_one_stage_down(plan, "backend_errors"), "auth_errors"
+    ),
     "completed-with-a-deadman": lambda plan, _: plan.model_copy(
         update={"deadman": Deadman(page_after=timedelta(seconds=10), flags_off_after=timedelta(seconds=30))}
     ),

@@ -4,10 +4,12 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from rollout.flags import Exposure
 from rollout.gates import Gate
 from rollout.measurement import Counts, Group, Sample
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
+from rollout.verdict import Action
 from starter.plan_file import load_plan
 from tests.workflows.test_going_back import errors_of_treated_users, in_stage, taken_back
 from tests.workflows.traffic_source import no_fault
@@ -18,9 +20,13 @@ SOAK = timedelta(hours=3)
 
 def leading_one_stage_down(plan: RolloutPlan, *names: str) -> RolloutPlan:
     """The plan with the action `step_back` in these gates."""
+    return acting("step_back", plan, *names)
+
+
+def acting(action: Action, plan: RolloutPlan, *names: str) -> RolloutPlan:
+    """The plan with another action in these gates."""
     gates: dict[str, Gate] = {
-        name: gate.model_copy(update={"action": "step_back"}) if name in names else gate
-        for name, gate in plan.gates.items()
+        name: gate.model_copy(update={"action": action}) if name in names else gate for name, gate in plan.gates.items()
     }
     return plan.model_copy(update={"gates": gates})
 
@@ -91,3 +97,49 @@ async def test_in_the_first_stage_there_is_no_step_back_but_only_the_way_back(tm
         world.source.fault = errors_of_everybody
 
         await taken_back(world, handle, "gate")
+
+
+BACKEND, AUTH = {"backend_requests_by_cohort"}, {"auth_requests_by_cohort"}
+
+
+async def test_a_gate_that_would_only_hold_and_fails_beside_it_asks_for_no_more_than_the_step(tmp_path: Path) -> None:
+    plan = acting("hold", stepping_back_by(*gates_over(BACKEND)), *gates_over(AUTH))
+    async with laid_out(plan, tmp_path) as world:
+        handle = await in_stage(world, "canary")
+        world.source.fault = errors_of_treated_users
+
+        back = await world.until(handle, RolloutStatus.SOAKING, stage="internal", step=timedelta(minutes=1))
+
+        assert {flag.stage for flag in (await world.flags()).flags.values()} == {"internal"}
+        failed = next(event.text for event in back.timeline if event.text.startswith("canary failed"))
+        assert "Backend errors" in failed
+        assert "Auth errors" in failed
+
+
+async def test_a_gate_that_asks_for_the_whole_way_back_beside_it_gets_that(tmp_path: Path) -> None:
+    async with laid_out(stepping_back_by(*gates_over(AUTH)), tmp_path) as world:
+        handle = await in_stage(world, "canary")
+        world.source.fault = errors_of_treated_users
+
+        result = await taken_back(world, handle, "gate")
+
+        assert result.rollback is not None
+        assert "Auth errors" in result.rollback.reason
+
+
+async def test_a_flag_that_somebody_else_raised_is_not_written_over_by_a_step_back_but_taken_back_with_all(
+    tmp_path: Path,
+) -> None:
+    async with laid_out(stepping_back_by(*gates_over(BACKEND | AUTH)), tmp_path) as world:
+        handle = await in_stage(world, "canary")
+        more = {"request_isolation": Exposure(exposure="percent", bp=5_000, stage="staged")}
+        assert (await world.store.override(more, by="robin", reason="impatient")).accepted
+        await world.until(handle, RolloutStatus.HOLDING, step=timedelta(minutes=1))
+        world.source.fault = errors_of_treated_users
+
+        result = await taken_back(world, handle, "stage_failed")
+
+        assert result.rollback is not None
+        assert "request_isolation is not at the exposure that was expected" in result.rollback.reason
+        failed = [event.text for event in result.timeline if event.text.startswith("canary failed")]
+        assert "Backend errors" in failed[0], "the record tells which gate it began with"
