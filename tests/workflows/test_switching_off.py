@@ -395,4 +395,6 @@ async def test_while_the_store_does_not_answer_the_write_gates_are_judged_and_an
         result = await handle.result()
         assert result.rollback is not None
         assert ("enough" if ended == "emergency" else "Cascades: 1") in result.rollback.reason
+        assert result.rollback.cause == ended
+        assert result.rollback.by.startswith("kim" if ended == "emergency" else "gate cascades")
         assert await world.is_safe(result)
