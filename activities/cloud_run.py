@@ -136,7 +136,10 @@ class CloudRunActivities:
                 raise foreign_change(ref, f"{candidate.revision} was taken out of its traffic list")
             others = set(desired.shares) - {request.anchor.stable, candidate.revision}
             if others:
-                raise foreign_change(ref, f"{desired.in_words()}; {', '.join(sorted(others))} is not of this rollout")
+                are = "is" if len(others) == 1 else "are"
+                raise foreign_change(
+                    ref, f"{desired.in_words()}; {', '.join(sorted(others))} {are} not of this rollout"
+                )
             return None if desired.shares == wanted.shares else Change(wanted.model_copy(update={"tags": desired.tags}))
 
         doing = f"shifting {ref.service} to {request.percent} % for {candidate.revision}"

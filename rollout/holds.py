@@ -1,6 +1,6 @@
 """Why a stage is held, what ends that by a person's decision, and when that decision cannot be taken."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from rollout.drift import DRIFT
@@ -11,6 +11,10 @@ from rollout.verdict import UNTROUBLED, Judgement, Verdict
 
 How = Literal["continue", "adopt", "rollback"]
 _ENDED_BY_HAND: tuple[How, ...] = ("continue", "adopt")
+_ENDS_BY: dict[How, str] = {
+    "continue": "goes on without the gates that do not pass now",
+    "adopt": "goes on with what somebody else changed",
+}
 
 
 def why_not_resolved(progress: RolloutProgress, how: How) -> str | None:
@@ -29,7 +33,7 @@ def why_not_resolved(progress: RolloutProgress, how: How) -> str | None:
     if how == "continue" and DRIFT in causes:
         return "flags or traffic are not what the rollout set; `adopt` accepts them, `rollback` takes everything back"
     if how == "adopt" and DRIFT not in causes:
-        return f"nobody else changed flags or traffic; {', '.join(causes)} holds"
+        return f"nobody else changed flags or traffic; {_hold(causes)}"
     return None
 
 
@@ -43,14 +47,26 @@ def why_not_passed_over(progress: RolloutProgress, how: How, gates: Iterable[str
     causes = soak.causes if soak is not None else ()
     others = [gate for gate in gates if gate not in causes]
     if others:
-        return f"{', '.join(others)} does not hold this stage; what holds it, or did, is {', '.join(causes)}"
+        does, is_are = _agreeing(others, "does", "do"), _agreeing(causes, "is", "are")
+        holding = f"what holds it, or did, {is_are} {', '.join(causes)}" if causes else "nothing does"
+        named = ", ".join(gate or "''" for gate in others)
+        return f"{named} {does} not hold this stage; {holding}"
     return None
 
 
 def how_resolved(progress: RolloutProgress) -> str:
     """The command that ends this hold at once, as the end of a sentence; nothing where none but going back does."""
     ends = ended_by_hand(progress)
-    return f", or at once by `rollout resolve-hold {ends[0]} --reason …`" if ends else ""
+    return f", or at once by `rollout resolve-hold {ends[0]} {progress.plan} --reason …`" if ends else ""
+
+
+def how_it_goes_on(progress: RolloutProgress) -> str:
+    """What ends an ordinary hold: by itself, by a person's decision, or by going back; the commands name the plan."""
+    told = ["the credit clock stands and runs again when every gate passes"]
+    told += [
+        f"`rollout resolve-hold {how} {progress.plan} --reason …` {_ENDS_BY[how]}" for how in ended_by_hand(progress)
+    ]
+    return "; ".join([*told, f"to take it back: `rollout emergency-rollback {progress.plan} --reason …`"])
 
 
 def ended_by_hand(progress: RolloutProgress) -> list[How]:
@@ -89,12 +105,20 @@ def gates_among(causes: Iterable[str]) -> tuple[str, ...]:
 
 def how_passed_over(causes: tuple[str, ...], passed_over: tuple[str, ...]) -> list[str]:
     """What a hold that a person ended means for the gates that caused it, as parts of a sentence."""
-    told = [f"{', '.join(passed_over)} holds this stage no longer"] if passed_over else []
+    told = [f"{_hold(passed_over)} this stage no longer"] if passed_over else []
     kept = [cause for cause in causes if cause not in passed_over]
     if kept:
-        stay = f"{', '.join(kept)} {'stays' if len(kept) == 1 else 'stay'} in force"
+        stay = f"{', '.join(kept)} {_agreeing(kept, 'stays', 'stay')} in force"
         told.append(stay if passed_over else f"no gate is passed over, {stay}")
     return told
+
+
+def _hold(causes: Sequence[str]) -> str:
+    return f"{', '.join(causes)} {_agreeing(causes, 'holds', 'hold')}"
+
+
+def _agreeing(names: Sequence[str], one: str, several: str) -> str:
+    return one if len(names) == 1 else several
 
 
 def _not_passing(judgements: Iterable[Judgement]) -> list[Judgement]:

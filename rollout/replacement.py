@@ -14,7 +14,8 @@ def why_not_replaced(progress: RolloutProgress, command: ReplaceCandidate) -> st
     """What speaks against it, as the end of a sentence; None where it may be done."""
     unknown = sorted(set(command.images) - set(progress.images))
     if unknown:
-        return f"{', '.join(unknown)} is no service of the plan; it has: {', '.join(progress.images)}"
+        are = "is no service" if len(unknown) == 1 else "are no services"
+        return f"{', '.join(unknown)} {are} of the plan; it has: {', '.join(progress.images)}"
     if progress.turning_back:
         return "a step back or a replacement is being done; one at a time"
     if progress.images | command.images == progress.images:

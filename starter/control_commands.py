@@ -47,7 +47,10 @@ def resume(
     request_id: RequestId = None,
     json: Json = False,
 ) -> None:
-    """Let a paused rollout go on: the credit clock runs again. Refused (exit code 2) when it is not paused."""
+    """Let a paused rollout go on. The credit clock runs again where a stage soaks and nothing holds it.
+
+    Refused (exit code 2) when it is not paused.
+    """
     _ask("resume", rollout, reason, by, request_id, json=json)
 
 

@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
         Promote,
     )
     from rollout.progress import RolloutStatus
+    from rollout.resumption import what_follows_resuming
     from rollout.soak import Suspension
     from rollout.wording import duration_in_words
 
@@ -54,7 +55,7 @@ class SoakCommands(Commanded):
         self._forward.outdated()
         if workflow.patched("resumed-to-what-it-stood-at"):
             self._context.stand_as_without_the_pause()
-        return self._answer("resumed", "the credit clock runs again")
+        return self._answer("resumed", what_follows_resuming(self._progress))
 
     @resume.validator
     @taking(CommandName.RESUME, Command)

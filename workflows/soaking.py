@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from rollout.cohort_past import past_of
     from rollout.drift import DRIFT, TAKEN_BACK
     from rollout.flag_limits import undecided
-    from rollout.holds import what_holds, why_held
+    from rollout.holds import how_it_goes_on, what_holds, why_held
     from rollout.plan_parts import Stage
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.soak import WITHOUT_END
@@ -252,12 +252,7 @@ class Soaking:
             context.stand(RolloutStatus.PAUSED, self._progress.paused_why, following)
         elif (why := why_held(state)) is not None:
             alone = undecided(plan, self._progress, stage)
-            following = (
-                how_decided(self._progress, alone)
-                if alone
-                else "the credit clock stands and runs again when every gate passes; "
-                f"to take it back: `rollout emergency-rollback {plan.name} --reason …`"
-            )
+            following = how_decided(self._progress, alone) if alone else how_it_goes_on(self._progress)
             context.stand(RolloutStatus.HOLDING, why, following)
         elif self._progress.watched_until is not None:
             why = f"all stages passed, exposed to {exposures.who_sees(self._progress.exposed_to)}"

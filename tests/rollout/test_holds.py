@@ -1,7 +1,16 @@
 """Which decision of a person ends which hold, in words that fit what holds."""
 
 from rollout.drift import DRIFT
-from rollout.holds import gates_that_hold, how_resolved, what_holds, why_held, why_not_resolved
+from rollout.holds import (
+    gates_that_hold,
+    how_it_goes_on,
+    how_passed_over,
+    how_resolved,
+    what_holds,
+    why_held,
+    why_not_passed_over,
+    why_not_resolved,
+)
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.soak import SoakState
 from rollout.switch_off import SWITCHED_OFF
@@ -47,9 +56,48 @@ def test_a_gate_that_holds_beside_what_could_not_be_read_is_passed_over_and_what
 
 
 def test_people_are_told_the_command_that_ends_their_hold_and_none_where_there_is_none() -> None:
-    assert "`rollout resolve-hold adopt --reason …`" in how_resolved(held_by_drift(Verdict.FAIL))
-    assert "`rollout resolve-hold continue --reason …`" in how_resolved(held_by_drift(Verdict.ERROR, "cpu"))
+    assert "`rollout resolve-hold adopt request-isolation --reason …`" in how_resolved(held_by_drift(Verdict.FAIL))
+    assert "`rollout resolve-hold continue request-isolation --reason …`" in how_resolved(
+        held_by_drift(Verdict.ERROR, "cpu")
+    )
     assert how_resolved(held_by_drift(Verdict.ERROR)) == ""
+
+
+def test_an_ordinary_hold_names_every_command_that_ends_it_and_only_those() -> None:
+    gates, changed, unread = (
+        held_by_drift(Verdict.PASS, "cpu"),
+        held_by_drift(Verdict.FAIL),
+        held_by_drift(Verdict.ERROR),
+    )
+    assert gates.current.soak_state is not None
+    gates.current.soak_state = gates.current.soak_state.model_copy(update={"causes": ("cpu",)})
+
+    assert how_it_goes_on(gates) == (
+        "the credit clock stands and runs again when every gate passes; `rollout resolve-hold continue "
+        "request-isolation --reason …` goes on without the gates that do not pass now; to take it back: "
+        "`rollout emergency-rollback request-isolation --reason …`"
+    )
+    assert "`rollout resolve-hold adopt request-isolation --reason …` goes on with what somebody" in how_it_goes_on(
+        changed
+    )
+    assert "resolve-hold continue" not in how_it_goes_on(changed)
+    assert "resolve-hold" not in how_it_goes_on(unread)
+
+
+def test_what_is_said_of_one_gate_and_of_several_agrees_with_their_number() -> None:
+    assert how_passed_over(("cpu",), ("cpu",)) == ["cpu holds this stage no longer"]
+    assert how_passed_over(("cpu", "p95"), ("cpu", "p95")) == ["cpu, p95 hold this stage no longer"]
+    held = in_canary(RolloutStatus.HOLDING)
+    held.current.soak_state = held_by("cpu", "p95")
+    assert why_not_resolved(held, "adopt") == "nobody else changed flags or traffic; cpu, p95 hold"
+    assert why_not_passed_over(held, "continue", ("ram", "disk")) == (
+        "ram, disk do not hold this stage; what holds it, or did, are cpu, p95"
+    )
+    held.current.soak_state = held_by("cpu")
+    assert why_not_resolved(held, "adopt") == "nobody else changed flags or traffic; cpu holds"
+    assert why_not_passed_over(held, "continue", ("",)) == (
+        "'' does not hold this stage; what holds it, or did, is cpu"
+    )
 
 
 def held_by(*causes: str) -> SoakState:

@@ -204,7 +204,9 @@ class TestHolds:
 
         answer = await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
 
-        assert answer.next.startswith(f"{', '.join(causes)} holds this stage no longer")
+        assert answer.next.startswith(
+            f"{', '.join(causes)} {'holds' if len(causes) == 1 else 'hold'} this stage no longer"
+        )
         staged = await world.until(handle, RolloutStatus.SOAKING, RolloutStatus.HOLDING, stage="staged")
         assert staged.stages[2].waived == causes
         assert_nothing_was_credited_for(HELD_FOR, staged.stages[2])

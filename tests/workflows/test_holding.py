@@ -60,6 +60,7 @@ async def test_a_slow_websocket_holds_and_does_not_roll_back(world: World) -> No
 
     assert "WebSocket event p95" in held.why
     assert "runs again when every gate passes" in held.next
+    assert "`rollout resolve-hold continue request-isolation --reason …`" in held.next
     assert any(notice.severity == "warning" and "holding" in notice.title for notice in world.channel.notices)
 
 
@@ -73,3 +74,4 @@ async def test_a_flag_that_somebody_else_turned_off_is_seen_within_a_check_and_h
 
     assert reply.accepted
     assert "flag factory_pattern is off, the rollout set internal" in held.why
+    assert "`rollout resolve-hold adopt request-isolation --reason …`" in held.next

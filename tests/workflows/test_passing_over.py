@@ -97,7 +97,7 @@ async def test_a_person_can_name_the_gate_and_one_that_does_not_hold_is_refused_
     wrong = await command("resolve-hold", "continue", NAME, "--gate", "memory")
     assert wrong.code == 2
     assert wrong.err == (
-        f"{NAME}: cannot resolve hold: memory does not hold this stage; what holds it, or did, is cascades, cpu. "
+        f"{NAME}: cannot resolve hold: memory does not hold this stage; what holds it, or did, are cascades, cpu. "
         "Nothing was changed\n"
     )
     amiss = await command("resolve-hold", "rollback", NAME, "--gate", "cpu")
@@ -128,5 +128,5 @@ async def test_where_nothing_says_which_gates_all_that_began_the_hold_are_passed
 
     answer = await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", how="continue"))
 
-    assert answer.next.startswith("cascades, cpu holds this stage no longer")
+    assert answer.next.startswith("cascades, cpu hold this stage no longer")
     assert (await world.progress(handle)).current.waived == ("cascades", "cpu")
