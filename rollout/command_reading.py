@@ -80,7 +80,10 @@ def _fields(message: type[Command]) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, bytes):
         return f"bytes that are not JSON ({_shortened(repr(value))})"
-    return _shortened(json.dumps(value, ensure_ascii=False, default=str))
+    try:
+        return _shortened(json.dumps(value, ensure_ascii=False, default=str))
+    except RecursionError:
+        return "nested too deeply"
 
 
 def _shortened(text: str) -> str:

@@ -15,6 +15,9 @@ from rollout.quantity import Duration, Share
 ValueKind = Literal["count", "distribution", "level"]
 Group = Literal["treated", "control", "all"]
 
+LARGEST_COUNT = 2**63 - 1
+"""The largest count that a monitoring system can hold."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

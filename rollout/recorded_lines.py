@@ -16,7 +16,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pydantic_core import from_json
 
 from rollout.field_problems import in_plain_words
+from rollout.json_reading import read_json
 from rollout.measurement import (
+    LARGEST_COUNT,
     Counts,
     Group,
     Histogram,
@@ -31,6 +33,7 @@ from rollout.sample_sums import merge
 from rollout.soak import align_down
 
 BOUNDS_KEPT = 64
+LONGEST_VALUE = 120
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """Intervals are counted from the one, and clocks turned beyond the other end in errors of arithmetic."""
 
@@ -42,7 +45,7 @@ class _Written(BaseModel):
 
 
 class _Counts(_Written):
-    total: int = Field(ge=0)
+    total: int = Field(ge=0, le=LARGEST_COUNT)
     bad: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
@@ -68,6 +71,8 @@ class _Buckets(_Written):
             )
         if min(self.counts) < 0:
             raise ValueError("counts has no entry below 0")
+        if sum(self.counts) > LARGEST_COUNT:
+            raise ValueError(f"counts are at most {LARGEST_COUNT:,} in all")
         if not _ascends(self.bounds_ms):
             raise ValueError("bounds_ms ascends")
         return self
@@ -84,7 +89,7 @@ def _ascends(bounds: tuple[float, ...]) -> bool:
 
 class _Score(_Written):
     score: float = Field(allow_inf_nan=False)
-    total: int = Field(default=1, ge=1)
+    total: int = Field(default=1, ge=1, le=LARGEST_COUNT)
 
     def sample(self) -> Sample:
         return Level(value=self.score, samples=self.total)
@@ -149,18 +154,18 @@ def _parsed(text: str) -> _Line:
     try:
         given = from_json(text)
     except ValueError:
-        # Twice as quick, but known to read less; and Python's own words say where in the line the mistake is.
-        given = _as_python_reads(text)
+        # Twice as quick, but known to read less, and without words for where in the line the mistake is.
+        given = _with_what_is_wrong(text)
     if not isinstance(given, dict):
-        raise ValueError(f'{given!r} is no interval, which is {{"metric": …, "end": …, "treated": …}}')  # noqa: TRY004
+        raise ValueError(f'{_shown(given)} is no interval, which is {{"metric": …, "end": …, "treated": …}}')  # noqa: TRY004
     return _validated(_Line, given, "")
 
 
-def _as_python_reads(text: str) -> Any:
+def _with_what_is_wrong(text: str) -> Any:
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as problem:
-        raise ValueError(f"not JSON: {problem}; each line is one interval of one metric") from None
+        return read_json(text)
+    except ValueError as problem:
+        raise ValueError(f"{problem}; each line is one interval of one metric") from None
 
 
 def _quick(moment: datetime) -> datetime:
@@ -212,10 +217,15 @@ def _validated(form: type[Form], given: Mapping[str, Any], within: str) -> Form:
     except ValidationError as invalid:
         problems = [
             f"{within}{'.'.join(map(str, error['loc']))}".rstrip(".")
-            + f": {in_plain_words(error)}, got {error['input']!r}"
+            + f": {in_plain_words(error)}, got {_shown(error['input'])}"
             for error in invalid.errors()
         ]
         raise ValueError("; ".join(problems)) from None
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 
 def _as_written(sample: Sample) -> dict[str, Any]:

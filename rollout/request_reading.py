@@ -32,7 +32,7 @@ def read_request(values: Sequence[object]) -> RolloutRequest:
         raise ValueError(f"cannot start: its input is {_kind(value)}; {_EXPECTED}")  # noqa: TRY004  (typed by a person)
     try:
         # As it came over the wire: durations and times are texts there.
-        request = RolloutRequest.model_validate_json(json.dumps(value))
+        request = RolloutRequest.model_validate_json(_written(value))
     except ValidationError as refused:
         errors = refused.errors(include_url=False, include_input=False)
         problems = [f"{'.'.join(map(str, error['loc']))}: {in_plain_words(error)}" for error in errors]
@@ -41,6 +41,13 @@ def read_request(values: Sequence[object]) -> RolloutRequest:
         services = ", ".join(request.plan.services)
         raise ValueError(f"cannot start: images: one for each service of the plan is expected, which has {services}")
     return request
+
+
+def _written(value: object) -> str:
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        raise ValueError(f"cannot start: its input is nested too deeply; {_EXPECTED}") from None
 
 
 def why_not_begun(request: RolloutRequest) -> str | None:

@@ -9,12 +9,11 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rollout.field_problems import in_plain_words
+from rollout.measurement import LARGEST_COUNT
 from rollout.sequential_model import Group, GroupCounts, GroupLatencies, Interval, SequentialGate
 
 T = TypeVar("T", SequentialGate, Interval)
 LONGEST_VALUE = 120
-LARGEST_COUNT = 2**63 - 1
-"""The largest count that a monitoring system can hold."""
 FIRST_YEAR, LAST_YEAR = 1970, 9998
 """So that the interval before and the one after have a time too."""
 _NOT_ASKED = ("switch_off",)

@@ -1,10 +1,10 @@
 """Recorded intervals through the judge; whatever is wrong is said with its file and line."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rollout.json_reading import read_json
 from rollout.judge_stream import judge_stream
 from rollout.sequential_model import SequentialJudgement
 from starter.outcome import refused
@@ -57,9 +57,7 @@ def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
 
 def _interval(path: Path, number: int, line: str) -> Mapping[str, Any]:
     try:
-        given: Mapping[str, Any] = json.loads(line)
-    except RecursionError as problem:
-        raise refused(f"{path}: line {number}: nested too deeply for an interval") from problem
+        given: Mapping[str, Any] = read_json(line)
     except ValueError as problem:
         raise refused(f"{path}: line {number}: {problem}") from problem
     return given

@@ -164,7 +164,8 @@ def _named(text: str) -> tuple[str, Any]:
         raise _not_understood(text)
     try:
         return name, json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
+        # What is no JSON is a text; whoever takes it says whether that may be.
         return name, value
 
 

@@ -42,14 +42,21 @@ def test_an_interval_that_passes_says_what_was_measured(gate: Path, tmp_path: Pa
     assert last["reason"].startswith("error rate: 0.00 % against 0.11 % in control: -0.11 points, 99 % interval ")
 
 
+def with_bad(written: str) -> str:
+    return f'{{"end": "2026-11-24T12:00:00Z", "treated": {{"total": 10, "bad": {written}}}}}\n'
+
+
 @pytest.mark.parametrize(
     ("written", "said"),
     [
-        (f"{line(0)}\n{{]\n", "line 2: Expecting property name"),
+        (f"{line(0)}\n{{]\n", "line 2: not JSON: Expecting property name"),
         (f"{line(0)}\n\n", "line 2 is empty; each line is one interval"),
         (f"{line(0)}\n{line(1, bad=200)}\n", "interval 2: treated: bad: at most total (100), got 200, got {"),
-        ("[" * 100_000, "line 1: nested too deeply for an interval"),
-        ('{"end": ' + "9" * 5_000 + "}", "line 1: Exceeds the limit"),
+        (with_bad("9" * 6_000), "line 1: bad: a number of more than 300 digits"),
+        (with_bad("9" * 400), "interval 1: treated: bad: at most total"),
+        (with_bad("[" * 100_000), "line 1: bad: nested deeper than 20 levels"),
+        ("[" * 100_000, "line 1: nested deeper than 20 levels"),
+        ('{"end": ' + "9" * 5_000 + "}", "line 1: end: a number of more than 300 digits"),
         ("", "holds no interval; each line is one"),
         (line(0).replace("Z", ""), "interval 1: end: a time with its zone is expected, such as 2026-11-24T12:00:00Z"),
         (line(0).replace("100", "-1"), "interval 1: treated.total: Input should be greater than or equal to 0, got -1"),

@@ -173,11 +173,22 @@ def test_data_that_end_early_are_said_to_and_people_read_what_was_not_played(run
     assert "people are taken to do nothing" in said.out
 
 
+def a_total_of(written: str) -> str:
+    return f'{{"metric": "requests", "end": "2026-11-23T12:00Z", "all": {{"total": {written}}}}}'
+
+
+LONGEST_LINE = 500
+
+
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
         ("{", "line 1: not JSON"),
-        ("[" * 100_000, "line 1: not JSON: maximum recursion depth exceeded"),
+        ("[" * 100_000, "line 1: nested deeper than 20 levels; each line is one interval"),
+        ('{"metric": "requests", "all": ' + "[" * 100_000, "line 1: all: nested deeper than 20 levels"),
+        ('{"metric": "requests", "all": {"total": ' + "9" * 6_000, "line 1: total: a number of more than 300 digits"),
+        (a_total_of("9" * 400), "line 1: all.total: Input should be less than or equal to 9223372036854775807, got 99"),
+        (a_total_of("[" * 900 + "]" * 900), "line 1: all.total: Input should be a valid integer, got [[["),
         ('{"metric": "requests" "end"', "line 1: not JSON: Expecting ',' delimiter: line 1 column 23"),
         ('{"metric": "\\ud800", "end": "2026-11-23T12:00:00Z"}', r"metric: '\ud800' is none of the plan's metrics"),
         (
@@ -216,6 +227,7 @@ def test_a_wrong_file_is_refused_with_its_line_and_field(run: Run, plan: Path, l
     assert said.code == 2
     assert said.err.startswith(f"{file}: ")
     assert problem in said.err
+    assert len(said.err) < LONGEST_LINE
 
 
 def test_a_line_without_end_is_refused_before_it_fills_the_memory(run: Run, plan: Path) -> None:

@@ -1,0 +1,56 @@
+"""A JSON text that a person or a program wrote: the value it holds, or what is wrong with it and in which field.
+
+Python's own words of what it cannot read tell of its recursion, and of a setting of the interpreter.
+"""
+
+import json
+import re
+from typing import Any
+
+DEEPEST = 20
+MOST_DIGITS = 300
+"""No number that is measured has more, and Python's floats hold none that does."""
+
+_TOO_LONG = re.compile(rf"(?<![\d.])\d{{{MOST_DIGITS + 1},}}")
+_NAME = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:')
+_TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+
+
+def read_json(text: str) -> Any:
+    """The value.
+
+    Raises:
+        ValueError: it is no JSON, is nested deeper than anything meant, or holds a number of hundreds of digits.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        return _refuse(text, _too_deep(text), f"nested deeper than {DEEPEST} levels")
+    except json.JSONDecodeError as problem:
+        raise ValueError(f"not JSON: {problem}") from None
+    except ValueError:
+        long = _TOO_LONG.search(_without_texts(text))
+        return _refuse(text, long.start() if long else 0, f"a number of more than {MOST_DIGITS} digits")
+
+
+def _refuse(text: str, position: int, problem: str) -> Any:
+    names = _NAME.findall(text, 0, position)
+    raise ValueError(f"{names[-1]}: {problem}" if names else problem)
+
+
+def _too_deep(text: str) -> int:
+    """Where it is nested deeper than is allowed."""
+    depth = 0
+    for found in _TEXT_OR_BRACKET.finditer(text):
+        if found[0] in "[{":
+            depth += 1
+        elif found[0] in "]}":
+            depth -= 1
+        if depth > DEEPEST:
+            return found.start()
+    return 0
+
+
+def _without_texts(text: str) -> str:
+    """Blanks where texts stand, so that digits in a text are none of a number."""
+    return re.sub(r'"(?:[^"\\]|\\.)*"', lambda found: " " * len(found[0]), text)
