@@ -144,7 +144,7 @@ class Stage(Part):
     name: Name = Field(description="unique in the plan")
     deploy: bool = Field(default=False, description="deploy the candidate at 0 %; the first stage does, and only it")
     traffic: tuple[Share, ...] = Field(default=(), description="the candidate's share of the traffic, step by step")
-    traffic_hold: Duration | None = Field(default=None, description="how long each step but the last is held")
+    traffic_hold: Duration | None = Field(default=None, description="how long each share above 0% but the last is held")
     exposure: StageExposure = Field(description="who sees the features: for all flags at once, or flag by flag")
     soak: Duration = Field(description="the time that must be covered by fresh data with every gate passing")
     accelerate: Accelerate | None = Field(default=None, description="lets conclusive evidence end the soak early")

@@ -196,10 +196,9 @@ def _soak(plan: "RolloutPlan", place: Place, stage: Stage) -> Iterator[Broken]:
     if stage.soak <= needed:
         problem = f"a soak is longer than check interval plus metric delay ({needed.total_seconds():g}s)"
         yield (*place, "soak"), problem
-    if len(stage.traffic) > 1 and stage.traffic_hold is None:
+    if len(stage.steps) > 1 and stage.traffic_hold is None:
         yield (*place, "traffic"), "several traffic steps need `traffic_hold`: how long each is held"
-    rising = len([percent for percent in stage.percents if percent])
-    if stage.traffic_hold is not None and stage.traffic_hold * (rising - 1) >= stage.soak:
+    if stage.traffic_hold is not None and stage.traffic_hold * (len(stage.steps) - 1) >= stage.soak:
         yield (*place, "traffic_hold"), "the held traffic steps leave no soak for the last one"
 
 

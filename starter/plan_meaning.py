@@ -237,8 +237,12 @@ def _stage(place: Place, stage: Stage) -> Iterator[Broken]:
         if isinstance(exposure, float) and not round(exposure * BASIS_POINTS, 6).is_integer():
             where = (*place, "exposure") if flag == "*" else (*place, "exposure", flag)
             yield where, "a percentage of users has at most two decimals: 0.01% is the least"
-    if stage.traffic_hold is not None and not stage.traffic_hold:
-        yield (*place, "traffic_hold"), "must be longer than nothing"
+    if stage.traffic_hold is not None and not stage.traffic_hold and len(stage.steps) > 1:
+        steps = ", ".join(f"{percent} %" for percent in stage.steps[:-1])
+        yield (
+            (*place, "traffic_hold"),
+            f"must be longer than nothing: nothing would be judged at {steps}; leave out the shares that are not held",
+        )
     yield from _twice((*place, "gates"), stage.gates)
     for when in ("before", "after"):
         for position, check in enumerate(getattr(stage.checks, when)):

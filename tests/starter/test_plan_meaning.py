@@ -103,7 +103,11 @@ ODD = {
     "an exposure of no flag": Odd("exposure: off", "exposure: {}", "names no flag; for nobody write off"),
     "a percentage of nobody": Odd("exposure: full", "exposure: 0.001%", "has at most two decimals: 0.01% is the least"),
     "a gate twice in a stage": Odd("gates: [errors]", "gates: [errors, errors]", "'errors' stands twice"),
-    "a traffic step of no time": Odd("traffic_hold: 5m", "traffic_hold: 0s", "must be longer than nothing"),
+    "a traffic step of no time": Odd(
+        "traffic: [0%, 100%]\n    traffic_hold: 5m",
+        "traffic: [0%, 10%, 50%, 100%]\n    traffic_hold: 0s",
+        "must be longer than nothing: nothing would be judged at 10 %, 50 %; leave out the shares that are not held",
+    ),
     "digits of another script": Odd("guard: 5m", "guard: \u0665m", "a duration is a number with a unit"),
     "a channel twice": Odd("channels: [log]", "channels: [log, log]", "'log' stands twice"),
     "no guard": Odd("guard: 5m", "guard: 0s", "must be longer than nothing: late writes would be undone by nobody"),
@@ -132,6 +136,16 @@ def test_what_nobody_can_mean_is_refused_with_line_field_value_and_what_is_allow
 
     assert len(found) == 1, found
     assert odd.message in found[0]
+
+
+@pytest.mark.parametrize("hold", ["", "    traffic_hold: 0s\n"], ids=["left out", "none"])
+def test_where_traffic_rises_once_there_is_no_step_to_hold(hold: str) -> None:
+    text = small_plan()
+    assert "    traffic_hold: 5m\n" in text
+
+    plan = parse_plan(text.replace("    traffic_hold: 5m\n", hold).encode(), "plan.yaml")
+
+    assert plan.stages[0].steps == (100,)
 
 
 def test_data_that_come_later_than_cloud_monitoring_takes_them_are_no_data() -> None:
