@@ -33,6 +33,17 @@ def named(value: str | None) -> str | None:
     return value.strip()
 
 
+def watched_by_people(*, watch: bool, otherwise: str | None) -> None:
+    """A watch ends with the rollout, and its exit code says how: what answers at once would seem to say that.
+
+    Raises:
+        BadParameter: it is asked to watch and for something that answers `otherwise`, at once.
+    """
+    if watch and otherwise is not None:
+        problem = f"goes on until the rollout ends, {otherwise} answers at once; give one of them"
+        raise typer.BadParameter(problem, param_hint="--watch")
+
+
 def each_named(values: list[str] | None) -> list[str] | None:
     """As `named`, for options that may be repeated."""
     return None if values is None else [str(named(value)) for value in values]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from starter.options import By, Json
+from starter.options import By, Json, watched_by_people
 
 if TYPE_CHECKING:
     from rollout.messages import RolloutRequest
@@ -54,6 +54,7 @@ def start(
     from starter.session import in_session
     from starter.starting import images_of
 
+    watched_by_people(watch=watch, otherwise="--json" if json else None)
     reason = reason.strip()
     if again and not reason:
         raise refused("--again: say in --reason why a candidate that was rolled back may be tried once more")
@@ -89,7 +90,7 @@ async def _start(
     link = session.link(plan.workflow_id, run_id)
     observation = await first_word(rollouts, plan.workflow_id)
     code = told(observation, link, json=json)
-    if watch and code is ExitCode.DONE and not json:
+    if watch and code is ExitCode.DONE:
         return await follow(rollouts, plan.workflow_id, output(), link, until_passed=True)
     return code
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from starter.options import Environment, Json, RolloutId
+from starter.options import Environment, Json, RolloutId, watched_by_people
 
 if TYPE_CHECKING:
     from starter.outcome import ExitCode
@@ -34,6 +34,7 @@ def status(
     from starter.outcome import ExitCode
     from starter.session import in_session
 
+    watched_by_people(watch=watch, otherwise="--emergency-check" if emergency_check else "--json" if json else None)
     if emergency_check:
         _emergency_check(environment, rollout, json=json)
         return

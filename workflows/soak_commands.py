@@ -135,7 +135,7 @@ class SoakCommands(Commanded):
         """Look at once, instead of at the next check interval; for whoever has just mended what held the rollout."""
         self._forward.outdated()
         self._commanded("asked to look again", command)
-        return self._answer("it looks again now", "credit and holds follow from what it sees")
+        return self._answer("asked to look again now", "credit and holds follow from what it sees")
 
     @retry.validator
     @taking(CommandName.RETRY, Command)

@@ -17,6 +17,16 @@ WRONG = {
     "a duration": (["extend", "5"], "'5': expected a duration such as 12h or 2d, above 0 and at most 30 days"),
     "a share": (["plan", "power", PLAN, "--rate", "5", "--error-rate", "5"], "'5': a share is written with its"),
     "a date": (["what-if", PLAN, "--from", "monday", "--to", "now"], "--from 'monday': a time such as 2026-11-24"),
+    "a watch by a program": (
+        ["status", "--watch", "--json"],
+        "--watch: goes on until the rollout ends, --json answers at once; give one of them",
+    ),
+    "a watch of one look": (["status", "--watch", "--emergency-check"], "--emergency-check answers at once"),
+    "a start that a program watches": (["start", PLAN, "--watch", "--json"], "--json answers at once"),
+    "no reason to try again": (
+        ["start", PLAN, "--again", "--reason", " "],
+        "--again: say in --reason why a candidate that was rolled back may be tried once more",
+    ),
     "an image": (["start", PLAN, "--image", "backend"], "--image 'backend': expected SERVICE=IMAGE without spaces"),
     "a limit of a load test": (["load-test", "--url", "http://a", "--max-p95", "5"], "--max-p95: a duration is a"),
 }

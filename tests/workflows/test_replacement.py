@@ -101,5 +101,5 @@ async def test_asking_again_makes_the_watch_look_anew(world: World) -> None:
 
     answer: Answer = await handle.execute_update(UPDATE_RETRY, Command(by="kim"), result_type=Answer)
 
-    assert answer.happened == "it looks again now"
+    assert answer.happened == "asked to look again now"
     await world.until(handle, RolloutStatus.SOAKING, stage="canary")
