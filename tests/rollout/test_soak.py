@@ -135,6 +135,23 @@ def test_data_that_arrive_late_earn_the_credit_they_would_have_earned() -> None:
     assert (state.credit, missing(state)) == (6 * MINUTE, [])
 
 
+@pytest.mark.parametrize("verdict", [verdict for verdict in Verdict if verdict is not Verdict.PASS])
+def test_data_that_arrive_late_and_do_not_pass_earn_nothing_and_are_not_asked_for_again(verdict: Verdict) -> None:
+    state, _ = after(*passing(2), NO_DATA)
+
+    late = {"errors": judgement(Verdict.PASS), "memory": judgement(verdict)}
+    filled = fill(state, NOON + 3 * MINUTE, late, counted=True)
+
+    assert (filled.credit, missing(filled)) == (2 * MINUTE, [])
+
+
+def test_data_that_arrive_late_for_a_pause_earn_nothing() -> None:
+    state, _ = after(*passing(2), NO_DATA)
+    filled = fill(state, NOON + 3 * MINUTE, {"errors": judgement(Verdict.PASS)}, counted=False)
+
+    assert (filled.credit, missing(filled)) == (2 * MINUTE, [])
+
+
 def test_a_gap_in_the_middle_can_be_filled_piece_by_piece() -> None:
     state, _ = after(*[NO_DATA] * 5)
 
