@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import isfinite
+from math import inf, isfinite
+from operator import lt
 from typing import Any, Final, cast
 
 from google.cloud import monitoring_v3
@@ -197,6 +198,8 @@ def _histogram(metric: Metric, distribution: Distribution) -> Histogram | None:
         if distribution.count:
             raise UnfitAnswer(f"{metric.type} answers with a distribution without buckets")
         return None
+    if not (isfinite(bounds[0]) and isfinite(bounds[-1]) and all(map(lt, bounds, bounds[1:]))):
+        raise UnfitAnswer(f"{metric.type} answers with bucket edges that are not finite and ascending")
     # Empty buckets at the end may be left out.
     counts = [*distribution.bucket_counts, *([0] * (len(bounds) + 1 - len(distribution.bucket_counts)))]
     if len(counts) != len(bounds) + 1 or sum(counts) != distribution.count:
@@ -211,7 +214,10 @@ def _bounds(options: BucketOptions) -> tuple[float, ...]:
     match options.WhichOneof("options"):
         case "exponential_buckets":
             by = options.exponential_buckets
-            return tuple(by.scale * by.growth_factor**edge for edge in range(by.num_finite_buckets + 1))
+            try:
+                return tuple(by.scale * by.growth_factor**edge for edge in range(by.num_finite_buckets + 1))
+            except OverflowError:
+                return (inf,)
         case "linear_buckets":
             steps = options.linear_buckets
             return tuple(steps.offset + steps.width * edge for edge in range(steps.num_finite_buckets + 1))

@@ -1,8 +1,9 @@
 """Latencies whose buckets change on the way: what was counted at the old edges says nothing of the new ones."""
 
 from rollout.confidence_sequence import Average
-from rollout.control_curve import P95_TAIL
 from rollout.sequential_model import Group, GroupLatencies, SequentialState
+
+NEARLY_ALL = 0.95
 
 
 def counted_at(state: SequentialState, control: Group | None) -> SequentialState:
@@ -19,10 +20,12 @@ def counted_at(state: SequentialState, control: Group | None) -> SequentialState
 
 
 def out_of_sight(control: Group | None) -> str:
-    """Why control's p95 cannot be seen, where it lies above the last edge; else nothing.
+    """Why nothing can be seen of how slow requests are, where nearly all lie above the last edge; else nothing.
 
-    Whatever it rises to from there, the counts stay the same.
+    However slow they become there, the counts stay the same. A p95 alone above it is none: what lies above the last
+    edge grows with it.
     """
-    if not isinstance(control, GroupLatencies) or control.counts[-1] <= P95_TAIL * control.total:
+    if not isinstance(control, GroupLatencies) or control.counts[-1] <= NEARLY_ALL * control.total:
         return ""
-    return f"control's p95 lies above the last bucket edge, {control.bounds_ms[-1]:g}, where no bucket shows it rise"
+    edge = f"{control.bounds_ms[-1]:g}"
+    return f"nearly all requests of control lie above the last edge, {edge}, where no bucket shows them get slower"

@@ -20,6 +20,8 @@ from rollout.sequential_model import GroupCounts, GroupLatencies, GroupScore, In
 from rollout.window_reading import fits, size_of
 
 QUESTIONS_KEPT = 4096
+FEWEST_EDGES = 3
+"""Two that are asked, and one that tells how control's curve falls there."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ def _taken(
             raise ValueError(f"a score lies between 0 and 1, this one is {value:g}")
         case Level():
             return GroupScore(score=sample.value, total=sample.samples)
+        case Histogram() if question.edge is None and len(sample.bounds) < FEWEST_EDGES:
+            raise ValueError(f"{len(sample.bounds)} bucket edges tell too little of a p95, {FEWEST_EDGES} are needed")
         case Histogram() if question.edge is None:
             return GroupLatencies(bounds_ms=sample.bounds, counts=sample.counts)
         case Histogram():

@@ -283,11 +283,20 @@ class TestNobodyAndNothing:
         healthy_then = verdicts(P95, [*[minute(50.0, slice(None))] * 30, *[minute(50.0, slice(None, None, 2))] * 5])
         assert healthy_then[29:] == [Verdict.PASS, Verdict.UNKNOWN, *[Verdict.PASS] * 4]
 
-    def test_a_p95_above_the_last_bucket_edge_never_passes(self) -> None:
+    def test_two_edges_are_too_few_for_a_p95_and_it_says_so_in_words(self) -> None:
+        coarse = Histogram(bounds=(50.0, 100.0), counts=(900, 90, 10), sum=1.0)
+        _, judged = soaked(P95, [{"treated": coarse, "control": coarse}])
+
+        assert judged[-1].verdict is Verdict.ERROR
+        assert judged[-1].reason == (
+            "Errors: 2 bucket edges tell too little of a p95, 3 are needed; data until 12:01, 2 min old"
+        )
+
+    def test_latencies_that_all_lie_above_the_last_bucket_edge_never_pass(self) -> None:
         found = soaked(P95, first(timings(50_000.0, control_ms=50_000.0), 30))[1]
 
         assert {judgement.verdict for judgement in found} == {Verdict.UNKNOWN}
-        assert "control's p95 lies above the last bucket edge" in found[-1].reason
+        assert "nearly all requests of control lie above the last edge" in found[-1].reason
 
 
 class TestWhoLooksWhen:

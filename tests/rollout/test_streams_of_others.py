@@ -190,13 +190,23 @@ class TestBucketsThatChange:
         found = list(judge_stream(P95, latencies(120, lambda index: WIDE if index // 3 % 2 else NARROW)))
         assert {one.decision for one in found} == {"continue"}
 
-    def test_a_p95_above_the_last_edge_is_never_a_pass(self) -> None:
+    def test_latencies_that_all_lie_above_the_last_edge_are_never_a_pass(self) -> None:
         found = list(judge_stream(P95, latencies(120, lambda _: [1.0, 2.0, 3.0], slower=0)))
 
         assert {one.verdict for one in found} == {Verdict.UNKNOWN}
         assert found[-1].reason == (
-            "gate: control's p95 lies above the last bucket edge, 3, where no bucket shows it rise"
+            "gate: nearly all requests of control lie above the last edge, 3, where no bucket shows them get slower"
         )
+
+    @pytest.mark.parametrize("last", [150.0, 75.0, 50.0])
+    def test_a_p95_alone_above_the_last_edge_is_judged_by_what_lies_there(self, last: float) -> None:
+        def edges(_: int) -> list[float]:
+            return [edge for edge in WIDE if edge <= last]
+
+        assert [one.decision for one in judge_stream(P95, latencies(300, edges))][-1] == "advance"
+        found = first_rollback(P95, list(latencies(300, edges, slower=200)))
+        assert found is not None
+        assert 200 <= found < 230
 
 
 class TestReasons:
