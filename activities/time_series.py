@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 from google.cloud import monitoring_v3
 
 from rollout.measurement import (
+    LARGEST_COUNT,
     Counts,
     Group,
     GroupsByCohort,
@@ -184,7 +185,7 @@ def _sample(metric: Metric, value: TypedValue, *, is_bad: bool) -> Sample | None
             return Level(value=float(getattr(value, kind)))
         case "count", "int64_value" | "double_value":
             number = getattr(value, kind)
-            if not isfinite(number) or number < 0:
+            if not 0 <= number <= LARGEST_COUNT:
                 raise UnfitAnswer(f"{metric.type} answers with a count of {number}")
             return Counts(total=round(number), bad=round(number) if is_bad else 0)
         case _:

@@ -14,6 +14,8 @@ from rollout.quantity import Duration, Share
 
 ValueKind = Literal["count", "distribution", "level"]
 Group = Literal["treated", "control", "all"]
+LARGEST_COUNT = 2**63 - 1
+"""The largest count that a monitoring system can hold."""
 
 LARGEST_COUNT = 2**63 - 1
 """The largest count that a monitoring system can hold."""

@@ -178,7 +178,7 @@ async def test_whole_and_real_numbers_are_the_same_counts() -> None:
     assert interval.groups["all"] == Counts(total=100)
 
 
-@pytest.mark.parametrize("number", [nan, inf, -1.0])
+@pytest.mark.parametrize("number", [nan, inf, -1.0, 1e200])
 async def test_what_cannot_be_a_count_is_refused(number: float) -> None:
     with pytest.raises(SourceFailure, match="answers with a count of"):
         await measured(query(), page([series(real(number))]))

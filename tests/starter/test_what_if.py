@@ -199,6 +199,15 @@ LONGEST_LINE = 500
             '{"metric": "requests", "end": "2026-11-23T12:00Z", "all": {"bounds_ms": [10, 20], "counts": [1, -1, 1]}}',
             "line 1: all: counts has no entry below 0",
         ),
+        (
+            '{"metric": "requests", "end": "2026-11-23T12:00:00Z", "all": {"total": 1%s, "bad": 0}}' % ("0" * 400),
+            "line 1: all.total: Input should be less than or equal to 9223372036854775807, got 1000",
+        ),
+        (
+            '{"metric": "requests", "end": "2026-11-23T12:00:00Z", "all": {"bounds_ms": [1], "counts": [1, 1%s]}}'
+            % ("0" * 20),
+            "line 1: all: counts are at most 9,223,372,036,854,775,807 in all",
+        ),
         ("[]", "line 1: [] is no interval"),
         ('{"metric": "requests", "end": "0001-01-01T00:00:00Z"}', "line 1: end: Input should be greater than or equal"),
         ('{"metric": "requests", "end": "9999-12-31T23:59:00Z"}', "line 1: end: Input should be less than"),
