@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.gate_fleet import Bets, fastest_stakes, gain_and_loss
-from rollout.control_curve import LEARNT_FROM, NEAR_P95_TAIL
+from rollout.control_curve import LEARNT_FROM, LEARNT_HALF_LIFE_MINUTES, NEAR_P95_TAIL
 from rollout.dispersion import (
     BLOCKS,
     CAUTIOUS_GAIN,
@@ -27,7 +27,6 @@ from rollout.latency_evidence import (
     LATENCY_BEYOND_SHARE_AT_MOST,
     LATENCY_HARM_SHARE,
     LATENCY_HARM_SHARE_AT_MOST,
-    LEARNT_HALF_LIFE_MINUTES,
 )
 from rollout.sequential_model import HARM_NEEDED, LATENCY_BEYOND_NEEDED
 from rollout.wander import (

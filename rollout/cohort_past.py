@@ -16,7 +16,7 @@ from rollout.look_ahead import Visibility
 from rollout.measurement import IntervalMeasurement, TimeSeriesQuery
 from rollout.sequential_evidence import with_history
 from rollout.sequential_gate import begin, step
-from rollout.sequential_model import SequentialState
+from rollout.sequential_state import SequentialState
 from rollout.soak import SoakState, align_down
 from rollout.soak import begin as begin_soak
 from rollout.soak_evidence import SoakEvidence

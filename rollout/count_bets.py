@@ -2,7 +2,8 @@
 
 from rollout.capped_bets import capped_bets
 from rollout.e_process import LARGEST_GAIN, Mixture, StakeOf, fastest_stake, log_won, stake_for
-from rollout.sequential_model import GroupCounts, Keys
+from rollout.sequential_model import GroupCounts
+from rollout.sequential_state import Keys
 
 UNKNOWN_BURST = 2.0
 """The burst size of a gate that has no control to estimate it from."""

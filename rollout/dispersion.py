@@ -161,8 +161,13 @@ class Dispersion:
             control_bad=control_bad,
             control_total=control_total,
         )
+        # Where control's own rate is not compared, its counts need no place in the state.
+        long = _Sums(residual=sums.residual, variance=sums.variance)
         blocks = zip(self.blocks, BLOCKS, PRIOR_WEIGHTS, strict=False)
         return Dispersion(
-            blocks=tuple(block.after(sums, length, minutes, prior, largest_term) for block, length, prior in blocks),
+            blocks=tuple(
+                block.after(sums if length <= LONGEST_OF_CONTROL else long, length, minutes, prior, largest_term)
+                for block, length, prior in blocks
+            ),
             events=self.events + events,
         )

@@ -9,7 +9,7 @@ from weakref import ref
 
 from rollout.gate_question import Question, question_of
 from rollout.interval_series import IntervalSeries
-from rollout.sequential_model import SequentialState
+from rollout.sequential_state import SequentialState
 from rollout.verdict import Judgement
 from rollout.watch import BoundGate
 

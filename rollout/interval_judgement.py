@@ -14,7 +14,7 @@ from rollout.gate_question import Question
 from rollout.gates import Gate, MeasuredGate, ProbeGate, VersusControlGate, metrics_of
 from rollout.interval_series import IntervalSeries
 from rollout.measurement import Group, Sample, SourceFailure
-from rollout.sequential_model import SequentialState
+from rollout.sequential_state import SequentialState
 from rollout.silence import Presence, Traffic, traffic_of
 from rollout.soak import SoakState
 from rollout.soak_evidence import Measured, SoakEvidence, first_state, weigh

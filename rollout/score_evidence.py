@@ -2,7 +2,8 @@
 
 from math import log
 
-from rollout.sequential_model import GroupScore, Keys, SequentialGate
+from rollout.sequential_model import GroupScore, SequentialGate
+from rollout.sequential_state import Keys
 
 SCORE_STAKES = (0.025, 0.1, 0.3, 0.75)
 """Bets on a score, as parts of the largest stake that cannot lose everything."""

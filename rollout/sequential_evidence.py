@@ -9,16 +9,8 @@ from rollout.cohort_history import CohortHistory
 from rollout.latency_evidence import counts_above, with_control_curve, with_latencies
 from rollout.sample_ratio import SampleRatio
 from rollout.score_evidence import with_score
-from rollout.sequential_model import (
-    Group,
-    GroupCounts,
-    GroupLatencies,
-    GroupScore,
-    Interval,
-    Keys,
-    SequentialGate,
-    SequentialState,
-)
+from rollout.sequential_model import Group, GroupCounts, GroupLatencies, GroupScore, Interval, SequentialGate
+from rollout.sequential_state import Keys, SequentialState
 from rollout.share_evidence import with_shares
 
 _DATA_OF: dict[type[Group], str] = {
@@ -58,7 +50,7 @@ def with_interval(gate: SequentialGate, state: SequentialState, interval: Interv
         case GroupScore() as treated, _:
             return state.model_copy(update={"keys": (with_score(gate, state.keys[0], treated, minutes),)})
         case GroupLatencies() as treated, GroupLatencies() as control:
-            return with_latencies(gate, state, treated, control, minutes)
+            return with_latencies(gate, state, treated.at_fewer_edges(), control.at_fewer_edges(), minutes)
         case GroupCounts() as treated, control:
             control = control if isinstance(control, GroupCounts) else GroupCounts(total=0)
             return state.model_copy(update={"keys": (with_shares(gate, state.keys[0], treated, control, minutes),)})
@@ -82,10 +74,11 @@ def with_history(gate: SequentialGate, state: SequentialState, interval: Interva
         case GroupCounts() as treated, GroupCounts() as control if gate.kind == "versus_control":
             return state.model_copy(update={"keys": (_with_past(state.keys[0], treated, control, minutes),)})
         case GroupLatencies() as treated, GroupLatencies() as control:
-            edges, learnt = with_control_curve(state, treated, control, minutes)
+            treated, control = treated.at_fewer_edges(), control.at_fewer_edges()
+            learnt = with_control_curve(state, treated, control, minutes)
             keys = tuple(
                 _with_past(key, counts_above(treated, edge), counts_above(control, edge), minutes)
-                for key, edge in zip(state.keys, edges, strict=bool(edges))
+                for key, edge in zip(state.keys, learnt.edges, strict=bool(learnt.edges))
             )
             return learnt.model_copy(update={"keys": keys or state.keys})
         case _:

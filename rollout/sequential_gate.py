@@ -25,11 +25,10 @@ from rollout.sequential_model import (
     Evidence,
     GroupCounts,
     Interval,
-    Keys,
     SequentialGate,
     SequentialJudgement,
-    SequentialState,
 )
+from rollout.sequential_state import Keys, SequentialState
 from rollout.stored_state import DIGITS
 from rollout.verdict import Verdict
 from rollout.wander import Wander
@@ -58,7 +57,7 @@ def begin(gate: SequentialGate) -> SequentialState:
         harm=fresh, beyond=fresh, dispersion=dispersion, capped=capped, best_run=best_run, bets_by_dispersion=True
     )
     gross_bad = 0.0 if gate.kind != "zero_tolerance" and gate.statistic in ("bad_share", "good_share") else None
-    return SequentialState(keys=(keys, keys) if gate.statistic == "p95" else (keys,), gross_bad=gross_bad)
+    return SequentialState(keys=(keys, keys) if gate.statistic == "p95" else (keys,), gross_bad=gross_bad, packed=True)
 
 
 def step(
@@ -75,6 +74,7 @@ def step(
     if placed is None:
         remark = f"the interval that ended at {_at(interval.end)} was judged"
         return state, _judged(gate, state, _evidence(gate, state), interval.end, remark, in_words=in_words)
+    placed = placed if placed.packed else placed.model_copy(update={"packed": True})
     if not interval.exposed:
         learnt = placed if state.failed else with_history(gate, placed, interval)
         learnt = learnt.model_copy(update={"missing_in_a_row": 0}) if learnt.missing_in_a_row else learnt
@@ -245,7 +245,7 @@ def _measured(gate: SequentialGate, state: SequentialState) -> str:
     reference = keys.control_bad / keys.control_total
     sizes = f"{keys.total:,} and {keys.control_total:,} requests"
     if gate.max_increase is not None:
-        edge = state.bounds_ms[state.edges[0]]
+        edge = state.compared_ms
         return (
             f"{share * 100:.2f} % above {edge:g} ms against {reference * 100:.2f} % in control, "
             f"limit p95 +{gate.max_increase * 100:g} %; {sizes}"

@@ -1,19 +1,20 @@
-"""What a sequential gate is given, keeps and says: the gate, intervals of three kinds, its state, its judgements."""
+"""What a sequential gate is given and says: the gate, intervals of three kinds, its judgements."""
 
 from datetime import datetime, timedelta
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
-from rollout.best_run import BestRun
-from rollout.cohort_history import CohortHistory
-from rollout.confidence_sequence import Average
-from rollout.dispersion import LARGEST_TERM, Dispersion
-from rollout.e_process import Mixture
+from rollout.control_curve import MOST_EDGES
 from rollout.quantity import Duration, Limit, Share
-from rollout.sample_ratio import ASSUMED_USERS, SampleRatio
+from rollout.sample_ratio import ASSUMED_USERS
 from rollout.verdict import Action, Verdict
-from rollout.wander import Wander
 
 Decision = Literal["advance", "hold", "rollback", "continue"]
 HARM_NEEDED = 300.0
@@ -24,6 +25,8 @@ that wander apart) is paid for with the first and with what is tolerated; so the
 LATENCY_BEYOND_NEEDED = 1.5
 """Of the second key where how far latencies wander apart is learnt, which then allows more of the limit."""
 PASS_REQUESTS = 1_000
+LARGEST_COUNT = 10**15
+"""Of requests in one interval; more is no traffic, and every state of what is less has its place."""
 
 
 class _Frozen(BaseModel):
@@ -110,7 +113,7 @@ _LIMITS_OF = {
 
 
 class GroupCounts(_Frozen):
-    total: int = Field(ge=0)
+    total: int = Field(ge=0, le=LARGEST_COUNT)
     bad: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
@@ -132,6 +135,8 @@ class GroupLatencies(_Frozen):
             raise ValueError(f"counts: {len(self.bounds_ms) + 1} for these bounds_ms, got {len(self.counts)}")
         if any(count < 0 for count in self.counts):
             raise ValueError("counts: none below 0")
+        if self.total > LARGEST_COUNT:
+            raise ValueError(f"counts: at most {LARGEST_COUNT:,} together, got {self.total:,}")
         if any(low >= high for low, high in zip(self.bounds_ms, self.bounds_ms[1:], strict=False)):
             raise ValueError("bounds_ms: ascending")
         return self
@@ -140,13 +145,24 @@ class GroupLatencies(_Frozen):
     def total(self) -> int:
         return sum(self.counts)
 
+    def at_fewer_edges(self) -> "GroupLatencies":
+        """The same requests at no more than `MOST_EDGES` edges: at every second one, or every third."""
+        every = -(-len(self.bounds_ms) // MOST_EDGES)
+        if every == 1:
+            return self
+        starts = range(0, len(self.counts), every)
+        return GroupLatencies(
+            bounds_ms=self.bounds_ms[every - 1 :: every],
+            counts=tuple(sum(self.counts[start : start + every]) for start in starts),
+        )
+
     def at_or_above(self, edge: int) -> int:
         return sum(self.counts[edge + 1 :])
 
 
 class GroupScore(_Frozen):
     score: float = Field(ge=0, le=1)
-    total: int = Field(default=1, ge=0)
+    total: int = Field(default=1, ge=0, le=LARGEST_COUNT)
 
 
 Group = GroupCounts | GroupLatencies | GroupScore
@@ -179,91 +195,3 @@ class SequentialJudgement(_Frozen):
     evidence: Evidence
     interval: datetime
     reason: str
-
-
-def _is_absent(value: object) -> bool:
-    return value is None
-
-
-def _is_not_so(value: object) -> bool:
-    return value is False
-
-
-class Keys(_Frozen):
-    """One pair of e-values, and the sums that people are shown."""
-
-    harm: Mixture
-    beyond: Mixture
-    dispersion: Dispersion | Wander = Field(default_factory=Dispersion)
-    average: Average = Field(default_factory=Average)
-    bad: int = 0
-    total: int = 0
-    control_bad: int = 0
-    control_total: int = 0
-    history: CohortHistory | None = Field(default=None, exclude_if=_is_absent)
-    capped: tuple[Mixture, Mixture] | None = Field(
-        default=None, exclude_if=_is_absent, description="the second bettor's; without them the first has it all"
-    )
-    best_run: BestRun | None = Field(
-        default=None, exclude_if=_is_absent, description="without it nothing is left out of the evidence"
-    )
-    bets_by_dispersion: bool = Field(
-        default=False,
-        exclude_if=_is_not_so,
-        description="whether stakes, and what latencies are tolerated, follow it; not where keys began before they did",
-    )
-
-    @property
-    def spread_enough(self) -> bool:
-        """Whether the evidence is more than one run of a few intervals."""
-        return self.best_run is None or self.best_run.is_enough
-
-    @property
-    def largest_term(self) -> float:
-        """What two blocks may tell of bursts at most: as it was when the state began."""
-        return LARGEST_TERM if self.best_run is None else self.best_run.largest_term
-
-    def dispersion_after(
-        self, bad: int, total: int, control_bad: int, control_total: int, minutes: float
-    ) -> Dispersion | Wander:
-        """What is known of bursts with one more interval; learning as these keys began to."""
-        if isinstance(self.dispersion, Wander):
-            return self.dispersion.after(bad, total, control_bad, control_total, minutes)
-        return self.dispersion.after(bad, total, control_bad, control_total, minutes, largest_term=self.largest_term)
-
-    @property
-    def beyond_needed(self) -> float:
-        """Odds of the second key for a failure: as they were when these keys began."""
-        return LATENCY_BEYOND_NEEDED if isinstance(self.dispersion, Wander) else BEYOND_NEEDED
-
-    @property
-    def harm_odds(self) -> float:
-        return self.harm.wealth if self.capped is None else (self.harm.wealth + self.capped[0].wealth) / 2
-
-    @property
-    def beyond_odds(self) -> float:
-        return self.beyond.wealth if self.capped is None else (self.beyond.wealth + self.capped[1].wealth) / 2
-
-    @property
-    def allowed_ratio(self) -> float:
-        """How many times control's rate the cohort may have, as it had before."""
-        return 1.0 if self.history is None else self.history.allowed
-
-
-class SequentialState(_Frozen):
-    """Everything that the next interval needs; a few kilobytes of JSON whatever the length of the soak."""
-
-    keys: tuple[Keys, ...]
-    edges: tuple[int, ...] = ()
-    bounds_ms: tuple[float, ...] = ()
-    control_counts: tuple[float, ...] = ()
-    newest: datetime | None = None
-    gaps: tuple[tuple[datetime, datetime], ...] = Field(default=(), description="ends in (since, until] are missing")
-    missing_in_a_row: int = 0
-    gross_in_a_row: int = 0
-    gross_bad: float | None = Field(
-        default=None, exclude_if=_is_absent, description="bad events beyond it in that row; without it none are needed"
-    )
-    failed: str = ""
-    sample: SampleRatio | None = Field(default=None, exclude_if=_is_absent)
-    """As a history, left out of what is written where there is none."""

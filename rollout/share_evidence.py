@@ -5,7 +5,8 @@ from math import log
 from rollout.best_run import spread_needed, times_left_out
 from rollout.count_bets import pooled_share, with_average, with_bets, with_difference
 from rollout.e_process import ERROR_RATIOS
-from rollout.sequential_model import GroupCounts, Keys, SequentialGate
+from rollout.sequential_model import GroupCounts, SequentialGate
+from rollout.sequential_state import Keys
 
 HARM_SHARE, BEYOND_SHARE = 0.05, 0.6
 """Which part of the gate's margin each key allows: the first key's part is what nobody would notice."""

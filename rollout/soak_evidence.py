@@ -18,7 +18,8 @@ from rollout.gate_question import Question, interval_of, lies_inside_a_bucket
 from rollout.gates import MeasuredGate, ThresholdGate, VersusControlGate
 from rollout.measurement import Group, Sample
 from rollout.sequential_gate import begin, rests_on_one_run, step
-from rollout.sequential_model import HARM_NEEDED, Evidence, Interval, SequentialJudgement, SequentialState
+from rollout.sequential_model import HARM_NEEDED, Evidence, Interval, SequentialJudgement
+from rollout.sequential_state import SequentialState
 from rollout.silence import Presence
 from rollout.verdict import LEAVING, Judgement, Lack, Verdict
 from rollout.window_reading import Reading, read, size_of

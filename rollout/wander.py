@@ -149,9 +149,14 @@ class Wander:
 
     def after(self, bad: int, total: int, control_bad: int, control_total: int, minutes: float) -> "Wander":
         events, share = bad + control_bad, total / (total + control_total)
-        seen = (bad - events * share, events * share * (1 - share), control_bad, control_total)
+        residual, variance = bad - events * share, events * share * (1 - share)
+        # Where control's own rate is not compared, its counts need no place in the state.
+        short, long = (residual, variance, control_bad, control_total), (residual, variance, 0, 0)
         each = zip(self.stretches, BLOCKS, PRIOR_WEIGHTS, strict=True)
         return Wander(
-            tuple(stretch.after(seen, length, minutes, prior) for stretch, length, prior in each),
+            tuple(
+                stretch.after(short if length <= LONGEST_OF_CONTROL else long, length, minutes, prior)
+                for stretch, length, prior in each
+            ),
             self.events + events,
         )

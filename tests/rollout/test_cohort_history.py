@@ -12,7 +12,8 @@ from bench.gate_fleet import FleetCounts, judge_fleet
 from bench.gate_traffic import FAMILIES
 from rollout.gates import judge_stream
 from rollout.sequential_gate import begin, step
-from rollout.sequential_model import GroupCounts, Interval, SequentialGate, SequentialJudgement, SequentialState
+from rollout.sequential_model import GroupCounts, Interval, SequentialGate, SequentialJudgement
+from rollout.sequential_state import SequentialState
 
 START = datetime(2026, 11, 23, tzinfo=UTC)
 ERRORS = {"kind": "versus_control", "max_difference": "1%", "title": "Errors"}

@@ -16,7 +16,8 @@ from rollout.gates import judge_stream
 from rollout.plan import RolloutPlan
 from rollout.sample_ratio import SampleRatio
 from rollout.sequential_gate import begin, step
-from rollout.sequential_model import GroupCounts, Interval, SequentialGate, SequentialJudgement, SequentialState
+from rollout.sequential_model import GroupCounts, Interval, SequentialGate, SequentialJudgement
+from rollout.sequential_state import SequentialState
 from rollout.verdict import Verdict
 from starter.plan_file import load_plan
 

@@ -17,12 +17,12 @@ from scipy.stats import binom, nbinom, norm, poisson  # type: ignore[import-unty
 from rollout.confidence_sequence import PASS_TUNED_AT, Average
 from rollout.e_process import ERROR_RATIOS, LATENCY_RATIOS, fastest_stake, log_kernel, log_won, stake_for
 from rollout.sequential_gate import begin, step
-from rollout.sequential_model import GroupCounts, Interval, SequentialGate, SequentialState
+from rollout.sequential_model import GroupCounts, Interval, SequentialGate
+from rollout.sequential_state import SequentialState
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 Shares = npt.NDArray[np.float64]
 GATE = SequentialGate.model_validate({"kind": "versus_control", "max_difference": "1%"})
-STATE_BYTES = 4_000
 MANY = 120
 """Bad events beyond which the distributions below have nothing left that a double could show."""
 
@@ -164,7 +164,6 @@ def test_stopping_anywhere_writing_the_state_and_going_on_changes_nothing(
     resumed = after(SequentialState.model_validate_json(first), intervals[cut:])
 
     assert resumed == after(begin(GATE), intervals)
-    assert len(resumed.model_dump_json()) < STATE_BYTES
 
 
 @settings(max_examples=40, deadline=None)

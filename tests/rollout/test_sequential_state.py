@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from rollout.dispersion import Dispersion
 from rollout.sequential_gate import step
-from rollout.sequential_model import GroupCounts, GroupLatencies, Interval, SequentialGate, SequentialState
+from rollout.sequential_model import GroupCounts, GroupLatencies, Interval, SequentialGate
+from rollout.sequential_state import SequentialState
 
-RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE, OF_LATENCIES, THAT_WANDER = (
+RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE, OF_LATENCIES, THAT_WANDER, PACKED, PACKED_LATENCIES = (
     (Path(__file__).parent / name).read_text().strip()
     for name in (
         "recorded_state.json",
@@ -18,6 +19,8 @@ RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE, OF_LATENCIES, THAT_WANDER = (
         "recorded_state_left_out_once.json",
         "recorded_state_of_latencies.json",
         "recorded_state_of_latencies_that_wander.json",
+        "recorded_state_packed.json",
+        "recorded_state_of_latencies_packed.json",
     )
 )
 """Of six intervals from 12:00 to 12:06, the one that ended at 12:04 missing; the last of all six."""
@@ -33,8 +36,42 @@ def interval(minute: int) -> Interval:
     )
 
 
-def test_a_state_that_was_written_before_is_read_and_written_letter_for_letter() -> None:
-    assert SequentialState.model_validate_json(RECORDED).model_dump_json() == RECORDED
+@pytest.mark.parametrize("written", [RECORDED, OF_LATENCIES, THAT_WANDER, PACKED, PACKED_LATENCIES])
+def test_a_state_that_was_written_before_is_read_and_written_letter_for_letter(written: str) -> None:
+    assert SequentialState.model_validate_json(written).model_dump_json() == written
+
+
+@pytest.mark.parametrize("written", [RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE])
+def test_a_state_of_before_numbers_were_packed_is_packed_from_its_next_interval_on(written: str) -> None:
+    state, _ = step(GATE, SequentialState.model_validate_json(written), interval(7))
+
+    assert len(state.model_dump_json()) < len(written) / 2
+    assert SequentialState.model_validate_json(state.model_dump_json()) == state
+
+
+def packed_interval(minute: int, *, of_latencies: bool) -> Interval:
+    """Nobody was exposed in the first two, which told of the cohort."""
+    one = latencies(minute) if of_latencies else interval(minute)
+    return one.model_copy(update={"exposed": minute > 2})
+
+
+@pytest.mark.parametrize(
+    ("written", "gate", "harm", "beyond"),
+    [
+        (PACKED, GATE, 0.8402714734526129, 0.623927696148923),
+        (PACKED_LATENCIES, OF_P95, 1.2924957744025565, 0.8464023221342375),
+    ],
+)
+def test_a_state_that_was_packed_goes_on_to_the_evidence_it_would_have_had(
+    written: str, gate: SequentialGate, harm: float, beyond: float
+) -> None:
+    asked = gate.model_copy(update={"planned_share": 0.1})
+    state = SequentialState.model_validate_json(written)
+    for minute in (7, 8, 4):
+        state, judged = step(asked, state, packed_interval(minute, of_latencies=gate is OF_P95))
+
+    assert (judged.evidence.harm, judged.evidence.beyond) == pytest.approx((harm, beyond), rel=1e-9)
+    assert state.gaps == ()
 
 
 def test_a_state_that_was_written_before_goes_on_to_the_evidence_it_would_have_had() -> None:

@@ -1,0 +1,155 @@
+"""What a sequential gate has learnt so far: all that the next interval needs, and how it is written meanwhile."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from rollout.best_run import BestRun
+from rollout.cohort_history import CohortHistory
+from rollout.confidence_sequence import Average
+from rollout.control_curve import ControlCurve
+from rollout.dispersion import LARGEST_TERM, Dispersion
+from rollout.e_process import Mixture
+from rollout.packed_numbers import packed, unpacked
+from rollout.sample_ratio import SampleRatio
+from rollout.sequential_model import BEYOND_NEEDED, LATENCY_BEYOND_NEEDED
+from rollout.wander import Wander
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+def _is_absent(value: object) -> bool:
+    return value is None
+
+
+def _is_not_so(value: object) -> bool:
+    return value is False
+
+
+class Keys(BaseModel):
+    """One pair of e-values, and the sums that people are shown."""
+
+    model_config = _STRICT
+
+    harm: Mixture
+    beyond: Mixture
+    dispersion: Dispersion | Wander = Field(default_factory=Dispersion)
+    average: Average = Field(default_factory=Average)
+    bad: int = 0
+    total: int = 0
+    control_bad: int = 0
+    control_total: int = 0
+    history: CohortHistory | None = Field(default=None, exclude_if=_is_absent)
+    capped: tuple[Mixture, Mixture] | None = Field(
+        default=None, exclude_if=_is_absent, description="the second bettor's; without them the first has it all"
+    )
+    best_run: BestRun | None = Field(
+        default=None, exclude_if=_is_absent, description="without it nothing is left out of the evidence"
+    )
+    bets_by_dispersion: bool = Field(
+        default=False,
+        exclude_if=_is_not_so,
+        description="whether stakes, and what latencies are tolerated, follow it; not where keys began before they did",
+    )
+
+    @property
+    def spread_enough(self) -> bool:
+        """Whether the evidence is more than one run of a few intervals."""
+        return self.best_run is None or self.best_run.is_enough
+
+    @property
+    def largest_term(self) -> float:
+        """What two blocks may tell of bursts at most: as it was when the state began."""
+        return LARGEST_TERM if self.best_run is None else self.best_run.largest_term
+
+    def dispersion_after(
+        self, bad: int, total: int, control_bad: int, control_total: int, minutes: float
+    ) -> Dispersion | Wander:
+        """What is known of bursts with one more interval; learning as these keys began to."""
+        if isinstance(self.dispersion, Wander):
+            return self.dispersion.after(bad, total, control_bad, control_total, minutes)
+        return self.dispersion.after(bad, total, control_bad, control_total, minutes, largest_term=self.largest_term)
+
+    @property
+    def beyond_needed(self) -> float:
+        """Odds of the second key for a failure: as they were when these keys began."""
+        return LATENCY_BEYOND_NEEDED if isinstance(self.dispersion, Wander) else BEYOND_NEEDED
+
+    @property
+    def harm_odds(self) -> float:
+        return self.harm.wealth if self.capped is None else (self.harm.wealth + self.capped[0].wealth) / 2
+
+    @property
+    def beyond_odds(self) -> float:
+        return self.beyond.wealth if self.capped is None else (self.beyond.wealth + self.capped[1].wealth) / 2
+
+    @property
+    def allowed_ratio(self) -> float:
+        """How many times control's rate the cohort may have, as it had before."""
+        return 1.0 if self.history is None else self.history.allowed
+
+
+class SequentialState(BaseModel):
+    """Everything that the next interval needs; below 4,096 bytes of JSON whatever the soak and the counts.
+
+    Written as it was read, until there is one more interval in it: what began before numbers were packed is long.
+    """
+
+    model_config = _STRICT
+
+    keys: tuple[Keys, ...]
+    edges: tuple[int, ...] = ()
+    bounds_ms: tuple[float, ...] = Field(default=(), description="with the counts: a curve, as it was before `curve`")
+    control_counts: tuple[float, ...] = ()
+    curve: ControlCurve | None = Field(default=None, exclude_if=_is_absent)
+    newest: datetime | None = None
+    gaps: tuple[tuple[datetime, datetime], ...] = Field(default=(), description="ends in (since, until] are missing")
+    missing_in_a_row: int = 0
+    gross_in_a_row: int = 0
+    gross_bad: float | None = Field(
+        default=None, exclude_if=_is_absent, description="bad events beyond it in that row; without it none are needed"
+    )
+    failed: str = ""
+    sample: SampleRatio | None = Field(default=None, exclude_if=_is_absent)
+    """As a history, left out of what is written where there is none."""
+    packed: bool = Field(default=False, exclude=True, description="how it is written")
+
+    @property
+    def compared_ms(self) -> float:
+        """The lower of the two edges that latencies are compared at."""
+        return self.bounds_ms[self.edges[0]] if self.curve is None else self.curve.compared_ms
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_packed(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not all(isinstance(each, str) for each in given.get("keys") or [None]):
+            return given
+        parts = {name: unpacked(given[name], kind) for name, kind in _PACKED.items() if name in given}
+        return {**given, **parts, "keys": tuple(unpacked(each, Keys) for each in given["keys"]), "packed": True}
+
+    @model_serializer(mode="wrap")
+    def _to_packed(self, as_it_is: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        if not self.packed:
+            written: dict[str, Any] = as_it_is(self)
+            return written
+        written = {"keys": [packed(each, Keys) for each in self.keys], "newest": self.newest}
+        for name, kind in _PACKED.items():
+            if value := getattr(self, name):
+                written[name] = packed(value, kind)
+        for name in _PLAIN:
+            if (value := getattr(self, name)) != SequentialState.model_fields[name].default:
+                written[name] = value
+        return written
+
+
+_PACKED: dict[str, Any] = {"gaps": tuple[tuple[datetime, datetime], ...], "curve": ControlCurve, "sample": SampleRatio}
+_PLAIN = ("edges", "missing_in_a_row", "gross_in_a_row", "gross_bad", "failed")
+"""What is written as it is, unless it is the usual."""
