@@ -1,7 +1,9 @@
 """Latencies whose buckets change on the way: what was counted at the old edges says nothing of the new ones."""
 
 from rollout.confidence_sequence import Average
-from rollout.sequential_model import Group, GroupLatencies, SequentialState
+from rollout.control_curve import identity_of
+from rollout.sequential_model import Group, GroupLatencies
+from rollout.sequential_state import SequentialState
 
 NEARLY_ALL = 0.95
 
@@ -12,11 +14,16 @@ def counted_at(state: SequentialState, control: Group | None) -> SequentialState
     At other edges than before, the sums and the average begin anew, and what passes has to show it again; the evidence
     goes on, for a bet that was won stays won.
     """
-    others = isinstance(control, GroupLatencies) and state.bounds_ms not in ((), control.bounds_ms)
-    if not others or state.failed:
+    if state.failed or not isinstance(control, GroupLatencies) or not _has_other_edges(state, control):
         return state
     sums = {"average": Average(), "bad": 0, "total": 0, "control_bad": 0, "control_total": 0}
     return state.model_copy(update={"keys": tuple(keys.model_copy(update=sums) for keys in state.keys)})
+
+
+def _has_other_edges(state: SequentialState, control: GroupLatencies) -> bool:
+    if state.curve is not None:
+        return state.curve.buckets != identity_of(control.at_fewer_edges().bounds_ms)
+    return state.bounds_ms not in ((), control.bounds_ms)
 
 
 def out_of_sight(control: Group | None) -> str:

@@ -5,7 +5,8 @@ from typing import Any
 
 from rollout.changed_edges import counted_at, out_of_sight
 from rollout.sequential_gate import step
-from rollout.sequential_model import Interval, SequentialGate, SequentialJudgement, SequentialState
+from rollout.sequential_model import Interval, SequentialGate, SequentialJudgement
+from rollout.sequential_state import SequentialState
 from rollout.stream_pace import at_its_pace, begin_at
 from rollout.stream_reading import gate_of, interval_of
 from rollout.verdict import Verdict

@@ -14,11 +14,8 @@ from rollout.quantity import Duration, Share
 
 ValueKind = Literal["count", "distribution", "level"]
 Group = Literal["treated", "control", "all"]
-LARGEST_COUNT = 2**63 - 1
-"""The largest count that a monitoring system can hold."""
-
-LARGEST_COUNT = 2**63 - 1
-"""The largest count that a monitoring system can hold."""
+LARGEST_COUNT = 10**15
+"""Of requests in one interval; more is no traffic, and every state of what is less has its place."""
 
 
 class _Frozen(BaseModel):

@@ -12,6 +12,7 @@ from pydantic import (
 )
 
 from rollout.control_curve import MOST_EDGES
+from rollout.measurement import LARGEST_COUNT
 from rollout.quantity import Duration, Limit, Share
 from rollout.sample_ratio import ASSUMED_USERS
 from rollout.verdict import Action, Verdict
@@ -25,8 +26,6 @@ that wander apart) is paid for with the first and with what is tolerated; so the
 LATENCY_BEYOND_NEEDED = 1.5
 """Of the second key where how far latencies wander apart is learnt, which then allows more of the limit."""
 PASS_REQUESTS = 1_000
-LARGEST_COUNT = 10**15
-"""Of requests in one interval; more is no traffic, and every state of what is less has its place."""
 
 
 class _Frozen(BaseModel):

@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 
 from rollout.sequential_gate import begin
-from rollout.sequential_model import SequentialGate, SequentialState
+from rollout.sequential_model import SequentialGate
+from rollout.sequential_state import SequentialState
 
 SHORTEST_UNSAID = timedelta(seconds=1)
 EARLIEST_BEFORE_THE_FIRST = timedelta(days=31)

@@ -9,7 +9,6 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from rollout.field_problems import in_plain_words
-from rollout.measurement import LARGEST_COUNT
 from rollout.sequential_model import Group, GroupCounts, GroupLatencies, Interval, SequentialGate
 
 T = TypeVar("T", SequentialGate, Interval)
@@ -63,9 +62,6 @@ def _problem(group: Group, given: Mapping[str, Any]) -> str:
         case GroupLatencies(bounds_ms=bounds) if any(not isfinite(edge) or edge < 0 for edge in bounds):
             wrong = next(edge for edge in bounds if not isfinite(edge) or edge < 0)
             return f"bounds_ms: finite edges from 0 on, as what lies above the last has its own count; got {wrong:g}"
-    if group.total > LARGEST_COUNT:
-        name = "counts" if isinstance(group, GroupLatencies) else "total"
-        return f"{name}: at most {LARGEST_COUNT:,} in all, got {_shown(given[name])}"
     return ""
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from rollout.sequential_model import SequentialGate, SequentialJudgement, SequentialState
+from rollout.sequential_model import SequentialGate, SequentialJudgement
+from rollout.sequential_state import SequentialState
 from rollout.verdict import Verdict
 
 

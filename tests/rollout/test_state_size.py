@@ -11,8 +11,9 @@ from pydantic import ValidationError
 
 from rollout.cohort_history import CohortHistory
 from rollout.control_curve import MOST_EDGES, MOST_EDGES_KEPT, ControlCurve, edges_around_p95, exceedance_ratio
+from rollout.measurement import LARGEST_COUNT
 from rollout.sequential_gate import GAPS_KEPT, begin, step
-from rollout.sequential_model import LARGEST_COUNT, GroupCounts, GroupLatencies, GroupScore, Interval, SequentialGate
+from rollout.sequential_model import GroupCounts, GroupLatencies, GroupScore, Interval, SequentialGate
 from rollout.sequential_state import SequentialState
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

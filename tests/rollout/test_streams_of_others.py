@@ -262,17 +262,17 @@ COUNTS = {"total": 900, "bad": 1}
     [
         (
             ERRORS,
-            {"treated": {"total": 2**63, "bad": 0}},
-            "treated.total: at most 9,223,372,036,854,775,807 in",
+            {"treated": {"total": 10**15 + 1, "bad": 0}},
+            "treated.total: Input should be less than or equal to 1000000000000000, got 1000000000000001",
         ),
-        (ERRORS, {"treated": {"total": 10**400, "bad": 0}, "control": COUNTS}, "treated.total: at most 9,223"),
+        (ERRORS, {"treated": {"total": 10**400, "bad": 0}, "control": COUNTS}, "treated.total: Input should be less"),
         (ERRORS, {"treated": {"total": 10**5000, "bad": 0}, "control": COUNTS}, "got a number of thousands of digits"),
         (ERRORS, {"treated": {"total": 10}, "control": COUNTS}, "treated.bad: is missing, got {'total': 10}"),
         (ERRORS, {"treated": {"total": math.nan, "bad": 0}}, "treated.total: a finite number is expected, got nan"),
         (
             P95,
             {"treated": {**LATENCY, "counts": [2**62] * 4}, "control": LATENCY},
-            "treated.counts: at most 9,223,372,036,854,775,807 in all, got [",
+            "treated: counts: at most 1,000,000,000,000,000 together, got 18,446,744,073,709,551,616",
         ),
         (
             P95,
@@ -310,8 +310,8 @@ def test_an_end_that_leaves_no_time_around_it_is_refused(end: str) -> None:
         list(judge_stream(ERRORS, [{"end": end}]))
 
 
-def test_the_largest_count_of_a_monitoring_system_is_judged() -> None:
-    counts = {"total": 2**63 - 1, "bad": 10**15}
+def test_the_largest_count_that_is_taken_is_judged() -> None:
+    counts = {"total": 10**15, "bad": 10**12}
     groups = {"treated": counts, "control": counts}
     ends = ((NOON + timedelta(minutes=minute)).isoformat() for minute in range(50))
     assert {one.decision for one in judge_stream(ERRORS, ({"end": end, **groups} for end in ends))} <= {
