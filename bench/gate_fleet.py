@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.gate_blocks import Array, Blocks, Flags
 from rollout.best_run import (
     LARGE_PHI,
     LARGER_PHI,
@@ -23,23 +24,18 @@ from rollout.best_run import (
 )
 from rollout.capped_bets import CAPPED_BURSTS, CAPPED_GAIN, DISCOUNT, NO_DISCOUNT_FROM, WELL_KNOWN_EVENTS
 from rollout.cohort_history import LARGEST_ERROR
-from rollout.dispersion import (
+from rollout.dispersion import LONGEST_OF_CONTROL, PRIOR_PHI
+from rollout.e_process import ERROR_RATIOS, LARGEST_GAIN, LARGEST_WEALTH, ONSET_EVERY_MINUTES, REGIME_MINUTES
+from rollout.overdispersion import (
     BLOCKS,
     CAUTIOUS_GAIN,
-    HALF_LIFE_MINUTES,
-    HEAVIEST_BLOCK,
-    INFORMATIVE_EVENTS,
     KNOWN_EVENTS,
-    LONGEST_OF_CONTROL,
-    PRIOR_PHI,
     PRIOR_WEIGHTS,
 )
-from rollout.e_process import ERROR_RATIOS, LARGEST_GAIN, LARGEST_WEALTH, ONSET_EVERY_MINUTES, REGIME_MINUTES
 from rollout.sequential_gate import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
 from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HARM_NEEDED
 from rollout.share_evidence import BEYOND_SHARE, HARM_SHARE
 
-Array = npt.NDArray[np.float64]
 RATIOS: Array = np.array(ERROR_RATIOS)
 
 
@@ -68,11 +64,12 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
     """
     rollouts, length = counts.treated.shape
     harm, beyond, capped_harm, capped_beyond = (Bets((rollouts,), len(RATIOS)) for _ in range(4))
-    dispersion = [_Block(rollouts, length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
+    dispersion = [_Bursts((rollouts,), length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
     best_run = _BestRun(rollouts)
     events, history = np.zeros(rollouts), _History(rollouts)
     gross, gross_bad = np.zeros(rollouts), np.zeros(rollouts)
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
+    everybody = np.ones(rollouts, np.bool_)
     for minute in range(length):
         treated, bad = counts.treated[:, minute], counts.treated_bad[:, minute]
         # A minute without control teaches nothing; the judge leaves it out of its blocks altogether, which is rare.
@@ -82,7 +79,7 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
         if minute < unexposed:
             history.take(treated, bad, control, control_bad, phi, somebody)
             for block in dispersion:
-                block.take(treated, bad, control, control_bad)
+                block.take(treated, bad, control, control_bad, everybody)
             events += bad + control_bad
             continue
         burst, share = ((phi + 1) / 2)[:, None], (history.allowed * treated / control)[:, None]
@@ -96,7 +93,7 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
         for bets, part in ((capped_harm, HARM_SHARE), (capped_beyond, BEYOND_SHARE)):
             bets.take(np.minimum(won - part * max_difference * stake * treated[:, None], largest), somebody)
         for block in dispersion:
-            block.take(treated, bad, control, control_bad)
+            block.take(treated, bad, control, control_bad, everybody)
         events += bad + control_bad
         enough = (treated >= FUSE_SAMPLE) & (control >= FUSE_SAMPLE)
         worse = bad >= treated * (control_bad / control + FUSE_POINTS)
@@ -151,7 +148,7 @@ class Bets:
         wealth: Array = self._cash + self._arms.sum(axis=-1)
         return wealth
 
-    def take(self, log_factors: Array, somebody: npt.NDArray[np.bool_]) -> None:
+    def take(self, log_factors: Array, somebody: Flags) -> None:
         """A minute without anybody treated changes nothing."""
         before = self._arms.sum(axis=-1)
         fresh = (self._cash * self._onset / self._ratios)[..., None]
@@ -167,19 +164,19 @@ class _BestRun:
         self._recent: Array = np.zeros((RUN + 1, rollouts))
         self._largest: Array = np.zeros(rollouts)
 
-    def take(self, log_odds: Array, somebody: npt.NDArray[np.bool_]) -> None:
+    def take(self, log_odds: Array, somebody: Flags) -> None:
         recent = np.concatenate([self._recent[1:], log_odds[None]])
         largest, harmless = np.maximum(self._largest, log_odds - recent.min(axis=0)), log_odds <= 0
         self._recent = np.where(somebody, np.where(harmless, log_odds, recent), self._recent)
         self._largest = np.where(somebody, np.where(harmless, 0.0, largest), self._largest)
 
-    def is_enough(self, phi: Array, at_limit: Array, of_both: Array) -> npt.NDArray[np.bool_]:
+    def is_enough(self, phi: Array, at_limit: Array, of_both: Array) -> Flags:
         beyond = np.clip(phi - PRIOR_PHI, 0.0, LARGEST_PHI)
         needed = SPREAD_NEEDED + PER_PHI * beyond + SPARSE * np.clip(2 - 4 * at_limit, 0.0, 1.0)
         large = np.maximum(0.0, (phi - LARGE_PHI) / (LARGER_PHI - LARGE_PHI))
         few = np.clip(2 - of_both, 0.0, 1.0)
         times = 1 + np.minimum(MOST_TIMES - 1, np.maximum(large, few))
-        enough: npt.NDArray[np.bool_] = self._recent[-1] - times * np.minimum(self._largest, MOST_LEFT_OUT) >= needed
+        enough: Flags = self._recent[-1] - times * np.minimum(self._largest, MOST_LEFT_OUT) >= needed
         return enough
 
 
@@ -197,7 +194,7 @@ class _History:
         control: Array,
         control_bad: Array,
         phi: Array,
-        somebody: npt.NDArray[np.bool_],
+        somebody: Flags,
     ) -> None:
         whole = treated + control
         seen = np.stack([bad, control_bad, bad * control / whole, control_bad * treated / whole])
@@ -210,51 +207,7 @@ class _History:
             self.allowed = np.where(known, np.maximum(1.0, ratio), 1.0)
 
 
-class _Block:
-    """One block length of `rollout.dispersion.Dispersion`, of every rollout."""
+class _Bursts(Blocks):
+    """`rollout.dispersion.Dispersion`."""
 
-    def __init__(self, rollouts: int, length: int, prior_weight: float) -> None:
-        self._length, self._prior = length, prior_weight
-        self._weighted: Array = np.full(rollouts, PRIOR_PHI * prior_weight)
-        self._weight: Array = np.full(rollouts, prior_weight)
-        self._filling: Array = np.zeros((4, rollouts))
-        self._minutes = 0
-        self._finished: list[Array] = []
-
-    @property
-    def phi(self) -> Array:
-        return self._weighted / self._weight
-
-    def take(self, treated: Array, bad: Array, control: Array, control_bad: Array) -> None:
-        events, share = bad + control_bad, treated / (treated + control)
-        self._filling = self._filling + np.stack(
-            [bad - events * share, events * share * (1 - share), control_bad, control]
-        )
-        self._minutes += 1
-        if self._minutes < self._length:
-            return
-        kept = 0.5 ** (self._length / HALF_LIFE_MINUTES)
-        prior = self._prior * (1 - kept)
-        self._weighted, self._weight = self._weighted * kept + PRIOR_PHI * prior, self._weight * kept + prior
-        if len(self._finished) == 2:  # noqa: PLR2004  (the block before the last is there)
-            terms = _terms(self._finished[0], self._filling)
-            for term, counted in terms if self._length <= LONGEST_OF_CONTROL else terms[:1]:
-                self._weighted = self._weighted + counted * np.minimum(term, LARGEST_TERM)
-                self._weight = self._weight + counted
-        self._finished = [*self._finished, self._filling][-2:]
-        self._filling, self._minutes = np.zeros_like(self._filling), 0
-
-
-def _terms(before: Array, now: Array) -> list[tuple[Array, Array]]:
-    """How far the treated residual fell, and how far control's rate moved; each with its weight."""
-    (residual, variance, bad, total), (old_residual, old_variance, old_bad, old_total) = now, before
-    with np.errstate(divide="ignore", invalid="ignore"):
-        change = residual / variance - old_residual / old_variance
-        harmonic = variance * old_variance / (variance + old_variance)
-        fell = (variance > 0) & (old_variance > 0) & (change < 0)
-        treated = np.where(fell, harmonic * change**2, 0.0), np.where(fell, np.minimum(harmonic, HEAVIEST_BLOCK), 0.0)
-        pooled = (bad + old_bad) / (total + old_total)
-        moved = (bad / total - old_bad / old_total) ** 2 / (pooled * (1 / total + 1 / old_total))
-        some = bad + old_bad > 0
-        weight = np.where(some, np.minimum((bad + old_bad) / INFORMATIVE_EVENTS, 1.0), 0.0)
-        return [treated, (np.where(some, moved, 0.0), weight)]
+    prior_phi, longest_of_control, largest_term = PRIOR_PHI, LONGEST_OF_CONTROL, LARGEST_TERM

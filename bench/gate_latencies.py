@@ -23,7 +23,8 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from bench.gate_latency_fleet import LatencyOutcomes, judge_latency_fleet
+from bench.gate_fleet import Outcomes
+from bench.gate_latency_fleet import judge_latency_fleet
 from bench.gate_latency_peers import LATENCY_METHODS, LatencyMinutes
 from bench.gates import FALSE_ROLLBACKS_AT_MOST, OURS, START, WIDTH, delays_of, in_words, with_limits
 from bench.gates import _upper_limit as upper_limit
@@ -185,7 +186,7 @@ def _peers(trial: Trial, seed: int) -> Mapping[str, int | None]:
     return {method: decide(data) for method, decide in LATENCY_METHODS.items()}
 
 
-def _ours(asking: Asking) -> LatencyOutcomes:
+def _ours(asking: Asking) -> Outcomes:
     """By the fleet's arithmetic; the first that it rolls back by the judge itself as well."""
     bounds = asking.trial.kind.bounds_ms
     treated, control = _together(drawn(asking.trial, seed) for seed in asking.seeds)

@@ -10,23 +10,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.gate_fleet import Bets, fastest_stakes, gain_and_loss
+from bench.gate_blocks import Array, Blocks, Flags
+from bench.gate_fleet import Bets, Outcomes, fastest_stakes, gain_and_loss
 from rollout.control_curve import LEARNT_FROM, LEARNT_HALF_LIFE_MINUTES, NEAR_P95_TAIL
-from rollout.dispersion import (
-    BLOCKS,
-    CAUTIOUS_GAIN,
-    HALF_LIFE_MINUTES,
-    HEAVIEST_BLOCK,
-    INFORMATIVE_EVENTS,
-    KNOWN_EVENTS,
-    PRIOR_WEIGHTS,
-)
 from rollout.e_process import LARGEST_GAIN, LATENCY_RATIOS
 from rollout.latency_evidence import (
     LATENCY_BEYOND_SHARE,
     LATENCY_BEYOND_SHARE_AT_MOST,
     LATENCY_HARM_SHARE,
     LATENCY_HARM_SHARE_AT_MOST,
+)
+from rollout.overdispersion import (
+    BLOCKS,
+    CAUTIOUS_GAIN,
+    KNOWN_EVENTS,
+    PRIOR_WEIGHTS,
 )
 from rollout.sequential_model import HARM_NEEDED, LATENCY_BEYOND_NEEDED
 from rollout.wander import (
@@ -37,8 +35,6 @@ from rollout.wander import (
     PRIOR_WANDER,
 )
 
-Array = npt.NDArray[np.float64]
-Flags = npt.NDArray[np.bool_]
 RATIOS: Array = np.array(LATENCY_RATIOS)
 
 
@@ -64,24 +60,16 @@ class Asked:
         return ratio
 
 
-@dataclass(frozen=True)
-class LatencyOutcomes:
-    """Per rollout the minute, from 1, at which it is rolled back, or first held; 0 where that never happens."""
-
-    rolled_back: npt.NDArray[np.int64]
-    held: npt.NDArray[np.int64]
-
-
 def judge_latency_fleet(
     bounds_ms: tuple[float, ...], treated: npt.NDArray[np.int32], control: npt.NDArray[np.int32], *, increase: float
-) -> LatencyOutcomes:
+) -> Outcomes:
     """What the p95 gate decides in every rollout: histograms by rollout, minute and bucket."""
     return decided(asked_each_minute(bounds_ms, treated, control), len(treated), increase)
 
 
-def decided(minutes: Iterator[Asked], rollouts: int, increase: float) -> LatencyOutcomes:
+def decided(minutes: Iterator[Asked], rollouts: int, increase: float) -> Outcomes:
     harm, beyond = Bets((2, rollouts), len(RATIOS)), Bets((2, rollouts), len(RATIOS))
-    wander = [_Stretch(rollouts, length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
+    wander = [_Wandering((2, rollouts), length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
     events = np.zeros((2, rollouts))
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
     for minute, asked in enumerate(minutes, start=1):
@@ -96,13 +84,13 @@ def decided(minutes: Iterator[Asked], rollouts: int, increase: float) -> Latency
             won = _won(asked, asked.ratio(part * increase), (phi + 1) / 2)
             bets.take(np.minimum(won, largest), asked.judged)
         for stretch in wander:
-            stretch.take(asked)
+            stretch.take(asked.total, asked.above, asked.control_total, asked.control_above, asked.judged)
         events += np.where(asked.judged, asked.above + asked.control_above, 0.0)
         harmful, too_much = harm.wealth.mean(axis=0), beyond.wealth.mean(axis=0)
         guilty = (harmful >= HARM_NEEDED) & (too_much >= LATENCY_BEYOND_NEEDED)
         rolled_back = np.where((rolled_back == 0) & guilty, minute, rolled_back)
         held = np.where((held == 0) & (harmful >= HARM_NEEDED), minute, held)
-    return LatencyOutcomes(rolled_back, held)
+    return Outcomes(rolled_back, held)
 
 
 def asked_each_minute(
@@ -174,17 +162,14 @@ def _won(asked: Asked, ratio: Array, burst: Array) -> Array:
     return won
 
 
-class _Stretch:
-    """One block length of `rollout.wander.Wander`, of every rollout and edge."""
+class _Wandering(Blocks):
+    """`rollout.wander.Wander`, at each of two edges."""
 
-    def __init__(self, rollouts: int, length: int, prior_weight: float) -> None:
-        self._length, self._prior = length, prior_weight
-        shape = (2, rollouts)
-        self._weighted: Array = np.full(shape, PRIOR_WANDER * prior_weight)
-        self._weight: Array = np.full(shape, prior_weight)
+    prior_phi, longest_of_control, largest_term = PRIOR_WANDER, LONGEST_OF_CONTROL, LARGEST_WANDER
+
+    def __init__(self, shape: tuple[int, ...], length: int, prior_weight: float) -> None:
+        super().__init__(shape, length, prior_weight)
         self._told, self._falls = np.zeros(shape), np.zeros(shape)
-        self._filling, self._last, self._before = (np.zeros((4, 2, rollouts)) for _ in range(3))
-        self._minutes, self._finished = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
 
     @property
     def phi(self) -> Array:
@@ -195,60 +180,6 @@ class _Stretch:
         grown = self._last[1] / 2 * self._falls / np.where(scaled, self._told, 1.0)
         return np.where(scaled, 1 + (learnt - 1) * np.maximum(1.0, grown), learnt)
 
-    def take(self, asked: Asked) -> None:
-        events, share = asked.above + asked.control_above, asked.total / (asked.total + asked.control_total)
-        seen = np.stack(
-            [
-                asked.above - events * share,
-                events * share * (1 - share),
-                asked.control_above,
-                np.broadcast_to(asked.control_total, events.shape),
-            ]
-        )
-        self._filling = self._filling + np.where(asked.judged, seen, 0.0)
-        self._minutes = self._minutes + asked.judged
-        full = self._minutes >= self._length
-        if full.any():
-            self._close(full)
-
-    def _close(self, full: Flags) -> None:
-        kept = 0.5 ** (self._length / HALF_LIFE_MINUTES)
-        prior = self._prior * (1 - kept)
-        known = self._finished >= 2  # noqa: PLR2004  (the block before the last is there)
-        harmonic, term = _fell(self._before, self._filling)
-        counted = np.where(known, np.minimum(harmonic, HEAVIEST_BLOCK), 0.0)
-        disagreed, weight = counted * np.minimum(term, LARGEST_WANDER), counted
-        if self._length <= LONGEST_OF_CONTROL:
-            moved, of_control = _moved(self._before, self._filling)
-            of_control = np.where(known, of_control, 0.0)
-            disagreed = disagreed + of_control * np.minimum(moved, LARGEST_WANDER)
-            weight = weight + of_control
-        self._weighted = np.where(full, self._weighted * kept + PRIOR_WANDER * prior + disagreed, self._weighted)
-        self._weight = np.where(full, self._weight * kept + prior + weight, self._weight)
+    def _learn(self, full: Flags, kept: float, counted: Array, harmonic: Array) -> None:
         self._told = np.where(full, self._told * kept + counted * harmonic, self._told)
         self._falls = np.where(full, self._falls * kept + counted, self._falls)
-        self._before = np.where(full, self._last, self._before)
-        self._last = np.where(full, self._filling, self._last)
-        self._filling = np.where(full, 0.0, self._filling)
-        self._finished, self._minutes = self._finished + full, np.where(full, 0, self._minutes)
-
-
-def _fell(before: Array, now: Array) -> tuple[Array, Array]:
-    """What two blocks can tell together, and how much better the second is, squared; 0 where it is worse."""
-    some = (before[1] > 0) & (now[1] > 0)
-    old, new = np.where(some, before[1], 1.0), np.where(some, now[1], 1.0)
-    change = now[0] / new - before[0] / old
-    harmonic = new * old / (new + old)
-    fell = some & (change < 0)
-    return np.where(fell, harmonic, 0.0), np.where(fell, harmonic * change**2, 0.0)
-
-
-def _moved(before: Array, now: Array) -> tuple[Array, Array]:
-    """How far control's own rate moved, squared, by what chance would do; and the weight of that."""
-    (_, _, slow, total), (_, _, new_slow, new_total) = before, now
-    both = slow + new_slow
-    some = (both > 0) & (total > 0) & (new_total > 0)
-    events, old, new = (np.where(some, each, 1.0) for each in (both, total, new_total))
-    variance = events / (old + new) * (1 / old + 1 / new)
-    moved = np.where(some, (new_slow / new - slow / old) ** 2 / variance, 0.0)
-    return moved, np.where(some, np.minimum(both / INFORMATIVE_EVENTS, 1.0), 0.0)

@@ -11,19 +11,17 @@ from statistics import NormalDist
 
 from rollout.best_run import RUN, BestRun, spread_needed, times_left_out
 from rollout.count_bets import UNKNOWN_BURST
-from rollout.dispersion import (
+from rollout.dispersion import LARGEST_TERM, LONGEST_OF_CONTROL, PRIOR_PHI
+from rollout.e_process import LARGEST_GAIN, Mixture, fastest_stake, log_won
+from rollout.overdispersion import (
     BLOCKS,
     CAUTIOUS_GAIN,
     HALF_LIFE_MINUTES,
     HEAVIEST_BLOCK,
     INFORMATIVE_EVENTS,
     KNOWN_EVENTS,
-    LARGEST_TERM,
-    LONGEST_OF_CONTROL,
-    PRIOR_PHI,
     PRIOR_WEIGHTS,
 )
-from rollout.e_process import LARGEST_GAIN, Mixture, fastest_stake, log_won
 from rollout.sequential_model import BEYOND_NEEDED, HARM_NEEDED
 
 STEPS_OF_ONE_INTERVAL = 100

@@ -14,12 +14,13 @@ from pydantic import BaseModel, ConfigDict
 from rollout.best_run import LARGEST_TERM
 from rollout.control_curve import LEARNT_FROM
 from rollout.detection import INDEPENDENT, Flow, Regression, minutes_to_detect, slower_tail
-from rollout.dispersion import PRIOR_PHI, PRIOR_WEIGHTS, Dispersion
+from rollout.dispersion import PRIOR_PHI, Dispersion
 from rollout.e_process import ERROR_RATIOS, LATENCY_RATIOS
 from rollout.exposure import treated_share
 from rollout.gates import QUANTILES, MeasuredGate, ThresholdGate, VersusBaselineGate, VersusControlGate
 from rollout.latency_evidence import LATENCY_BEYOND_SHARE, LATENCY_HARM_SHARE
 from rollout.measurement import Counts, Histogram, Sample
+from rollout.overdispersion import PRIOR_WEIGHTS
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Stage
 from rollout.quantity import format_share

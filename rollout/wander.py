@@ -10,16 +10,16 @@ is. What was learnt at a tenth of the users is not enough at a half, and grows w
 
 from dataclasses import dataclass, field
 
-from rollout.dispersion import (
+from rollout.overdispersion import (
     BLOCKS,
-    CAUTIOUS_GAIN,
-    HALF_LIFE_MINUTES,
     HEAVIEST_BLOCK,
-    INFORMATIVE_EVENTS,
-    KNOWN_EVENTS,
     PRIOR_WEIGHTS,
+    Overdispersion,
+    fade_of,
+    residual_of,
+    what_fell,
+    what_moved,
 )
-from rollout.e_process import LARGEST_GAIN
 from rollout.stored_state import DIGITS, STORED
 
 PRIOR_WANDER = 1.1
@@ -79,14 +79,14 @@ class _Stretch:
                 told=self.told,
                 falls=self.falls,
             )
-        kept = 0.5 ** (length * minutes / HALF_LIFE_MINUTES)
-        prior = prior_weight * (1 - kept)
-        # A full block is compared with the one before the last, as in `Dispersion`.
-        harmonic, term = _fell(self.finished[0], filling) if len(self.finished) > 1 else (0.0, 0.0)
+        kept, prior = fade_of(length, minutes, prior_weight)
+        harmonic = term = moved = of_control = 0.0
+        if len(self.finished) == 2:  # noqa: PLR2004  (the block before the last is there, as in `Dispersion`)
+            before = self.finished[0]
+            harmonic, term = what_fell(*before[:2], *filling[:2])
+            if length <= LONGEST_OF_CONTROL:
+                moved, of_control = what_moved(*before[2:], *filling[2:])
         counted = min(harmonic, HEAVIEST_BLOCK)
-        moved, of_control = (
-            _moved(self.finished[0], filling) if len(self.finished) > 1 and length <= LONGEST_OF_CONTROL else (0.0, 0.0)
-        )
         disagreed = counted * min(term, LARGEST_WANDER) + of_control * min(moved, LARGEST_WANDER)
         return _Stretch(
             finished=(*self.finished, filling)[-2:],
@@ -97,26 +97,8 @@ class _Stretch:
         )
 
 
-def _fell(before: Residual, now: Residual) -> tuple[float, float]:
-    """What the two blocks can tell together, and how much better the second is, squared; 0 where it is worse."""
-    if before[1] <= 0 or now[1] <= 0:
-        return 0.0, 0.0
-    change = now[0] / now[1] - before[0] / before[1]
-    harmonic = now[1] * before[1] / (now[1] + before[1])
-    return (harmonic, harmonic * change**2) if change < 0 else (0.0, 0.0)
-
-
-def _moved(before: Residual, now: Residual) -> tuple[float, float]:
-    """How far control's own rate moved, squared, by what chance would do; and the weight of that."""
-    (_, _, slow, total), (_, _, new_slow, new_total) = before, now
-    if slow + new_slow == 0 or total == 0 or new_total == 0:
-        return 0.0, 0.0
-    variance = (slow + new_slow) / (total + new_total) * (1 / total + 1 / new_total)
-    return (new_slow / new_total - slow / total) ** 2 / variance, min((slow + new_slow) / INFORMATIVE_EVENTS, 1.0)
-
-
 @dataclass(frozen=True, slots=True)
-class Wander:
+class Wander(Overdispersion):
     """What `Dispersion` is for shares, for latencies."""
 
     __pydantic_config__ = STORED
@@ -127,20 +109,11 @@ class Wander:
         )
     )
     events: int = 0
-    """Slow requests seen so far, in both groups."""
 
     @property
     def phi(self) -> float:
         lengths = zip(self.stretches, BLOCKS, strict=True)
         return max(1.0, *(stretch.phi(length) for stretch, length in lengths))
-
-    @property
-    def burst(self) -> float:
-        return (self.phi + 1) / 2
-
-    @property
-    def largest_gain(self) -> float:
-        return LARGEST_GAIN if self.events >= KNOWN_EVENTS else CAUTIOUS_GAIN
 
     def tolerated(self, usual: float, most: float) -> float:
         """Which part of the limit a key tolerates: `usual` where groups hardly wander beyond chance."""
@@ -148,8 +121,7 @@ class Wander:
         return usual + (most - usual) * min(1.0, max(0.0, far))
 
     def after(self, bad: int, total: int, control_bad: int, control_total: int, minutes: float) -> "Wander":
-        events, share = bad + control_bad, total / (total + control_total)
-        residual, variance = bad - events * share, events * share * (1 - share)
+        residual, variance = residual_of(bad, total, control_bad, control_total)
         # Where control's own rate is not compared, its counts need no place in the state.
         short, long = (residual, variance, control_bad, control_total), (residual, variance, 0, 0)
         each = zip(self.stretches, BLOCKS, PRIOR_WEIGHTS, strict=True)
@@ -158,5 +130,5 @@ class Wander:
                 stretch.after(short if length <= LONGEST_OF_CONTROL else long, length, minutes, prior)
                 for stretch, length, prior in each
             ),
-            self.events + events,
+            self.events + bad + control_bad,
         )
