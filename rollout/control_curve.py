@@ -68,8 +68,8 @@ class ControlCurve:
 
     def exceedance_ratios(self, bounds: tuple[float, ...], edge: int, increases: Sequence[float]) -> list[float]:
         """By `exceedance_ratio`, at one of the edges that are compared."""
-        kept = bounds[self.first : self.first + len(self.tenths) - 1]
-        return [exceedance_ratio(self.counts, kept, edge - self.first, increase) for increase in increases]
+        counts, kept = self.counts, bounds[self.first : self.first + len(self.tenths) - 1]
+        return [exceedance_ratio(counts, kept, edge - self.first, increase) for increase in increases]
 
     def _as_kept(self, counts: tuple[int, ...]) -> tuple[int, ...]:
         if len(counts) == len(self.tenths):

@@ -3,17 +3,17 @@
 A float takes eight bytes whatever its digits, a whole number seven bits to the byte; the bytes are written in base 64.
 Nothing is rounded: what is read is what was written, to the last bit.
 
-A record is its fields in order, after how many there are: one that is new goes to the end and has a default, and what
-was written before there was it is read with that.
+A record is its fields, after how many there are: one that is new goes to the end and has a default, and what was
+written before there was it is read with that.
 """
 
 import struct
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from types import NoneType, UnionType
 from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -110,13 +110,8 @@ def _of_any_length(kind: Any) -> _Form:
 
 
 def _of_several(kinds: tuple[Any, ...]) -> _Form:
-    forms = [_form_of(kind) for kind in kinds]
-
-    def write(values: tuple[Any, ...], floats: list[float], wholes: list[int]) -> None:
-        for form, value in zip(forms, values, strict=True):
-            form.write(value, floats, wholes)
-
-    return _Form(write, lambda floats, wholes: tuple([form.read(floats, wholes) for form in forms]))
+    write, read = _of_parts(kinds, itemgetter, range(len(kinds)))
+    return _Form(write, lambda floats, wholes: tuple(read(floats, wholes, len(kinds))))
 
 
 def _of_one_of(kinds: tuple[Any, ...]) -> _Form:
@@ -135,20 +130,61 @@ def _of_one_of(kinds: tuple[Any, ...]) -> _Form:
 def _of_record(kind: Any) -> _Form:
     hints = get_type_hints(kind)
     names = list(kind.model_fields) if issubclass(kind, BaseModel) else [each.name for each in fields(kind)]
-    forms, values_of = [_form_of(hints[name]) for name in names], attrgetter(*names)
+    write_parts, read_parts = _of_parts(tuple(hints[name] for name in names), attrgetter, names)
 
     def write(record: Any, floats: list[float], wholes: list[int]) -> None:
         wholes.append(len(names))
-        for form, value in zip(forms, values_of(record), strict=True):
-            form.write(value, floats, wholes)
+        write_parts(record, floats, wholes)
 
     def read(floats: Iterator[float], wholes: Iterator[int]) -> Any:
         known = next(wholes)
         if known > len(names):
             raise ValueError(f"{kind.__name__} has {len(names)} fields, got {known}")
-        return kind(**{name: form.read(floats, wholes) for name, form in zip(names[:known], forms, strict=False)})
+        return kind(**dict(zip(names, read_parts(floats, wholes, known), strict=False)))
 
     return _Form(write, read)
+
+
+def _of_parts(
+    kinds: tuple[Any, ...], getter: Callable[..., Callable[[Any], Any]], names: Sequence[Any]
+) -> tuple[Callable[[Any, list[float], list[int]], None], Callable[[Iterator[float], Iterator[int], int], list[Any]]]:
+    """How parts of these types are written, and how the first so many of them are read.
+
+    Those that are plain numbers go first, all of them at once: a look at a gate writes some hundred.
+    """
+    forms = [_form_of(kind) for kind in kinds]
+    at_once = {plain: [place for place, kind in enumerate(kinds) if kind is plain] for plain in (float, int)}
+    others = [place for place, kind in enumerate(kinds) if kind not in at_once]
+    all_floats, all_wholes, all_others = (
+        _several_of(getter, [names[place] for place in places]) for places in (*at_once.values(), others)
+    )
+    writes = [forms[place].write for place in others]
+    order = [*at_once[float], *at_once[int], *others]
+
+    def write(whole: Any, floats: list[float], wholes: list[int]) -> None:
+        floats.extend(all_floats(whole))
+        wholes.extend(all_wholes(whole))
+        for write_one, value in zip(writes, all_others(whole), strict=True):
+            write_one(value, floats, wholes)
+
+    def read(floats: Iterator[float], wholes: Iterator[int], known: int) -> list[Any]:
+        values: list[Any] = [None] * known
+        for place in order:
+            if place < known:
+                values[place] = forms[place].read(floats, wholes)
+        return values
+
+    return write, read
+
+
+def _several_of(getter: Callable[..., Callable[[Any], Any]], names: list[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """As `attrgetter` or `itemgetter`, and a tuple of one or none too."""
+    if len(names) > 1:
+        return getter(*names)
+    if not names:
+        return lambda _: ()
+    only = getter(*names)
+    return lambda whole: (only(whole),)
 
 
 _PLAIN: dict[Any, _Form] = {
