@@ -26,7 +26,7 @@ from rich.table import Table
 from bench.gate_fleet import Outcomes
 from bench.gate_latency_fleet import judge_latency_fleet
 from bench.gate_latency_peers import LATENCY_METHODS, LatencyMinutes
-from bench.gates import FALSE_ROLLBACKS_AT_MOST, OURS, START, WIDTH, delays_of, in_words, with_limits
+from bench.gates import FALSE_ROLLBACKS_AT_MOST, OURS, START, WIDTH, delays_of, in_words, kept_or_missed, with_limits
 from bench.gates import _upper_limit as upper_limit
 from bench.latency_traffic import KINDS, USUAL, Latencies, Trial, drawn
 from bench.machine import machine
@@ -124,7 +124,7 @@ def _says_whether_kept(console: Console, onset: int, delays: Sequence[float]) ->
     goal = GOAL_LATER if onset else GOAL
     met = bool(middle <= goal[0] and late <= goal[1])
     said = f"+{GOAL_INCREASE:.0%} at 20/s at {onset / 60:g} h: median ≤ {goal[0]:g}, 95 % ≤ {goal[1]:g}"
-    console.print(f"goal: {said}: {_word(met)}")
+    console.print(f"goal: {said}: {kept_or_missed(met)}")
     return met
 
 
@@ -147,7 +147,7 @@ def _false_rollbacks_of_ours(
         kept &= upper <= FALSE_ROLLBACKS_AT_MOST or kind != USUAL
         table.add_row(f"{kind.name}, {rate:g}/s", str(count), f"{upper:.2%}", str(int((found.held > 0).sum())))
     console.print(table)
-    console.print(f"goal: upper 95 % limit at most {FALSE_ROLLBACKS_AT_MOST:.0%}, {USUAL.name}: {_word(kept)}")
+    console.print(f"goal: upper 95 % limit at most {FALSE_ROLLBACKS_AT_MOST:.0%}, {USUAL.name}: {kept_or_missed(kept)}")
     return kept
 
 
@@ -218,10 +218,6 @@ def judged(bounds_ms: tuple[float, ...], treated: npt.NDArray[np.int32], control
         if judgement.decision == "rollback":
             return minute + 1
     return None
-
-
-def _word(kept: bool) -> str:
-    return "[green]met[/green]" if kept else "[red]missed[/red]"
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ def _false_rollbacks(
     enough = "" if kept or not quick else " (too few trials to tell; the full run has enough)"
     console.print(
         f"goal: upper 95 % limit at most {FALSE_ROLLBACKS_AT_MOST:.0%} in each of {len(cells)} cells; "
-        f"largest {upper:.2%}: {_word(kept)}{enough}\n"
+        f"largest {upper:.2%}: {kept_or_missed(kept)}{enough}\n"
     )
     return kept or quick
 
@@ -134,7 +134,7 @@ def _false_rollbacks_of_ours(console: Console, families: Sequence[Family], seeds
             held = int((outcomes.held > 0).sum())
             table.add_row(f"{family.name}, {rate:g}/s", str(count), f"{upper:.2%}", str(held))
     console.print(table)
-    console.print(f"goal: upper 95 % limit at most {FALSE_ROLLBACKS_AT_MOST:.0%} in each: {_word(kept)}")
+    console.print(f"goal: upper 95 % limit at most {FALSE_ROLLBACKS_AT_MOST:.0%} in each: {kept_or_missed(kept)}")
     return kept
 
 
@@ -180,7 +180,7 @@ def _says_whether_kept(
     middle, late, goal = float(np.median(delays)), float(np.quantile(delays, 0.95, method="higher")), GOALS[family.name]
     met = (middle <= goal[0] and late <= goal[1]) if at_first is None else middle <= 2 * at_first
     said = f"median ≤ {goal[0]:g}, 95 % ≤ {goal[1]:g}" if at_first is None else "median within twice that at 0 h"
-    console.print(f"goal: {family.name}, +2 points at {onset / 60:g} h: {said}: {_word(met)}")
+    console.print(f"goal: {family.name}, +2 points at {onset / 60:g} h: {said}: {kept_or_missed(met)}")
     return met
 
 
@@ -276,7 +276,7 @@ def _upper_limit(events: int, trials: int) -> float:
     return 1.0 if events == trials else float(beta.ppf(0.95, events + 1, trials - events))
 
 
-def _word(kept: bool) -> str:
+def kept_or_missed(kept: bool) -> str:
     return "[green]met[/green]" if kept else "[red]missed[/red]"
 
 
