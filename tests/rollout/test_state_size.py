@@ -132,10 +132,34 @@ def test_of_many_edges_those_are_compared_and_say_what_the_whole_histogram_would
     assert state.curve is not None
     assert state.edges == compared
     assert state.compared_ms == bounds(edges)[compared[0]]
+    assert sum(state.curve.counts) == pytest.approx(sum(faded), rel=1e-3)
     for edge in compared:
         (ratio,) = state.curve.exceedance_ratios(bounds(edges), edge, [0.1])
         assert ratio == pytest.approx(exceedance_ratio(tuple(faded), bounds(edges), edge, 0.1), rel=1e-3)
         assert ratio > 1
+
+
+@pytest.mark.parametrize("edges", [MOST_EDGES_KEPT, MOST_EDGES])
+def test_a_state_of_before_that_was_too_large_goes_on_with_the_edges_it_had_and_is_small(edges: int) -> None:
+    gate, control = SequentialGate.model_validate(P95), latencies(edges, 100_000, 0.5)
+    compared = edges_around_p95(tuple(map(float, control.counts)), 0.06)
+    of_before = {
+        "packed": False,
+        "edges": compared,
+        "bounds_ms": control.bounds_ms,
+        "control_counts": tuple(map(float, control.counts)),
+    }
+    written = begin(gate).model_copy(update=of_before).model_dump_json()
+    state = SequentialState.model_validate_json(written)
+
+    after, said = step(gate, state, Interval(end=NOON, treated=control, control=control))
+
+    assert '"control_counts":[' in written
+    assert state.model_dump_json() == written
+    assert size(after) < LARGEST_STATE / 2
+    assert (after.edges, after.compared_ms) == (compared, state.compared_ms)
+    assert after.keys[0].total == control.total
+    assert said.verdict == "PASS"
 
 
 def test_a_histogram_of_more_edges_than_are_kept_is_read_at_some_of_them_and_loses_no_request() -> None:
