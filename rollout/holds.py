@@ -60,9 +60,16 @@ def how_resolved(progress: RolloutProgress) -> str:
     return f", or at once by `rollout resolve-hold {ends[0]} {progress.plan} --reason …`" if ends else ""
 
 
+def when_the_clock_runs(progress: RolloutProgress) -> str:
+    """Of a stage that is held: what must come about by itself."""
+    soak = progress.judged.soak_state
+    as_set = "flags and traffic are what the rollout set and " if soak is not None and DRIFT in soak.causes else ""
+    return f"the credit clock stands and runs again when {as_set}every gate passes"
+
+
 def how_it_goes_on(progress: RolloutProgress) -> str:
     """What ends an ordinary hold: by itself, by a person's decision, or by going back; the commands name the plan."""
-    told = ["the credit clock stands and runs again when every gate passes"]
+    told = [when_the_clock_runs(progress)]
     told += [
         f"`rollout resolve-hold {how} {progress.plan} --reason …` {_ENDS_BY[how]}" for how in ended_by_hand(progress)
     ]

@@ -1,6 +1,6 @@
 """What a rollout does next once a person has resumed it: only where it soaks and nothing holds it does credit grow."""
 
-from rollout.holds import how_resolved, why_held
+from rollout.holds import how_resolved, when_the_clock_runs, why_held
 from rollout.progress import RolloutProgress, RolloutStatus
 
 _SOAKS = (RolloutStatus.SOAKING, RolloutStatus.HOLDING, RolloutStatus.PAUSED)
@@ -9,7 +9,7 @@ _SOAKS = (RolloutStatus.SOAKING, RolloutStatus.HOLDING, RolloutStatus.PAUSED)
 def what_follows_resuming(progress: RolloutProgress) -> str:
     """As the end of an answer; `progress` as it stands once it is resumed."""
     held = why_held(progress.judged)
-    holds = f"the credit clock stands until every gate passes again{how_resolved(progress)}: {held}"
+    holds = f"held still ({held}): {when_the_clock_runs(progress)}{how_resolved(progress)}"
     if progress.current.state == "soaking" and progress.status in _SOAKS:
         return holds if held else "the credit clock runs again"
     awaited = f"{progress.why}; {progress.next}"

@@ -80,6 +80,7 @@ def test_an_ordinary_hold_names_every_command_that_ends_it_and_only_those() -> N
     assert "`rollout resolve-hold adopt request-isolation --reason …` goes on with what somebody" in how_it_goes_on(
         changed
     )
+    assert "when flags and traffic are what the rollout set and every gate passes" in how_it_goes_on(changed)
     assert "resolve-hold continue" not in how_it_goes_on(changed)
     assert "resolve-hold" not in how_it_goes_on(unread)
 

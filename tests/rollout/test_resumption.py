@@ -23,8 +23,8 @@ def test_the_credit_clock_runs_where_a_stage_soaks_and_nothing_holds_it() -> Non
 
 def test_where_a_gate_holds_the_clock_stands_and_what_ends_the_hold_is_named() -> None:
     assert what_follows_resuming(resumed(RolloutStatus.SOAKING, held=True)) == (
-        "the credit clock stands until every gate passes again, or at once by `rollout resolve-hold continue "
-        "request-isolation --reason …`: cpu: because"
+        "held still (cpu: because): the credit clock stands and runs again when every gate passes, or at once by "
+        "`rollout resolve-hold continue request-isolation --reason …`"
     )
 
 
