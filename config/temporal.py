@@ -1,6 +1,7 @@
 """The one way to Temporal: the SDK's environment configuration, one data converter, one time limit."""
 
 import asyncio
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 
@@ -12,6 +13,8 @@ from config.settings import SettingsError
 
 CONNECT_TIMEOUT = timedelta(seconds=5)
 DEFAULT_ADDRESS = "localhost:7233"
+
+_SAID = re.compile(r'(?:message|error): "([^"]+)"')
 
 
 class TemporalUnreachable(ConnectionError):  # noqa: N818  (named as what is the case)
@@ -39,7 +42,13 @@ async def connect(environment: Mapping[str, str] | None = None) -> Client:
             _nothing_answers(address, f"no answer within {CONNECT_TIMEOUT.total_seconds():g} s")
         ) from None
     except RuntimeError as failure:
-        raise TemporalUnreachable(_nothing_answers(address, str(failure))) from failure
+        raise TemporalUnreachable(_nothing_answers(address, _said_at_last(str(failure)))) from failure
+
+
+def _said_at_last(text: str) -> str:
+    """What the system said, out of the names of all the layers that the client's library wraps around it."""
+    said = _SAID.findall(text)
+    return str(said[-1]) if said else text
 
 
 def _nothing_answers(address: str, why: str) -> str:

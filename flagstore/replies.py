@@ -36,7 +36,7 @@ _SENTENCES = {
     StoreStatus.NOT_LATCHED: "the kill switch of {group} is not set, there is nothing to rearm",
     StoreStatus.OWNED: "{group} is owned by {detail}",
     StoreStatus.REFUSED_CANDIDATE: (
-        "{detail} was rolled back before; start it with `--again --reason …` if that is what you want"
+        "{detail} {was} rolled back before; start it with `--again --reason …` if that is what you want"
     ),
     StoreStatus.CONFLICT: "flag {detail} is not at the exposure that was expected: somebody else changed it",
     StoreStatus.STEP_TOO_LARGE: "flag {detail} would skip a step of the plan; up is one step at a time",
@@ -69,7 +69,9 @@ class StoreReply:
 
     @property
     def sentence(self) -> str:
-        return _SENTENCES[self.status].format(detail=self.detail or "unknown", group=self.group)
+        detail = self.detail or "unknown"
+        was = "were" if ", " in detail else "was"
+        return _SENTENCES[self.status].format(detail=detail, group=self.group, was=was)
 
 
 class SafetyState(BaseModel):

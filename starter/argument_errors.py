@@ -39,5 +39,5 @@ def _in_words(error: "ErrorDetails") -> str:
         return f"{error['input']!r}: expected {_KINDS[kind]}"
     if kind in _BOUNDS:
         least_or_most, limit = _BOUNDS[kind]
-        return f"{error['input']}: expected {least_or_most} {context[limit]}"
+        return f"{error['input']}: expected {least_or_most} {context[limit]:g}"
     return f"{error['input']!r}: {error['msg']}"

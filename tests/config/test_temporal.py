@@ -11,7 +11,9 @@ from config.temporal import TemporalUnreachable, connect
 async def test_a_refused_connection_says_where_and_what_can_be_done(free_port: int) -> None:
     with pytest.raises(TemporalUnreachable) as refused:
         await connect({"TEMPORAL_ADDRESS": f"127.0.0.1:{free_port}"})
-    assert f"no Temporal server answers at 127.0.0.1:{free_port} (TEMPORAL_ADDRESS)" in str(refused.value)
+    assert f"no Temporal server answers at 127.0.0.1:{free_port} (TEMPORAL_ADDRESS): Connection refused. " in str(
+        refused.value
+    )
     assert "`rollout local` starts one" in str(refused.value)
 
 

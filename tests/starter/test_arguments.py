@@ -13,6 +13,7 @@ WRONG = {
     "a number of entries": (["flags", "history", "--count", "few"], "'--count': 'few': expected a whole number"),
     "a number too small": (["flags", "history", "--count", "0"], "'--count': 0: expected at least 1"),
     "a number too large": (["flags", "history", "--count", "10001"], "'--count': 10001: expected at most 10000"),
+    "a rate below nothing": (["plan", "power", PLAN, "--rate", "-1"], "'--rate': -1: expected at least 0"),
     "a rate": (["plan", "power", PLAN, "--rate", "some"], "'--rate': 'some': expected a number"),
     "a duration": (["extend", "5"], "'5': expected a duration such as 12h or 2d, above 0 and at most 30 days"),
     "a share": (["plan", "power", PLAN, "--rate", "5", "--error-rate", "5"], "'5': a share is written with its"),
