@@ -4,6 +4,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from activities.cloud_run import RestoreTraffic
 from rollout.flags import Exposure
 from rollout.gates import Gate
 from rollout.measurement import Counts, Group, Sample
@@ -143,3 +144,22 @@ async def test_a_flag_that_somebody_else_raised_is_not_written_over_by_a_step_ba
         assert "request_isolation is not at the exposure that was expected" in result.rollback.reason
         failed = [event.text for event in result.timeline if event.text.startswith("canary failed")]
         assert "Backend errors" in failed[0], "the record tells which gate it began with"
+
+
+async def test_traffic_of_one_service_that_somebody_else_moved_asks_for_no_more_than_the_step_and_goes_on_to_hold(
+    tmp_path: Path,
+) -> None:
+    async with laid_out(stepping_back_by(*gates_over(BACKEND | AUTH)), tmp_path) as world:
+        handle = await in_stage(world, "canary")
+        progress = await world.progress(handle)
+        anchor, candidate = progress.anchors["auth"], progress.candidates["auth"]
+        moved = RestoreTraffic(anchor=anchor, candidate=candidate, fence=progress.fence)
+        await world.cloud_run.restore_traffic(moved)
+        await world.until(handle, RolloutStatus.HOLDING, step=timedelta(minutes=1))
+        world.source.fault = errors_of_treated_users
+
+        held = await world.until(handle, RolloutStatus.HOLDING, stage="internal", step=timedelta(minutes=1))
+
+        assert {flag.stage for flag in (await world.flags()).flags.values()} == {"internal"}
+        assert "the rollout set" in held.why
+        assert (await world.cloud_run.read_traffic(anchor.service)).shares == anchor.split.shares, "not written over"
