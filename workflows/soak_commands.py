@@ -122,7 +122,10 @@ class SoakCommands(Commanded):
         stage.extended += command.more
         self._commanded(f"{stage.name} extended by {more}", command)
         self._forward.outdated()
-        return self._answer(f"{stage.name} extended by {more}", "the soak goes on until it has that credit too")
+        following = "the soak goes on until it has that credit too"
+        if stage.soak_state is None:
+            following = f"once {stage.name} is entered, it soaks until it has that credit too"
+        return self._answer(f"{stage.name} extended by {more}", following)
 
     @extend.validator
     @taking(CommandName.EXTEND, Extend)

@@ -9,11 +9,13 @@ import pytest
 
 from rollout.messages import (
     UPDATE_APPROVE,
+    UPDATE_EXTEND,
     UPDATE_PAUSE,
     UPDATE_PROMOTE,
     UPDATE_RESOLVE_HOLD,
     UPDATE_RESUME,
     UPDATE_STEP_BACK,
+    Extend,
     Promote,
     ResolveHold,
 )
@@ -64,9 +66,14 @@ async def a_stage_that_waits_while_the_one_before_holds(land: Land, directory: P
 
     # Paused and resumed it waits again for what it waited for, and says so.
     await ask(handle, UPDATE_PAUSE)
-    await ask(handle, UPDATE_RESUME)
+    resumed = await ask(handle, UPDATE_RESUME)
     waiting = await world.progress(handle)
     assert (waiting.status, waiting.why) == (RolloutStatus.AWAITING_APPROVAL, "staged needs a person's approval")
+    assert resumed.next.startswith(
+        f"staged needs a person's approval; `rollout approve {WAITING}`; canary is held: CPU"
+    )
+    extended = await ask(handle, UPDATE_EXTEND, Extend(by="kim", reason="a holiday", more=timedelta(minutes=1)))
+    assert extended.next == "once staged is entered, it soaks until it has that credit too"
 
     # Approved it no longer waits for a person, but for its gates.
     answer = await ask(handle, UPDATE_APPROVE)
