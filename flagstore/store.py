@@ -9,13 +9,14 @@ carries an older one raises nothing. While the latch is set every flag is off; o
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from itertools import islice
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from flagstore.acknowledgements import Acknowledgement, Confirmations, confirmations, current_acknowledgements
 from flagstore.audit import AuditEntry, AuditVerdict, verify_chain
@@ -140,7 +141,12 @@ class FlagStore:
 
         What the last rollout had for candidates is refused at `begin` from then on, whether or not it still runs.
         """
-        return await self._run("emergency", {"by": by, "reason": reason, "min_epoch": min_epoch}, idempotency_key)
+        arguments = {"by": by, "reason": reason, "min_epoch": min_epoch}
+        reply = await self._run("emergency", arguments, idempotency_key)
+        # A store that lost its data lost the list too. What is off is off, whether or not it can be listed.
+        with suppress(RedisError):
+            await self._redis.sadd(groups_key(self.keys.environment), self.keys.group)
+        return reply
 
     async def rearm(
         self, *, epoch: int, by: str, reason: str, restore: bool = False, idempotency_key: str | None = None

@@ -3,6 +3,8 @@
 import pytest
 from redis.asyncio import Redis
 
+from flagstore.environment import groups_of
+from flagstore.keys import groups_key
 from flagstore.store import FlagStore, StoreStatus
 from tests.flagstore.ground import CANARY, FULL, INTERNAL, OFF, STAGED, begin, shown, snapshot_of, to
 
@@ -116,6 +118,21 @@ async def test_an_emergency_works_on_an_empty_store_and_keeps_the_epoch_it_is_to
 
     snapshot = await snapshot_of(store)
     assert (reply.epoch, snapshot.epoch, snapshot.latch) == (41, 41, True)
+
+
+@pytest.mark.parametrize("damage", [False, True], ids=["the list is lost", "the list is no list"])
+async def test_an_emergency_in_a_store_that_lost_its_data_lists_the_group_again_for_whoever_looks_for_it(
+    store: FlagStore, redis: Redis, damage: bool
+) -> None:
+    await redis.flushdb()
+    if damage:
+        await redis.set(groups_key(store.keys.environment), "no list")
+
+    reply = await store.emergency(by="kim", reason="checkout is down", min_epoch=7)
+
+    assert reply.accepted
+    if not damage:
+        assert await groups_of(redis, store.keys.environment) == [store.keys.group]
 
 
 async def test_a_group_has_one_owner_who_is_named_to_others(store: FlagStore) -> None:
