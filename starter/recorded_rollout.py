@@ -59,8 +59,10 @@ class RecordedRollouts:
         except (TemporalUnreachable, SettingsError):
             return None
 
-    async def meant(self, group: str | None) -> RecordedRollout | None:
+    async def meant(self, group: str | None, *, ended_too: bool = False) -> RecordedRollout | None:
         """The rollout of that name, unless it ended by itself; without a name the only one that is open.
+
+        With `ended_too` it may have ended by itself: for whoever only looks.
 
         None where there is none, or where the server does not say.
 
@@ -74,7 +76,7 @@ class RecordedRollouts:
             description = await self._client.get_workflow_handle(workflow_id).describe(
                 rpc_timeout=SERVER_ANSWERS_WITHIN
             )
-            if description.status is WorkflowExecutionStatus.COMPLETED:
+            if description.status is WorkflowExecutionStatus.COMPLETED and not ended_too:
                 return None
             async with asyncio.timeout(HISTORY_READ_WITHIN.total_seconds()):
                 return await self._read(workflow_id, description.run_id)

@@ -16,6 +16,7 @@ from rollout.traffic import ServiceAnchor
 from starter.cloud_run_access import cloud_run
 from starter.flag_store_access import flag_store, recorded_anchors, stores_meant
 from starter.flag_views import shown_to
+from starter.recorded_rollout import RecordedRollouts
 
 CLOUD_RUN_ANSWERS_WITHIN = timedelta(seconds=10)
 
@@ -31,6 +32,8 @@ class Finding(BaseModel):
 async def check_safety(environment: str | None, group: str | None) -> list[Finding]:
     """A finding for each flag, and for each service that a rollout has recorded an anchor of.
 
+    What a store that lost its data no longer knows of the traffic is asked of the rollout's history in Temporal.
+
     Raises:
         CommandEnds: it is not clear what is meant, or the store could not be asked.
     """
@@ -43,6 +46,12 @@ async def check_safety(environment: str | None, group: str | None) -> list[Findi
             for store in stores
             for anchor in recorded_anchors(store.keys.group, await store.read_safety())
         ]
+        forgotten = {store.keys.group for store in stores if await _has_lost_its_data(store)}
+    for group_ in sorted(forgotten - {name for name, _ in anchors}):
+        known = await _by_the_history(group_)
+        anchors += [(group_, anchor) for anchor in known]
+        if not known:
+            findings.append(_traffic_is_forgotten(group_))
     if not anchors:
         return findings
     try:
@@ -62,6 +71,8 @@ async def _flags(store: FlagStore) -> list[Finding]:
         return [Finding(what=f"flags of {name}", state="unreadable", text=str(failure))]
     if snapshot is None:
         return [Finding(what=f"flags of {name}", state="unreadable", text="the store holds nothing: data were lost")]
+    if snapshot.latch and not snapshot.flags:
+        return [Finding(what=f"flags of {name}", state="safe", text="shown to nobody, kill switch set; none is kept")]
     return [
         Finding(
             what=f"flag {flag} ({name})",
@@ -70,6 +81,26 @@ async def _flags(store: FlagStore) -> list[Finding]:
         )
         for flag, exposure in sorted(snapshot.flags.items())
     ]
+
+
+async def _has_lost_its_data(store: FlagStore) -> bool:
+    """An emergency in an empty store leaves a kill switch, and nothing of what had begun there."""
+    try:
+        snapshot = await store.read()
+    except DamagedStore:
+        return False
+    return snapshot is not None and snapshot.latch and not snapshot.flags
+
+
+async def _by_the_history(group: str) -> tuple[ServiceAnchor, ...]:
+    temporal = await RecordedRollouts.where_temporal_answers()
+    recorded = None if temporal is None else await temporal.meant(group, ended_too=True)
+    return () if recorded is None else recorded.anchors
+
+
+def _traffic_is_forgotten(group: str) -> Finding:
+    text = "the flag store has lost what it was before the rollout, and Temporal does not say it either"
+    return Finding(what=f"traffic of {group}", state="unreadable", text=text)
 
 
 async def _traffic(services: CloudRunActivities, group: str, anchor: ServiceAnchor) -> Finding:
