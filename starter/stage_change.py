@@ -75,6 +75,14 @@ async def _through_its_rollout(group: str, owner: str, flag: str, stage: str, by
     return StageChanged(group, f"{flag} ({group}): {stage}, by {name_of(name)}, read back", answer.next)
 
 
+def _sees(reply: StoreReply) -> str:
+    """What its rollout makes of a change that is not its own: every flag off is a rollback by hand."""
+    shown = reply.snapshot.flags.values() if reply.snapshot is not None else ()
+    if all(exposure.exposure == "off" for exposure in shown):
+        return "sees that every flag is off now, and takes the traffic back too where it had any on"
+    return "sees that somebody else changed its flag, and holds"
+
+
 def _said(store: FlagStore, reply: StoreReply, flag: str, wanted: Exposure, owner: str | None) -> StageChanged:
     group = store.keys.group
     if not reply.accepted:
@@ -82,9 +90,5 @@ def _said(store: FlagStore, reply: StoreReply, flag: str, wanted: Exposure, owne
     held = reply.snapshot.flags.get(flag) if reply.snapshot is not None else None
     if held is None or not held.shows_the_same(wanted):
         raise CommandEnds(ExitCode.FAILED, f"NOT VERIFIED: {flag} reads back as {held.in_words() if held else 'gone'}")
-    following = (
-        f"{owner} sees that somebody else changed its flag, and holds: `rollout status`"
-        if owner is not None
-        else f"`rollout flags get {flag}` shows it"
-    )
+    following = f"`rollout flags get {flag}` shows it" if owner is None else f"{owner} {_sees(reply)}: `rollout status`"
     return StageChanged(group, f"{flag} ({group}): {wanted.stage}, written to the store and read back", following)

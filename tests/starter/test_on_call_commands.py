@@ -145,7 +145,10 @@ class TestByHand:
         forced = command(*arguments, "--force")
         assert forced.code == 0, forced.err
         assert "internal, written to the store and read back; by kim" in forced.out
-        assert "rollout/shop/first sees that somebody else changed its flag" in forced.out
+        assert "rollout/shop/first sees that somebody else changed its flag, and holds" in forced.out
+        last = command("update-stage", "--flag", "basket", "--stage", "off", *WHO, *shop.where, "--force")
+        assert last.code == 0, last.err
+        assert "rollout/shop/first sees that every flag is off now, and takes the traffic back too" in last.out
 
     def test_off_goes_through_the_rollout_that_owns_the_flag_and_holds_to_its_end(
         self, command: Rollout, look: Look, quick: None
