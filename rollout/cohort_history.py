@@ -32,7 +32,7 @@ class CohortHistory:
 
     def in_words(self) -> str:
         """For a person: what is allowed for the cohort's past, and what that rests on."""
-        if not self.bad or not self.control_bad:
+        if not self.bad or not self.control_weighted:
             return "nothing is known of the cohort before"
         ratio = self.weighted / self.control_weighted
         seen = f"the cohort had {ratio:.2f} times control's share before, on {self.bad:,} bad events"
@@ -45,7 +45,8 @@ class CohortHistory:
         control_weighted = round(self.control_weighted + control_bad * total / whole, DIGITS)
         bad, control_bad = self.bad + bad, self.control_bad + control_bad
         allowed = 1.0
-        if bad and control_bad and (error := sqrt(phi * (1 / bad + 1 / control_bad))) <= LARGEST_ERROR:
+        # Of groups that are millions of times apart in size nothing is left of the smaller one's weight.
+        if bad and control_weighted and (error := sqrt(phi * (1 / bad + 1 / control_bad))) <= LARGEST_ERROR:
             allowed = max(1.0, weighted / control_weighted * exp(error))
         return CohortHistory(
             bad=bad,

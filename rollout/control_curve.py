@@ -118,4 +118,5 @@ def exceedance_ratio(counts: tuple[float, ...], bounds: tuple[float, ...], edge:
     survived = sum(
         y * prod((at - other) / (x - other) for other in xs if other != x) for x, y in zip(xs, ys, strict=True)
     )
-    return max(1.0, exp(survived - ys[around.index(edge)]))
+    # More than all requests cannot lie above it, whatever the parabola says far away from its three edges.
+    return max(1.0, exp(min(0.0, survived) - ys[around.index(edge)]))

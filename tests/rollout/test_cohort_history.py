@@ -10,6 +10,7 @@ import pytest
 from bench.gate_cohorts import MAX_DIFFERENCE, fleet
 from bench.gate_fleet import FleetCounts, judge_fleet
 from bench.gate_traffic import FAMILIES
+from rollout.cohort_history import CohortHistory
 from rollout.gates import judge_stream
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate, SequentialJudgement
@@ -120,3 +121,12 @@ def minute_of(data: FleetCounts, row: int, unexposed: int) -> int | None:
         if judgement.decision == "rollback":
             return minute + 1
     return None
+
+
+def test_groups_that_are_millions_of_times_apart_in_size_allow_nothing_and_say_so() -> None:
+    known = CohortHistory()
+    for _ in range(3):
+        known = known.after(500, 1_000, 500, 10**13, phi=1.0)
+
+    assert known.allowed == 1
+    assert known.in_words() == "nothing is known of the cohort before"

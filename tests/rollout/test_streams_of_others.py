@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from rollout.gates import judge_stream
 from rollout.verdict import Verdict
@@ -328,3 +330,82 @@ def test_intervals_without_a_length_are_refused() -> None:
 def test_a_plans_gate_may_name_flags_that_it_turns_off() -> None:
     asked = {**ERRORS, "action": "hold", "switch_off": {"silent": ["websocket_isolation"]}}
     assert {one.decision for one in judge_stream(asked, traffic(40, excess=0.05))} == {"continue", "hold"}
+
+
+NUMBERS = st.one_of(
+    st.integers(-1, 50),
+    st.sampled_from(
+        [0, 1, 2**53, 2**63 - 1, 2**63, 10**30, 1e308, 1e-320, -0.0, 0.5, math.nan, math.inf, True, "7", None]
+    ),
+)
+EDGES_OF_ANY_KIND = st.one_of(
+    st.just([10, 20, 30]), st.just([0, 1e-300, 1e300]), st.lists(NUMBERS, max_size=5), st.just([1, 2, 3, 4])
+)
+GROUPS = st.one_of(
+    st.none(),
+    st.fixed_dictionaries({"total": NUMBERS, "bad": NUMBERS}),
+    st.fixed_dictionaries({"bounds_ms": EDGES_OF_ANY_KIND, "counts": st.lists(NUMBERS, max_size=6)}),
+    st.fixed_dictionaries({"score": NUMBERS, "total": NUMBERS}),
+    st.just([]),
+    st.just({}),
+)
+ENDS = st.one_of(
+    st.integers(-30, 30).map(lambda minute: (NOON + timedelta(minutes=minute)).isoformat()),
+    st.datetimes(datetime(1970, 1, 2), datetime(9998, 12, 30), timezones=st.just(UTC)).map(datetime.isoformat),  # noqa: DTZ001
+    st.sampled_from(["", "now", "2026-11-23", "2026-11-23T12:00:00", None, 0, 1e30]),
+)
+ANYTHING = st.fixed_dictionaries(
+    {"end": ENDS, "treated": GROUPS, "control": GROUPS}, optional={"exposed": st.booleans()}
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from([ERRORS, P95, SCORE, THRESHOLD, NONE_AT_ALL, {**ERRORS, "planned_share": "10%"}]), st.data())
+def test_whatever_an_interval_holds_is_judged_or_refused_in_words(gate: dict[str, Any], data: st.DataObject) -> None:
+    sound = st.fixed_dictionaries({"end": ENDS, "treated": GROUPS, "control": GROUPS}).filter(
+        lambda one: accepted(gate, one)
+    )
+    intervals = [*data.draw(st.lists(sound, max_size=12)), data.draw(ANYTHING)]
+    try:
+        for judgement in judge_stream(gate, intervals):
+            json.loads(judgement.model_dump_json(), parse_constant=pytest.fail)
+    except ValueError as problem:
+        refused = str(problem)
+    else:
+        refused = "interval"
+    assert refused.startswith("interval")
+    assert len(refused) < 2_000
+
+
+def accepted(gate: dict[str, Any], interval: Interval) -> bool:
+    try:
+        return bool([*judge_stream(gate, [interval])])
+    except ValueError:
+        return False
+
+
+SIZES = st.sampled_from([0, 1, 2, 5, 50, 1_000, 10**6, 10**12, 2**53, 2**61])
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.lists(SIZES, min_size=4, max_size=4), st.lists(SIZES, min_size=4, max_size=4)), max_size=12),
+    st.sampled_from([[10, 20, 30], [0, 1e-300, 1e300], [1e-320, 1e-310, 1], [1, 1.0000001, 1.0000002]]),
+    st.sampled_from(["0.01%", "10%", "900%"]),
+    st.booleans(),
+)
+def test_latencies_of_any_size_at_any_edges_are_judged(
+    counts: list[tuple[list[int], list[int]]], edges: list[float], increase: str, exposed: bool
+) -> None:
+    gate = {**P95, "max_increase": increase}
+    intervals = [
+        {
+            "end": (NOON + timedelta(minutes=minute)).isoformat(),
+            "treated": {"bounds_ms": edges, "counts": treated},
+            "control": {"bounds_ms": edges, "counts": control},
+            "exposed": exposed or minute > 6,
+        }
+        for minute, (treated, control) in enumerate(counts)
+    ]
+    for judgement in judge_stream(gate, intervals):
+        json.loads(judgement.model_dump_json(), parse_constant=pytest.fail)
