@@ -21,10 +21,10 @@ def judge_stream(gate: Mapping[str, Any], intervals: Iterable[Mapping[str, Any]]
     "at_least": "99.5%"}, or {"kind": "zero_tolerance"}.
     `intervals`: {"end": RFC 3339, "treated": …, "control": …}; a group is {"total", "bad"}, {"bounds_ms", "counts"} or
     {"score", "total"}. A group that is missing, or None, had no data; a total of 0 says that nobody was there.
-    "exposed": false marks an interval in which the
-    treated cohort did not have the features yet: it is not judged, but a difference that was there before is allowed
-    from then on, once it is known to 15 %. "planned_share": "10%" in the gate holds where the groups have other sizes.
-    "interval": "5m" in the gate is their length: a minute, or less where they come more densely, unless said.
+    "exposed": false marks an interval in which the treated cohort did not have the features yet: it is not judged, but
+    a difference that was there before is allowed from then on, once it is known to 15 %. "planned_share": "10%" in the
+    gate holds where the groups have other sizes. "interval": "5m" there is the intervals' length: a minute, or less
+    where they come more densely, unless said.
 
     Raises:
         ValueError: the gate or an interval is malformed; the text names the field, the value and what is allowed.
