@@ -384,7 +384,7 @@ def accepted(gate: dict[str, Any], interval: Interval) -> bool:
         return False
 
 
-SIZES = st.sampled_from([0, 1, 2, 5, 50, 1_000, 10**6, 10**12, 2**53, 2**61])
+SIZES = st.sampled_from([0, 1, 2, 5, 50, 1_000, 10**6, 10**12, 10**14])
 
 
 @settings(max_examples=200, deadline=None)
