@@ -13,7 +13,7 @@ from rollout.quantity import format_share, parse_share
 
 OFF = "off"
 FULL = 1.0
-_WHO = {OFF: "nobody", "full": "everybody"}
+_WHO = {OFF: "nobody", "full": "everybody", "0 % of the traffic": "nobody"}
 EVERY_FLAG = "*"
 BASIS_POINTS = 10_000
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from rollout.flags import OFF, Exposure
 from rollout.progress import Event, Rollback, RollbackStep, RolloutProgress, RolloutStatus
 from rollout.soak import WITHOUT_END
+from rollout.traffic import Candidate, ServiceRef, TrafficSplit
 from rollout.verdict import Verdict
 from rollout.wording import (
     as_of,
@@ -180,6 +181,12 @@ def test_who_sees_the_features_is_said_in_words_and_not_in_those_of_a_plan() -> 
     assert "exposed to nobody" in status_line(progress)
     progress.flags = {"request_isolation": Exposure(exposure="percent", bp=10_000, stage="full")}
     assert current_details_markdown(progress).startswith("### Soaking in canary: exposed to everybody\n")
+    # As after a rollback whose flag store had lost every flag: what is left to tell it by is the traffic.
+    progress.flags, before = {}, TrafficSplit(shares={"shop-1": 100})
+    shop = ServiceRef(key="shop", project="example-shop", region="europe-west1", service="shop")
+    progress.candidates = {"shop": Candidate(service=shop, revision="shop-2", image="shop:2", tag="candidate")}
+    progress.traffic = {"shop": before}
+    assert "exposed to nobody" in status_line(progress)
 
 
 @pytest.mark.parametrize("status", [RolloutStatus.HOLDING, RolloutStatus.PAUSED])
