@@ -366,7 +366,7 @@ async def test_a_kept_service_has_all_traffic_at_its_first_revision_and_can_be_u
         ((*WHERE, "--service", "s", "--image", "i"), "--image is about the service that --create makes"),
         ((*WHERE, "--service", "s", "--create", "--image", " "), "the name of a container image"),
         ((*WHERE, "--service", "s", "--create", "--read-only"), "leave one of them out"),
-        ((*WHERE, "--service", "s", "--within", "0"), "should be greater than or equal to 1"),
+        ((*WHERE, "--service", "s", "--within", "0"), "0: expected at least 1"),
         ((*WHERE, "--service", "s", "--out", "missing/found.json"), "not a file in a directory that exists"),
     ],
 )
