@@ -20,6 +20,8 @@ class Blocks:
     longest_of_control: int
     """In intervals; over longer blocks control's own rate is not compared."""
     largest_term: float
+    """Of what control's own rate tells, `largest_fall` of what the treated residual does."""
+    largest_fall: float
 
     def __init__(self, shape: tuple[int, ...], length: int, prior_weight: float) -> None:
         self._length, self._prior = length, prior_weight
@@ -49,7 +51,7 @@ class Blocks:
         known = self._finished >= 2  # noqa: PLR2004  (the block before the last is there)
         harmonic, term = _what_fell(self._before, self._filling)
         counted = np.where(known, np.minimum(harmonic, HEAVIEST_BLOCK), 0.0)
-        disagreed, weight = counted * np.minimum(term, self.largest_term), counted
+        disagreed, weight = counted * np.minimum(term, self.largest_fall), counted
         if self._length <= self.longest_of_control:
             moved, of_control = _what_moved(self._before, self._filling)
             of_control = np.where(known, of_control, 0.0)

@@ -4,6 +4,7 @@ The judge itself takes some seconds for one rollout of four days, and a false al
 hundreds of rollouts only. `python -m bench.gates` asks both about the same rollouts and compares the minute they name.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,21 +12,24 @@ import numpy.typing as npt
 
 from bench.gate_blocks import Array, Blocks, Flags
 from rollout.best_run import (
+    EVEN_PHI,
     LARGE_PHI,
     LARGER_PHI,
     LARGEST_PHI,
     LARGEST_TERM,
     MOST_LEFT_OUT,
     MOST_TIMES,
+    MOST_UNEVEN,
     PER_PHI,
+    PER_UNEVEN,
     RUN,
     SPARSE,
     SPREAD_NEEDED,
+    UNEVEN_OVER,
 )
 from rollout.capped_bets import CAPPED_BURSTS, CAPPED_GAIN, DISCOUNT, NO_DISCOUNT_FROM, WELL_KNOWN_EVENTS
 from rollout.cohort_history import LARGEST_ERROR
-from rollout.dispersion import LONGEST_OF_CONTROL, PRIOR_PHI
-from rollout.e_process import ERROR_RATIOS, LARGEST_GAIN, LARGEST_WEALTH, ONSET_EVERY_MINUTES, REGIME_MINUTES
+from rollout.dispersion import LARGEST_FALL, LONGEST_OF_CONTROL, PRIOR_PHI
 from rollout.overdispersion import (
     BLOCKS,
     CAUTIOUS_GAIN,
@@ -35,6 +39,14 @@ from rollout.overdispersion import (
 from rollout.sequential_gate import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
 from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HARM_NEEDED
 from rollout.share_evidence import BEYOND_SHARE, HARM_SHARE
+from rollout.statistics import (
+    ERROR_RATIOS,
+    LARGEST_CASH,
+    LARGEST_GAIN,
+    LARGEST_WEALTH,
+    ONSET_EVERY_MINUTES,
+    REGIME_MINUTES,
+)
 
 RATIOS: Array = np.array(ERROR_RATIOS)
 
@@ -63,7 +75,9 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
     In the first `unexposed` minutes nobody has the features: they only tell how the cohort differs.
     """
     rollouts, length = counts.treated.shape
-    harm, beyond, capped_harm, capped_beyond = (Bets((rollouts,), len(RATIOS)) for _ in range(4))
+    harm, beyond, capped_harm, capped_beyond = (
+        Bets((rollouts,), len(RATIOS), largest_cash=LARGEST_CASH) for _ in range(4)
+    )
     dispersion = [_Bursts((rollouts,), length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
     best_run = _BestRun(rollouts)
     events, history = np.zeros(rollouts), _History(rollouts)
@@ -101,7 +115,7 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
         gross_bad = np.where(enough & worse, gross_bad + bad - treated * control_bad / control, 0.0)
         fuse = (gross >= FUSE_INTERVALS) & (gross_bad >= FUSE_BAD)
         harmful, too_much = (harm.wealth + capped_harm.wealth) / 2, (beyond.wealth + capped_beyond.wealth) / 2
-        best_run.take(np.log(harmful), somebody)
+        best_run.take(np.log(harmful), somebody, bad, treated)
         proven = (harmful >= CONVICTION_NEEDED) & (too_much >= BEYOND_NEEDED)
         guilty = proven & best_run.is_enough(phi, max_difference * treated, max_difference * (treated + control)) | fuse
         rolled_back = np.where((rolled_back == 0) & guilty, minute + 1, rolled_back)
@@ -110,14 +124,14 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
 
 
 def fastest_stakes(ratios: Array, share: Array, burst: Array) -> Array:
-    """`rollout.e_process.fastest_stake` of each."""
+    """`rollout.statistics.fastest_stake` of each."""
     squared, linear = burst * (burst - 1) * (ratios * share**2 - 1), (2 * burst - 1) * (ratios * share + 1)
     stakes: Array = 2 * (ratios - 1) / (linear + np.sqrt(linear**2 - 4 * squared * (ratios - 1)))
     return stakes
 
 
 def gain_and_loss(share: Array, stake: Array, burst: Array) -> tuple[Array, Array]:
-    """What one bad event of treated wins by `rollout.e_process.log_won`, and what one of control loses."""
+    """What one bad event of treated wins by `rollout.statistics.log_won`, and what one of control loses."""
     gain: Array = np.log1p(burst * stake) - np.log1p((burst - 1) * stake)
     loss: Array = np.log1p(-burst * share * stake) - np.log1p(-(burst - 1) * share * stake)
     return gain, loss
@@ -136,9 +150,10 @@ def _capped(bad: Array, control_bad: Array, share: Array, burst: Array, events: 
 
 
 class Bets:
-    """`rollout.e_process.Mixture` of everything in an array of this shape: of every rollout, or each of its edges."""
+    """`rollout.statistics.Mixture` of everything in an array of this shape: of every rollout, or each of its edges."""
 
-    def __init__(self, shape: tuple[int, ...], ratios: int) -> None:
+    def __init__(self, shape: tuple[int, ...], ratios: int, *, largest_cash: float = math.inf) -> None:
+        self._largest_cash = largest_cash
         self._onset, self._ending, self._ratios = 1 / ONSET_EVERY_MINUTES, 1 / REGIME_MINUTES, ratios
         self._cash: Array = np.full(shape, 0.5)
         self._arms: Array = np.full((*shape, ratios), 0.5 / ratios)
@@ -154,7 +169,8 @@ class Bets:
         fresh = (self._cash * self._onset / self._ratios)[..., None]
         arms = np.minimum(LARGEST_WEALTH, (self._arms * (1 - self._ending) + fresh) * np.exp(log_factors))
         self._arms = np.where(somebody[..., None], arms, self._arms)
-        self._cash = np.where(somebody, self._cash * (1 - self._onset) + self._ending * before, self._cash)
+        cash = np.minimum(self._largest_cash, self._cash * (1 - self._onset) + self._ending * before)
+        self._cash = np.where(somebody, cash, self._cash)
 
 
 class _BestRun:
@@ -163,8 +179,11 @@ class _BestRun:
     def __init__(self, rollouts: int) -> None:
         self._recent: Array = np.zeros((RUN + 1, rollouts))
         self._largest: Array = np.zeros(rollouts)
+        self._counts: Array = np.zeros((UNEVEN_OVER, 2, rollouts))
 
-    def take(self, log_odds: Array, somebody: Flags) -> None:
+    def take(self, log_odds: Array, somebody: Flags, bad: Array, total: Array) -> None:
+        counts = np.concatenate([self._counts[1:], np.stack([bad, total])[None]])
+        self._counts = np.where(somebody, counts, self._counts)
         recent = np.concatenate([self._recent[1:], log_odds[None]])
         largest, harmless = np.maximum(self._largest, log_odds - recent.min(axis=0)), log_odds <= 0
         self._recent = np.where(somebody, np.where(harmless, log_odds, recent), self._recent)
@@ -173,11 +192,21 @@ class _BestRun:
     def is_enough(self, phi: Array, at_limit: Array, of_both: Array) -> Flags:
         beyond = np.clip(phi - PRIOR_PHI, 0.0, LARGEST_PHI)
         needed = SPREAD_NEEDED + PER_PHI * beyond + SPARSE * np.clip(2 - 4 * at_limit, 0.0, 1.0)
+        needed += PER_UNEVEN * np.clip(self._unevenness() - EVEN_PHI, 0.0, MOST_UNEVEN)
         large = np.maximum(0.0, (phi - LARGE_PHI) / (LARGER_PHI - LARGE_PHI))
         few = np.clip(2 - of_both, 0.0, 1.0)
         times = 1 + np.minimum(MOST_TIMES - 1, np.maximum(large, few))
         enough: Flags = self._recent[-1] - times * np.minimum(self._largest, MOST_LEFT_OUT) >= needed
         return enough
+
+    def _unevenness(self) -> Array:
+        """Zeros that it began with had nobody treated, and tell nothing."""
+        (bad, total), (later, later_total) = self._counts[:-2].swapaxes(0, 1), self._counts[2:].swapaxes(0, 1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            fell = np.minimum(0.0, later * total - bad * later_total) ** 2
+            jumps = np.where(total > 0, 2 * fell / (total * later_total), 0.0)
+        unevenness: Array = jumps.sum(axis=0) / np.maximum(1, np.where(total > 0, bad + later, 0).sum(axis=0))
+        return unevenness
 
 
 class _History:
@@ -210,4 +239,5 @@ class _History:
 class _Bursts(Blocks):
     """`rollout.dispersion.Dispersion`."""
 
-    prior_phi, longest_of_control, largest_term = PRIOR_PHI, LONGEST_OF_CONTROL, LARGEST_TERM
+    prior_phi, longest_of_control = PRIOR_PHI, LONGEST_OF_CONTROL
+    largest_term, largest_fall = LARGEST_TERM, LARGEST_FALL

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from bench.gate_blocks import Array, Blocks, Flags
 from bench.gate_fleet import Bets, Outcomes, fastest_stakes, gain_and_loss
 from rollout.control_curve import LEARNT_FROM, LEARNT_HALF_LIFE_MINUTES, NEAR_P95_TAIL
-from rollout.e_process import LARGEST_GAIN, LATENCY_RATIOS
 from rollout.latency_evidence import (
     LATENCY_BEYOND_SHARE,
     LATENCY_BEYOND_SHARE_AT_MOST,
@@ -27,6 +26,7 @@ from rollout.overdispersion import (
     PRIOR_WEIGHTS,
 )
 from rollout.sequential_model import HARM_NEEDED, LATENCY_BEYOND_NEEDED
+from rollout.statistics import LARGEST_GAIN, LATENCY_RATIOS
 from rollout.wander import (
     LARGEST_WANDER,
     LITTLE_WANDER,
@@ -154,7 +154,7 @@ def _curve(known: Array, edges: npt.NDArray[np.int64], at: Array) -> tuple[Array
 
 
 def _won(asked: Asked, ratio: Array, burst: Array) -> Array:
-    """`rollout.e_process.log_won` for each edge, rollout and risk ratio."""
+    """`rollout.statistics.log_won` for each edge, rollout and risk ratio."""
     share, burst = (ratio * asked.total / asked.control_total)[:, :, None], burst[:, :, None]
     stake = fastest_stakes(RATIOS, share, burst)
     gain, loss = gain_and_loss(share, stake, burst)
@@ -165,7 +165,8 @@ def _won(asked: Asked, ratio: Array, burst: Array) -> Array:
 class _Wandering(Blocks):
     """`rollout.wander.Wander`, at each of two edges."""
 
-    prior_phi, longest_of_control, largest_term = PRIOR_WANDER, LONGEST_OF_CONTROL, LARGEST_WANDER
+    prior_phi, longest_of_control = PRIOR_WANDER, LONGEST_OF_CONTROL
+    largest_term = largest_fall = LARGEST_WANDER
 
     def __init__(self, shape: tuple[int, ...], length: int, prior_weight: float) -> None:
         super().__init__(shape, length, prior_weight)

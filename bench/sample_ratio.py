@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.machine import machine
-from rollout.e_process import ONSET_EVERY_MINUTES, REGIME_MINUTES
 from rollout.sample_ratio import (
     ALARM_NEEDED,
     ASSUMED_USERS,
@@ -29,6 +28,7 @@ from rollout.sample_ratio import (
     RATIOS,
     SampleRatio,
 )
+from rollout.statistics import ONSET_EVERY_MINUTES, REGIME_MINUTES
 
 Numbers = NDArray[np.floating[Any]]
 MINUTES, SESSION, SESSIONS_A_MINUTE = 24 * 60, 20, 60

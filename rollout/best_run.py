@@ -4,6 +4,7 @@ A regression that stays spreads its evidence evenly, a burst of errors brings al
 burst is learnt from the past, and the one that is larger than all before it looks like a regression to every bet.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rollout.dispersion import PRIOR_PHI
@@ -27,6 +28,28 @@ LARGEST_PHI = 15.0
 LARGEST_TERM, LARGEST_TERM_OF_ONE = 100.0, 50.0
 """Of what two blocks of intervals tell of phi, wherever the best run is left out: rare large bursts are most of it. The
 second in states that began when it was always left out once."""
+UNEVEN_OVER, EVEN_PHI, PER_UNEVEN, MOST_UNEVEN = 15, 2.0, 2.0, 3.0
+"""In so many last intervals the treated group's own bad events are looked at: how deep they fall in between tells of
+bursts, before the past has told. A regression that stays is even; up to this phi nothing more must remain,
+beyond it so many log odds for each unit, of so many units at most."""
+
+
+def unevenness(counts: Sequence[tuple[int, int]]) -> float:
+    """Phi of (bad, total) of the last intervals, each beside the one before the last; 0 where there are too few.
+
+    A burst goes on in the next interval, so neighbours would hide it. Only what fell, twice: a regression that begins
+    rises, and must not pass for a burst.
+    """
+    jumps, events = 0.0, 0
+    for (bad, total), (later, later_total) in zip(counts, counts[2:], strict=False):
+        jumps += 2 * min(0, later * total - bad * later_total) ** 2 / (total * later_total)
+        events += bad + later
+    return jumps / max(1, events)
+
+
+def even_needed(counts: Sequence[tuple[int, int]]) -> float:
+    """Log odds that must remain besides, since bad events come in bursts just now."""
+    return PER_UNEVEN * min(max(unevenness(counts) - EVEN_PHI, 0.0), MOST_UNEVEN)
 
 
 def spread_needed(phi: float, at_limit: float) -> float:
@@ -56,6 +79,9 @@ class BestRun:
     times: float | None = field(kw_only=True, default=None)
     """How often the run is left out. None in states that began when it was left out once, whatever bursts there are."""
 
+    counts: tuple[tuple[int, int], ...] | None = field(kw_only=True, default=None)
+    """Bad events and requests of the treated in the last intervals. None in states that began when nobody asked."""
+
     @property
     def largest_term(self) -> float:
         return LARGEST_TERM_OF_ONE if self.times is None else LARGEST_TERM
@@ -66,11 +92,15 @@ class BestRun:
         times = 1.0 if self.times is None else self.times
         return self.recent[-1] - times * min(self.largest, MOST_LEFT_OUT) >= self.needed
 
-    def after(self, log_odds: float, needed: float, times: float = 1.0) -> "BestRun":
-        odds, needed = round(log_odds, DIGITS), round(needed, DIGITS)
+    def after(
+        self, log_odds: float, needed: float, times: float = 1.0, counts: tuple[int, int] | None = None
+    ) -> "BestRun":
+        """`counts` are bad events and requests of the treated."""
+        seen = self.counts if self.counts is None or counts is None else (*self.counts, counts)[-UNEVEN_OVER:]
+        odds, needed = round(log_odds, DIGITS), round(needed + (even_needed(seen) if seen else 0.0), DIGITS)
         left_out = None if self.times is None else round(times, DIGITS)
         if odds <= 0:
-            return BestRun((odds,), needed=needed, times=left_out)
+            return BestRun((odds,), needed=needed, times=left_out, counts=seen)
         recent = (*self.recent, odds)[-(RUN + 1) :]
         largest = max(self.largest, odds - min(recent))
-        return BestRun(recent, largest=round(largest, DIGITS), needed=needed, times=left_out)
+        return BestRun(recent, largest=round(largest, DIGITS), needed=needed, times=left_out, counts=seen)

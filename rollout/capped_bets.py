@@ -10,7 +10,7 @@ size wins back what its own bursts lose, and nothing can be taken off there.
 from math import log1p
 from typing import NamedTuple
 
-from rollout.e_process import StakeOf, log_won
+from rollout.statistics import StakeOf, log_won
 
 CAPPED_BURSTS, CAPPED_GAIN = 2.0, 1.2
 """What an interval may win: so many bursts, and in log wealth."""

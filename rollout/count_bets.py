@@ -1,9 +1,9 @@
 """The bets of both keys on what one interval counted: bad events among the requests of two groups."""
 
 from rollout.capped_bets import capped_bets
-from rollout.e_process import LARGEST_GAIN, Mixture, StakeOf, fastest_stake, log_won, stake_for
 from rollout.sequential_model import GroupCounts
 from rollout.sequential_state import Keys
+from rollout.statistics import LARGEST_GAIN, Mixture, StakeOf, fastest_stake, log_won, stake_for
 
 UNKNOWN_BURST = 2.0
 """The burst size of a gate that has no control to estimate it from."""
@@ -28,7 +28,7 @@ def with_bets(
         if ratio != known:
             bets, known = _bets(treated, control, ratio, burst, risk_ratios, stake_of), ratio
         factors = [won - margin * stake * treated.total for stake, won in bets]
-        wealth.append(mixture.after(factors, minutes, largest_gain=largest))
+        wealth.append(mixture.after(factors, minutes, largest_gain=largest, largest_cash=keys.largest_cash))
     counts = (treated.bad, treated.total, control.bad, control.total)
     learnt = keys.dispersion_after(*counts, minutes) if control.total else None
     return keys.model_copy(
@@ -68,7 +68,11 @@ def _capped(
         stake_of=_stakes(keys),
     )
     harm, beyond = (
-        mixture.after([min(bet.largest, bet.won - margin * bet.stake * treated.total) for bet in bets], minutes)
+        mixture.after(
+            [min(bet.largest, bet.won - margin * bet.stake * treated.total) for bet in bets],
+            minutes,
+            largest_cash=keys.largest_cash,
+        )
         for mixture, (margin, _) in zip(keys.capped, allowed, strict=True)
     )
     return harm, beyond

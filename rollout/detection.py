@@ -1,6 +1,6 @@
 """How long the judge takes to find a regression of a known size: its own bets, on what is to be expected of the data.
 
-Every interval brings its expected events, the bets of `rollout.e_process` grow by what these win, and the regression
+Every interval brings its expected events, the bets of `rollout.statistics` grow by what these win, and the regression
 is found where both keys turn. An expected path is no promise: about half of all regressions are found sooner.
 """
 
@@ -12,7 +12,6 @@ from statistics import NormalDist
 from rollout.best_run import RUN, BestRun, spread_needed, times_left_out
 from rollout.count_bets import UNKNOWN_BURST
 from rollout.dispersion import LARGEST_TERM, LONGEST_OF_CONTROL, PRIOR_PHI
-from rollout.e_process import LARGEST_GAIN, Mixture, fastest_stake, log_won
 from rollout.overdispersion import (
     BLOCKS,
     CAUTIOUS_GAIN,
@@ -23,6 +22,7 @@ from rollout.overdispersion import (
     PRIOR_WEIGHTS,
 )
 from rollout.sequential_model import BEYOND_NEEDED, HARM_NEEDED
+from rollout.statistics import LARGEST_GAIN, Mixture, fastest_stake, log_won
 
 STEPS_OF_ONE_INTERVAL = 100
 """So many are followed one by one; later ones are taken together, ever more of them, since less and less changes."""

@@ -21,7 +21,9 @@ from rollout.stored_state import DIGITS, STORED
 LONGEST_OF_CONTROL = 15
 """Control's own rate is compared over blocks up to this length; over longer ones it rises and falls with the day."""
 PRIOR_PHI = 1.5
-LARGEST_TERM = 25.0
+LARGEST_TERM, LARGEST_FALL = 25.0, 1_000.0
+"""The second of what the treated residual tells where it fell: with much traffic one instance is hundreds beyond
+chance. Control's own rate is limited further: incidents are in it, which cancel in the residual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +66,29 @@ class _Block:
     def phi(self) -> float:
         return self.weighted / self.weight
 
-    def after(self, sums: _Sums, length: int, minutes: float, prior_weight: float, largest_term: float) -> "_Block":
+    def after(
+        self, sums: _Sums, length: int, minutes: float, prior_weight: float, largest: tuple[float, float]
+    ) -> "_Block":
         intervals, filling = self.intervals + 1, self.filling.plus(sums)
         if intervals >= length:
-            return self._closed(filling, length, minutes, prior_weight, largest_term)
+            return self._closed(filling, length, minutes, prior_weight, largest)
         return _Block(intervals, filling, self.finished, weighted=self.weighted, weight=self.weight)
 
-    def _closed(self, full: _Sums, length: int, minutes: float, prior_weight: float, largest_term: float) -> "_Block":
-        """A full block is compared with the one before the last: neighbours may share the edge of an incident."""
+    def _closed(
+        self, full: _Sums, length: int, minutes: float, prior_weight: float, largest: tuple[float, float]
+    ) -> "_Block":
+        """A full block is compared with the one before the last: neighbours may share the edge of an incident.
+
+        `largest` is what the treated residual, and what control's own rate may tell at most.
+        """
+        largest_fall, largest_term = largest
         kept, prior = fade_of(length, minutes, prior_weight)
         weighted, weight = self.weighted * kept + PRIOR_PHI * prior, self.weight * kept + prior
         if len(self.finished) == 2:  # noqa: PLR2004  (the block before the last is there)
             before = self.finished[0]
             harmonic, term = what_fell(before.residual, before.variance, full.residual, full.variance)
             counted = min(harmonic, HEAVIEST_BLOCK)
-            weighted, weight = weighted + counted * min(term, largest_term), weight + counted
+            weighted, weight = weighted + counted * min(term, largest_fall), weight + counted
             if length <= LONGEST_OF_CONTROL:
                 term, counted = what_moved(
                     before.control_bad, before.control_total, full.control_bad, full.control_total
@@ -113,15 +123,20 @@ class Dispersion(Overdispersion):
         minutes: float,
         *,
         largest_term: float = LARGEST_TERM,
+        largest_fall: float | None = None,
     ) -> "Dispersion":
-        """Nobody has to be treated: control alone tells of bursts too. Block lengths stay those it began with."""
+        """Nobody has to be treated: control alone tells of bursts too. Block lengths stay those it began with.
+
+        `largest_fall` is of the treated residual; without it `largest_term` is of both.
+        """
+        largest = (largest_term if largest_fall is None else largest_fall, largest_term)
         residual, variance = residual_of(bad, total, control_bad, control_total)
         # Where control's own rate is not compared, its counts need no place in the state.
         short, long = _Sums(residual, variance, control_bad, control_total), _Sums(residual, variance)
         blocks = zip(self.blocks, BLOCKS, PRIOR_WEIGHTS, strict=False)
         return Dispersion(
             blocks=tuple(
-                block.after(short if length <= LONGEST_OF_CONTROL else long, length, minutes, prior, largest_term)
+                block.after(short if length <= LONGEST_OF_CONTROL else long, length, minutes, prior, largest)
                 for block, length, prior in blocks
             ),
             events=self.events + bad + control_bad,

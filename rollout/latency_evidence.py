@@ -2,9 +2,9 @@
 
 from rollout.control_curve import NEAR_P95_TAIL, P95_TAIL, ControlCurve, edges_around_p95, identity_of
 from rollout.count_bets import with_bets, with_difference
-from rollout.e_process import LATENCY_RATIOS
 from rollout.sequential_model import GroupCounts, GroupLatencies, SequentialGate
 from rollout.sequential_state import Keys, SequentialState
+from rollout.statistics import LATENCY_RATIOS
 from rollout.wander import Wander
 
 LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE, LATENCY_BEYOND_SHARE_BEFORE = 0.2, 0.6, 0.5

@@ -7,7 +7,7 @@ much a pair of blocks may tell, and in what grows with traffic.
 
 from abc import ABC, abstractmethod
 
-from rollout.e_process import LARGEST_GAIN
+from rollout.statistics import LARGEST_GAIN
 
 CAUTIOUS_GAIN, KNOWN_EVENTS = 2.0, 300
 """Until so many bad events have shown how they come together: a large burst spreads over five or six minutes, and must

@@ -15,7 +15,6 @@ from rollout.best_run import LARGEST_TERM
 from rollout.control_curve import LEARNT_FROM
 from rollout.detection import INDEPENDENT, Flow, Regression, minutes_to_detect, slower_tail
 from rollout.dispersion import PRIOR_PHI, Dispersion
-from rollout.e_process import ERROR_RATIOS, LATENCY_RATIOS
 from rollout.exposure import treated_share
 from rollout.gates import QUANTILES, MeasuredGate, ThresholdGate, VersusBaselineGate, VersusControlGate
 from rollout.latency_evidence import LATENCY_BEYOND_SHARE, LATENCY_HARM_SHARE
@@ -26,6 +25,7 @@ from rollout.plan_parts import Stage
 from rollout.quantity import format_share
 from rollout.sequential_model import CONVICTION_NEEDED, LATENCY_BEYOND_NEEDED
 from rollout.share_evidence import BEYOND_SHARE, HARM_SHARE
+from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS
 from rollout.traffic import WHOLE
 from rollout.verdict import LEAVING
 from rollout.wander import PRIOR_WANDER

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from math import exp, inf, isinf, lgamma, log, log1p, sqrt
 
-from rollout.e_process import Mixture, log_won
+from rollout.statistics import Mixture, log_won
 from rollout.stored_state import DIGITS, STORED
 
 TOLERATED_ODDS = 1.5

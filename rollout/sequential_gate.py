@@ -15,7 +15,6 @@ from datetime import datetime
 from rollout.best_run import RUN, BestRun
 from rollout.confidence_sequence import PASS_INTERVALS
 from rollout.dispersion import Dispersion
-from rollout.e_process import ERROR_RATIOS, LATENCY_RATIOS, Mixture
 from rollout.interval_estimates import newcombe, wilson
 from rollout.score_evidence import SCORE_STAKES
 from rollout.sequential_evidence import usable, with_control_alone, with_history, with_interval, with_sample_ratio
@@ -29,6 +28,7 @@ from rollout.sequential_model import (
     SequentialJudgement,
 )
 from rollout.sequential_state import Keys, SequentialState
+from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, Mixture
 from rollout.stored_state import DIGITS
 from rollout.verdict import Verdict
 from rollout.wander import Wander
@@ -52,9 +52,15 @@ def begin(gate: SequentialGate) -> SequentialState:
     dispersion = Wander() if gate.statistic == "p95" else Dispersion()
     fresh = Mixture.fresh(len(arms))
     capped = (fresh, fresh) if gate.compares_shares else None
-    best_run = BestRun(times=1.0) if gate.compares_shares else None
+    best_run = BestRun(times=1.0, counts=()) if gate.compares_shares else None
     keys = Keys(
-        harm=fresh, beyond=fresh, dispersion=dispersion, capped=capped, best_run=best_run, bets_by_dispersion=True
+        harm=fresh,
+        beyond=fresh,
+        dispersion=dispersion,
+        capped=capped,
+        best_run=best_run,
+        bets_by_dispersion=True,
+        forgets_ended_bets=gate.compares_shares,
     )
     gross_bad = 0.0 if gate.kind != "zero_tolerance" and gate.statistic in ("bad_share", "good_share") else None
     return SequentialState(keys=(keys, keys) if gate.statistic == "p95" else (keys,), gross_bad=gross_bad, packed=True)

@@ -1,6 +1,7 @@
 """What a sequential gate has learnt so far: all that the next interval needs, and how it is written meanwhile."""
 
 from datetime import datetime
+from math import inf
 from typing import Any
 
 from pydantic import (
@@ -16,11 +17,11 @@ from rollout.best_run import BestRun
 from rollout.cohort_history import CohortHistory
 from rollout.confidence_sequence import Average
 from rollout.control_curve import ControlCurve
-from rollout.dispersion import LARGEST_TERM, Dispersion
-from rollout.e_process import Mixture
+from rollout.dispersion import LARGEST_FALL, LARGEST_TERM, Dispersion
 from rollout.packed_numbers import packed, unpacked
 from rollout.sample_ratio import SampleRatio
 from rollout.sequential_model import BEYOND_NEEDED, LATENCY_BEYOND_NEEDED
+from rollout.statistics import LARGEST_CASH, Mixture
 from rollout.wander import Wander
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -60,6 +61,13 @@ class Keys(BaseModel):
         description="whether stakes, and what latencies are tolerated, follow it; not where keys began before they did",
     )
 
+    forgets_ended_bets: bool = Field(
+        default=False,
+        exclude_if=_is_not_so,
+        description="whether bets that ended are not staked again, and rare bursts are learnt whole; not where keys "
+        "began before",
+    )
+
     @property
     def spread_enough(self) -> bool:
         """Whether the evidence is more than one run of a few intervals."""
@@ -70,13 +78,20 @@ class Keys(BaseModel):
         """What two blocks may tell of bursts at most: as it was when the state began."""
         return LARGEST_TERM if self.best_run is None else self.best_run.largest_term
 
+    @property
+    def largest_cash(self) -> float:
+        """What is kept of bets that ended."""
+        return LARGEST_CASH if self.forgets_ended_bets else inf
+
     def dispersion_after(
         self, bad: int, total: int, control_bad: int, control_total: int, minutes: float
     ) -> Dispersion | Wander:
         """What is known of bursts with one more interval; learning as these keys began to."""
         if isinstance(self.dispersion, Wander):
             return self.dispersion.after(bad, total, control_bad, control_total, minutes)
-        return self.dispersion.after(bad, total, control_bad, control_total, minutes, largest_term=self.largest_term)
+        counts = (bad, total, control_bad, control_total)
+        largest_fall = LARGEST_FALL if self.forgets_ended_bets else None
+        return self.dispersion.after(*counts, minutes, largest_term=self.largest_term, largest_fall=largest_fall)
 
     @property
     def beyond_needed(self) -> float:

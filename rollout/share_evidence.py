@@ -4,9 +4,9 @@ from math import log
 
 from rollout.best_run import spread_needed, times_left_out
 from rollout.count_bets import pooled_share, with_average, with_bets, with_difference
-from rollout.e_process import ERROR_RATIOS
 from rollout.sequential_model import GroupCounts, SequentialGate
 from rollout.sequential_state import Keys
+from rollout.statistics import ERROR_RATIOS
 
 HARM_SHARE, BEYOND_SHARE = 0.05, 0.6
 """Which part of the gate's margin each key allows: the first key's part is what nobody would notice."""
@@ -29,5 +29,6 @@ def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control:
         phi = keys.dispersion.phi
         needed = spread_needed(phi, margin * treated.total)
         times = times_left_out(phi, margin * (treated.total + control.total))
-        grown = grown.model_copy(update={"best_run": keys.best_run.after(log(grown.harm_odds), needed, times)})
+        best_run = keys.best_run.after(log(grown.harm_odds), needed, times, (treated.bad, treated.total))
+        grown = grown.model_copy(update={"best_run": best_run})
     return with_difference(keys, grown, treated, control, margin, 1.0)

@@ -1,11 +1,12 @@
 """Evidence without its best few minutes: a burst of errors holds a rollout, a regression that stays takes it back."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 
 import pytest
 
-from rollout.best_run import RUN, BestRun, spread_needed, times_left_out
+from rollout.best_run import MOST_UNEVEN, PER_UNEVEN, RUN, BestRun, even_needed, spread_needed, times_left_out
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate, SequentialJudgement
 from rollout.sequential_state import SequentialState
@@ -131,3 +132,51 @@ def test_three_bursts_in_little_traffic_hold_and_do_not_roll_back() -> None:
 @pytest.mark.parametrize(("phi", "at_limit"), [(8.0, 2.0), (1.5, 0.1)])
 def test_more_must_remain_where_bursts_are_large_or_bad_events_are_few(phi: float, at_limit: float) -> None:
     assert spread_needed(phi, at_limit) > spread_needed(1.5, 2.0) == 0.5
+
+
+def without_counts(state: SequentialState) -> SequentialState:
+    """The same, and nobody asks how even the last intervals are."""
+    best_run = state.keys[0].best_run
+    assert best_run is not None
+    blind = replace(best_run, counts=None)
+    return state.model_copy(update={"keys": (state.keys[0].model_copy(update={"best_run": blind}),)})
+
+
+def test_bursts_in_the_first_minutes_hold_before_the_past_has_told_of_them() -> None:
+    """Bursts of a dozen, as they came in a simulated rollout that was rolled back after a quarter of an hour."""
+    bursts, of_control = (0, 0, 0, 15, 9, 4, 5, 2, 2, 0, 0, 2, 1, 3, 1, 0, 0), (*(0,) * 11, 3, 3, 2, 1, 10, 4)
+    blind, said = (
+        {judgement.decision for judgement in judged(state, bursts, of_control, sizes=(100, 933))[1]}
+        for state in (without_counts(begin(GATE)), begin(GATE))
+    )
+    assert "rollback" in blind
+    assert "hold" in said
+    assert "rollback" not in said
+
+
+def test_a_regression_that_begins_is_even_however_much_traffic_there_is() -> None:
+    assert even_needed(((75, 15_000),) * 8 + ((375, 15_000),) * 7) == 0.0
+    assert even_needed(((3, 600),) * 8 + ((15, 3_000),) * 7) == 0.0, "five times the load is no jump"
+
+
+def test_more_must_remain_the_deeper_bad_events_fall_between_bursts_and_not_without_end() -> None:
+    bursts = ((0, 120), (9, 120), (6, 120), (1, 120), (0, 120)) * 3
+    one = ((1, 120), (2, 120), (0, 120), (7, 120), (4, 120), (1, 120), (0, 120))
+
+    assert even_needed(()) == even_needed(bursts[:2]) == 0.0
+    assert 0.0 < even_needed(one) < even_needed(bursts) == PER_UNEVEN * MOST_UNEVEN
+
+
+def test_a_burst_that_is_long_over_is_not_evidence_that_the_next_one_adds_to() -> None:
+    """A state that began before what ended was forgotten goes on with the odds of it for days."""
+    keeping = begin(GATE)
+    keeping = keeping.model_copy(update={"keys": (keeping.keys[0].model_copy(update={"forgets_ended_bets": False}),)})
+    later = []
+    for state in (keeping, begin(GATE)):
+        after, said = judged(state, HEALTHY * 12 + BURST + HEALTHY * 12)
+        assert max(judgement.evidence.harm for judgement in said) > 3_000
+        assert max(bets.cash for bets in (after.keys[0].harm, after.keys[0].beyond)) <= after.keys[0].largest_cash
+        later.append(said[-1].evidence.harm)
+
+    assert later[0] > 100
+    assert later[1] < 1.5

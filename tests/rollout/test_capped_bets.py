@@ -13,10 +13,10 @@ from bench.gates import Trial
 from bench.gates import _drawn as drawn
 from bench.gates import _together as together
 from rollout.capped_bets import CappedBet, believed_burst, capped_bets
-from rollout.e_process import ERROR_RATIOS, StakeOf, fastest_stake, stake_for
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate
 from rollout.sequential_state import SequentialState
+from rollout.statistics import ERROR_RATIOS, StakeOf, fastest_stake, stake_for
 
 GATE = SequentialGate.model_validate({"kind": "versus_control", "max_difference": "1%"})
 START = datetime(2026, 1, 1, tzinfo=UTC)

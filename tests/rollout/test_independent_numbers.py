@@ -24,10 +24,10 @@ from scipy.stats import (  # type: ignore[import-untyped]
 
 from rollout.detection import Flow, Regression, minutes_to_detect, slower_tail
 from rollout.dispersion import Dispersion
-from rollout.e_process import Mixture, fastest_stake
 from rollout.interval_estimates import newcombe, quantile_bounds, wilson
 from rollout.measurement import Histogram
 from rollout.sample_ratio import SampleRatio
+from rollout.statistics import Mixture, fastest_stake
 
 DAY, FOUR_HOURS = 1440.0, 240.0
 Z95 = 1.959964

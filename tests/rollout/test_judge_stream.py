@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from rollout.dispersion import Dispersion
-from rollout.e_process import Mixture, log_kernel, stake_for
 from rollout.gates import judge_stream
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import Interval as ParsedInterval
 from rollout.sequential_model import SequentialGate
 from rollout.sequential_state import SequentialState
+from rollout.statistics import Mixture, log_kernel, stake_for
 from rollout.verdict import Verdict
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

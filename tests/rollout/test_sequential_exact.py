@@ -15,10 +15,10 @@ from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 from scipy.stats import binom, nbinom, norm, poisson  # type: ignore[import-untyped]
 
 from rollout.confidence_sequence import PASS_TUNED_AT, Average
-from rollout.e_process import ERROR_RATIOS, LATENCY_RATIOS, fastest_stake, log_kernel, log_won, stake_for
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate
 from rollout.sequential_state import SequentialState
+from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, fastest_stake, log_kernel, log_won, stake_for
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 Shares = npt.NDArray[np.float64]

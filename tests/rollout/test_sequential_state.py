@@ -11,7 +11,7 @@ from rollout.sequential_gate import step
 from rollout.sequential_model import GroupCounts, GroupLatencies, Interval, SequentialGate
 from rollout.sequential_state import SequentialState
 
-RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE, OF_LATENCIES, THAT_WANDER, PACKED, PACKED_LATENCIES = (
+RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE, OF_LATENCIES, THAT_WANDER, PACKED, PACKED_LATENCIES, WHAT_ENDED = (
     (Path(__file__).parent / name).read_text().strip()
     for name in (
         "recorded_state.json",
@@ -21,6 +21,7 @@ RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE, OF_LATENCIES, THAT_WANDER, PACKED, PAC
         "recorded_state_of_latencies_that_wander.json",
         "recorded_state_packed.json",
         "recorded_state_of_latencies_packed.json",
+        "recorded_state_that_keeps_what_ended.json",
     )
 )
 """Of six intervals from 12:00 to 12:06, the one that ended at 12:04 missing; the last of all six."""
@@ -111,6 +112,22 @@ def test_a_state_of_before_large_bursts_were_left_out_more_than_once_goes_on_as_
     )
     assert judged.decision == "rollback"
     assert (state.gross_in_a_row, state.gross_bad) == (3, None), "three in a row were enough for the fuse"
+
+
+def test_a_state_of_before_ended_bets_were_forgotten_goes_on_as_it_began() -> None:
+    state = SequentialState.model_validate_json(WHAT_ENDED)
+    for minute in range(7, 60):
+        burst = {"treated": GroupCounts(total=120, bad=12)} if 10 <= minute < 14 else {}
+        state, judged = step(GATE, state, interval(minute).model_copy(update=burst))
+
+    assert (judged.evidence.harm, judged.evidence.beyond) == pytest.approx(
+        (407.21595567570773, 7.365676847439558), rel=1e-9
+    )
+    assert state.keys[0].harm.cash > 100
+    best_run = state.keys[0].best_run
+    assert best_run is not None
+    assert best_run.counts is None
+    assert "forgets_ended_bets" not in state.model_dump_json()
 
 
 def latencies(minute: int) -> Interval:

@@ -11,7 +11,7 @@ m is estimated from the past (`rollout.dispersion`).
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import exp, log1p, sqrt
+from math import exp, inf, log1p, sqrt
 
 from rollout.stored_state import STORED
 
@@ -22,6 +22,9 @@ LARGEST_GAIN = 4.0
 """In log wealth: no single interval convicts, so that one bad minute of one instance does not roll back."""
 LARGEST_WEALTH = 1e100
 """Of one arm. What is proven needs no more, and a hold that lasts for days must not grow out of what JSON can say."""
+LARGEST_CASH = 1.0
+"""Where shares are compared: what bets that ended have won is not staked again. To give money away is always valid;
+kept, it would let bursts that lie a day apart add up to a conviction."""
 ONSET_EVERY_MINUTES = 1440.0
 REGIME_MINUTES = 240.0
 
@@ -97,7 +100,14 @@ class Mixture:
         """The e-value: 1/wealth bounds the error of rejecting the null now, or whenever it was at its highest."""
         return self.cash + sum(self.arms)
 
-    def after(self, log_factors: Sequence[float], minutes: float, *, largest_gain: float = LARGEST_GAIN) -> "Mixture":
+    def after(
+        self,
+        log_factors: Sequence[float],
+        minutes: float,
+        *,
+        largest_gain: float = LARGEST_GAIN,
+        largest_cash: float = inf,
+    ) -> "Mixture":
         """The wealth after one interval of `minutes`, given each arm's log factor, of which `largest_gain` counts."""
         onset, ending = min(0.5, minutes / ONSET_EVERY_MINUTES), min(0.5, minutes / REGIME_MINUTES)
         before, staying = sum(self.arms), 1 - ending
@@ -106,4 +116,4 @@ class Mixture:
             min(LARGEST_WEALTH, (arm * staying + fresh) * exp(min(factor, largest_gain)))
             for arm, factor in zip(self.arms, log_factors, strict=True)
         ]
-        return Mixture(cash=self.cash * (1 - onset) + ending * before, arms=tuple(arms))
+        return Mixture(cash=min(largest_cash, self.cash * (1 - onset) + ending * before), arms=tuple(arms))
