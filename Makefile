@@ -23,9 +23,9 @@ RUNS ?= 100
 chaos: setup
 	$(BIN)/python -m chaos --runs $(RUNS) --at-once 2
 
-# Four files side by side, on two cores too: most of the time servers are waited for.
+# Six files side by side, on two cores too: much of the time servers are waited for.
 test: setup
-	$(BIN)/python -m pytest --numprocesses=4 --dist=loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses=6 --dist=loadfile --no-loadscope-reorder
 
 # The long forms too, which prove the same promises in full: an hour and a half, before a release.
 test-all: test chaos
