@@ -8,6 +8,9 @@ from sandbox.behaviours import Behaviour
 from sandbox.cloud_run import EtagProfile
 from tests.sandbox.google import CANDIDATE, NAME, NEW_IMAGE, Google, result_of, short, template_of, to
 
+LONG_ENOUGH_FOR_ANOTHER_CALL = 3.0
+"""In seconds, on a busy machine too."""
+
 
 @pytest.mark.parametrize("stale", ["the one before", '"bogus"'])
 async def test_a_stale_etag_is_refused_where_etags_are_enforced(stale: str) -> None:
@@ -109,10 +112,11 @@ async def test_a_superseded_operation_ends_without_touching_what_is_observed() -
 
 async def test_the_end_of_a_superseded_operation_does_not_bring_the_newer_change_about() -> None:
     async with Google.started(inflight="supersede") as google:
-        before = await google.service()
-        first = await google.update(["traffic"], traffic=[to(await google.stable(), 100, "first")])
+        before, stable = await google.service(), await google.stable()
+        google.sandbox.faults.reconcile_seconds = LONG_ENOUGH_FOR_ANOTHER_CALL
+        first = await google.update(["traffic"], traffic=[to(stable, 100, "first")])
         google.sandbox.faults.reconcile_seconds = 60
-        await google.update(["traffic"], traffic=[to(await google.stable(), 100, "second")])
+        await google.update(["traffic"], traffic=[to(stable, 100, "second")])
         await result_of(first)
         service = await google.service()
 
