@@ -8,19 +8,22 @@ from rollout.sequential_state import SequentialState
 NEARLY_ALL = 0.95
 
 
-def counted_at(state: SequentialState, control: Group | None) -> SequentialState:
-    """The state before an interval with these latencies of control.
+def counted_at(state: SequentialState, control: GroupLatencies) -> SequentialState:
+    """The state before an interval with these latencies of control is taken into it.
 
     At other edges than before, the sums and the average begin anew, and what passes has to show it again; the evidence
     goes on, for a bet that was won stays won.
     """
-    if state.failed or not isinstance(control, GroupLatencies) or not _has_other_edges(state, control):
+    if not has_other_edges(state, control):
         return state
     sums = {"average": Average(), "bad": 0, "total": 0, "control_bad": 0, "control_total": 0}
     return state.model_copy(update={"keys": tuple(keys.model_copy(update=sums) for keys in state.keys)})
 
 
-def _has_other_edges(state: SequentialState, control: GroupLatencies) -> bool:
+def has_other_edges(state: SequentialState, control: Group | None) -> bool:
+    """Whether these latencies have other buckets than what is known of control."""
+    if not isinstance(control, GroupLatencies):
+        return False
     if state.curve is not None:
         return state.curve.buckets != identity_of(control.at_fewer_edges().bounds_ms)
     return state.bounds_ms not in ((), control.bounds_ms)

@@ -2,7 +2,18 @@
 
 from pydantic_core import ErrorDetails
 
+LONGEST_VALUE = 120
+
 
 def in_plain_words(error: ErrorDetails) -> str:
     """Before what a rule of ours says, pydantic names the kind of exception that said it."""
     return str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
+
+
+def shown(value: object) -> str:
+    """A value as it was written, but not at any length."""
+    try:
+        text = repr(value)
+    except ValueError:  # of a number with more digits than Python writes
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"

@@ -5,7 +5,7 @@ Python's own words of what it cannot read tell of its recursion, and of a settin
 
 import json
 import re
-from typing import Any
+from typing import Any, NoReturn
 
 DEEPEST = 20
 MOST_DIGITS = 300
@@ -25,15 +25,15 @@ def read_json(text: str) -> Any:
     try:
         return json.loads(text)
     except RecursionError:
-        return _refuse(text, _too_deep(text), f"nested deeper than {DEEPEST} levels")
+        _refuse(text, _too_deep(text), f"nested deeper than {DEEPEST} levels")
     except json.JSONDecodeError as problem:
         raise ValueError(f"not JSON: {problem}") from None
     except ValueError:
         long = _TOO_LONG.search(_without_texts(text))
-        return _refuse(text, long.start() if long else 0, f"a number of more than {MOST_DIGITS} digits")
+        _refuse(text, long.start() if long else 0, f"a number of more than {MOST_DIGITS} digits")
 
 
-def _refuse(text: str, position: int, problem: str) -> Any:
+def _refuse(text: str, position: int, problem: str) -> NoReturn:
     names = _NAME.findall(text, 0, position)
     raise ValueError(f"{names[-1]}: {problem}" if names else problem)
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rollout.changed_edges import counted_at, out_of_sight
+from rollout.changed_edges import out_of_sight
 from rollout.sequential_gate import step
 from rollout.sequential_model import Interval, SequentialGate, SequentialJudgement
 from rollout.sequential_state import SequentialState
-from rollout.stream_pace import at_its_pace, begin_at
+from rollout.stream_pace import StreamPace, begin_at
 from rollout.stream_reading import gate_of, interval_of
 from rollout.verdict import Verdict
 from rollout.worse_since import WorseSince
@@ -35,13 +35,16 @@ def judge_stream(gate: Mapping[str, Any], intervals: Iterable[Mapping[str, Any]]
 def _judged(gate: SequentialGate, intervals: Iterable[Mapping[str, Any]]) -> Iterator[SequentialJudgement]:
     length_is_said = "interval" in gate.model_fields_set
     state: SequentialState | None = None
+    pace: StreamPace | None = None
     worse = WorseSince()
     for number, given in enumerate(intervals, start=1):
         interval = interval_of(given, number)
-        if state is None:
-            state = begin_at(gate, interval.end)
+        if state is None or pace is None or state.newest is None:
+            state, pace = begin_at(gate, interval.end), StreamPace(unsaid=gate.interval, first=interval.end)
         elif not length_is_said:
-            gate = at_its_pace(gate, state, interval.end)
+            before, pace = pace, pace.after(state.newest, interval.end)
+            state = pace.room_for_earlier(state, before)
+            gate = gate.model_copy(update={"interval": pace.length})
         try:
             state, judgement = _step(gate, state, interval)
         except ValueError as problem:
@@ -54,10 +57,10 @@ def _step(
     gate: SequentialGate, state: SequentialState, interval: Interval
 ) -> tuple[SequentialState, SequentialJudgement]:
     """The state and the judgement after one more interval of a stream."""
-    if _nobody_was_there(interval):
+    if _nobody_was_there(interval) and state.newest is not None and interval.end > state.newest:
         state, judgement = step(gate, state.model_copy(update={"missing_in_a_row": 0}), interval)
         return state.model_copy(update={"missing_in_a_row": 0}), judgement
-    state, judgement = step(gate, counted_at(state, interval.control), interval)
+    state, judgement = step(gate, state, interval)
     hidden = out_of_sight(interval.control) if gate.statistic == "p95" and judgement.verdict is Verdict.PASS else ""
     if hidden:
         blind = {"decision": "continue", "verdict": Verdict.UNKNOWN, "reason": f"{gate.title}: {hidden}"}

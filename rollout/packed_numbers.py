@@ -106,7 +106,7 @@ def _of_any_length(kind: Any) -> _Form:
         for value in values:
             form.write(value, floats, wholes)
 
-    return _Form(write, lambda floats, wholes: tuple(form.read(floats, wholes) for _ in range(next(wholes))))
+    return _Form(write, lambda floats, wholes: tuple([form.read(floats, wholes) for _ in range(next(wholes))]))
 
 
 def _of_several(kinds: tuple[Any, ...]) -> _Form:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json
 
-from rollout.field_problems import in_plain_words
+from rollout.field_problems import in_plain_words, shown
 from rollout.json_reading import read_json
 from rollout.measurement import (
     LARGEST_COUNT,
@@ -33,7 +33,6 @@ from rollout.sample_sums import merge
 from rollout.soak import align_down
 
 BOUNDS_KEPT = 64
-LONGEST_VALUE = 120
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """Intervals are counted from the one, and clocks turned beyond the other end in errors of arithmetic."""
 
@@ -61,7 +60,7 @@ class _Counts(_Written):
 class _Buckets(_Written):
     bounds_ms: tuple[Annotated[float, Field(allow_inf_nan=False)], ...] = Field(min_length=1)
     counts: tuple[int, ...]
-    sum: float = 0.0
+    sum: float = Field(default=0.0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _one_bucket_more_than_bounds(self) -> "_Buckets":
@@ -157,7 +156,7 @@ def _parsed(text: str) -> _Line:
         # Twice as quick, but known to read less, and without words for where in the line the mistake is.
         given = _with_what_is_wrong(text)
     if not isinstance(given, dict):
-        raise ValueError(f'{_shown(given)} is no interval, which is {{"metric": …, "end": …, "treated": …}}')  # noqa: TRY004
+        raise ValueError(f'{shown(given)} is no interval, which is {{"metric": …, "end": …, "treated": …}}')  # noqa: TRY004
     return _validated(_Line, given, "")
 
 
@@ -217,15 +216,10 @@ def _validated(form: type[Form], given: Mapping[str, Any], within: str) -> Form:
     except ValidationError as invalid:
         problems = [
             f"{within}{'.'.join(map(str, error['loc']))}".rstrip(".")
-            + f": {in_plain_words(error)}, got {_shown(error['input'])}"
+            + f": {in_plain_words(error)}, got {shown(error['input'])}"
             for error in invalid.errors()
         ]
         raise ValueError("; ".join(problems)) from None
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
 
 
 def _as_written(sample: Sample) -> dict[str, Any]:

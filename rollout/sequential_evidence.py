@@ -5,6 +5,7 @@ And what an interval teaches that is not judged: about bursts, about the cohort 
 
 from datetime import timedelta
 
+from rollout.changed_edges import counted_at
 from rollout.cohort_history import CohortHistory
 from rollout.latency_evidence import counts_above, with_control_curve, with_latencies
 from rollout.sample_ratio import SampleRatio
@@ -50,7 +51,8 @@ def with_interval(gate: SequentialGate, state: SequentialState, interval: Interv
         case GroupScore() as treated, _:
             return state.model_copy(update={"keys": (with_score(gate, state.keys[0], treated, minutes),)})
         case GroupLatencies() as treated, GroupLatencies() as control:
-            return with_latencies(gate, state, treated.at_fewer_edges(), control.at_fewer_edges(), minutes)
+            treated, control = treated.at_fewer_edges(), control.at_fewer_edges()
+            return with_latencies(gate, counted_at(state, control), treated, control, minutes)
         case GroupCounts() as treated, control:
             control = control if isinstance(control, GroupCounts) else GroupCounts(total=0)
             return state.model_copy(update={"keys": (with_shares(gate, state.keys[0], treated, control, minutes),)})
@@ -75,12 +77,12 @@ def with_history(gate: SequentialGate, state: SequentialState, interval: Interva
             return state.model_copy(update={"keys": (_with_past(state.keys[0], treated, control, minutes),)})
         case GroupLatencies() as treated, GroupLatencies() as control:
             treated, control = treated.at_fewer_edges(), control.at_fewer_edges()
-            learnt = with_control_curve(state, treated, control, minutes)
+            learnt = with_control_curve(counted_at(state, control), treated, control, minutes)
             keys = tuple(
                 _with_past(key, counts_above(treated, edge), counts_above(control, edge), minutes)
-                for key, edge in zip(state.keys, learnt.edges, strict=bool(learnt.edges))
+                for key, edge in zip(learnt.keys, learnt.edges, strict=bool(learnt.edges))
             )
-            return learnt.model_copy(update={"keys": keys or state.keys})
+            return learnt.model_copy(update={"keys": keys or learnt.keys})
         case _:
             return state
 

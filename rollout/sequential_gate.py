@@ -6,13 +6,14 @@
 Two keys: the first says that the new code does harm at all, the second that the harm is beyond what is tolerated, a
 part of what the gate allows. The first alone holds; both together fail, the first then at longer odds. Apart from both
 there is a fuse: three intervals in a row that are worse by twenty points, with more bad events than one burst brings,
-fail at once. Passing early needs a bound on
-the average harm below the limit. Groups that are not of the planned sizes hold too, and never fail by that.
+fail at once. Passing early needs a bound on the average harm below the limit. Groups that are not of the planned sizes
+hold too, and never fail by that.
 """
 
 from datetime import datetime
 
 from rollout.best_run import RUN, BestRun
+from rollout.changed_edges import has_other_edges
 from rollout.confidence_sequence import PASS_INTERVALS
 from rollout.dispersion import Dispersion
 from rollout.interval_estimates import newcombe, wilson
@@ -81,14 +82,16 @@ def step(
         remark = f"the interval that ended at {_at(interval.end)} was judged"
         return state, _judged(gate, state, _evidence(gate, state), interval.end, remark, in_words=in_words)
     placed = placed if placed.packed else placed.model_copy(update={"packed": True})
+    newest = state.newest is None or interval.end > state.newest
+    # Late data with the buckets of before would have control's curve begin anew, and again with the next interval.
+    outdated = not newest and has_other_edges(placed, interval.control)
     if not interval.exposed:
-        learnt = placed if state.failed else with_history(gate, placed, interval)
+        learnt = placed if state.failed or outdated else with_history(gate, placed, interval)
         learnt = learnt.model_copy(update={"missing_in_a_row": 0}) if learnt.missing_in_a_row else learnt
         remark = "nobody was exposed, so nothing is judged"
         return learnt, _judged(gate, learnt, _evidence(gate, learnt), interval.end, remark, in_words=in_words)
-    newest = state.newest is None or interval.end > state.newest
     missing = 0
-    applied = placed if state.failed else with_interval(gate, placed, interval)
+    applied = placed if state.failed or outdated else with_interval(gate, placed, interval)
     if applied is None:
         applied, missing = with_control_alone(gate, placed, interval), placed.missing_in_a_row + (1 if newest else 0)
     elif not newest:
@@ -163,8 +166,7 @@ def _gross_bad(gate: SequentialGate, interval: Interval) -> float:
 
 def _failure(gate: SequentialGate, state: SequentialState, interval: Interval, found: Evidence) -> str:
     """Why the gate has failed, or nothing."""
-    must_be_zero = gate.kind == "zero_tolerance" or (gate.kind == "threshold" and gate.allowed_share <= 0)
-    if must_be_zero:
+    if gate.must_be_zero:
         return f"{state.keys[0].bad:,} at {_at(interval.end)}, none is tolerated" if state.keys[0].bad else ""
     if state.gross_in_a_row >= FUSE_INTERVALS and (state.gross_bad is None or state.gross_bad >= FUSE_BAD):
         points = f"{FUSE_POINTS * 100:.0f} points or more beyond it in {state.gross_in_a_row} intervals in a row"

@@ -95,6 +95,11 @@ class SequentialGate(_Frozen):
         return self.kind == "versus_control" and self.statistic != "p95"
 
     @property
+    def must_be_zero(self) -> bool:
+        """Whether the first bad event fails it, so that no evidence is weighed."""
+        return self.kind == "zero_tolerance" or (self.kind == "threshold" and self.allowed_share <= 0)
+
+    @property
     def allowed_share(self) -> float:
         """The largest bad share that a threshold gate lets pass."""
         limit = self.limit

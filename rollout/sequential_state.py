@@ -152,7 +152,8 @@ class SequentialState(BaseModel):
 
     @model_serializer(mode="wrap")
     def _to_packed(self, as_it_is: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        if not self.packed:
+        # Control's curve as it was before `curve` waits for the next interval that is judged.
+        if not self.packed or self.bounds_ms:
             written: dict[str, Any] = as_it_is(self)
             return written
         written = {"keys": [packed(each, Keys) for each in self.keys], "newest": self.newest}

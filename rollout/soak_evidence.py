@@ -12,7 +12,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from rollout.best_run import RUN
-from rollout.changed_edges import counted_at, out_of_sight
+from rollout.changed_edges import out_of_sight
 from rollout.confidence_sequence import Average
 from rollout.gate_question import Question, interval_of, lies_inside_a_bucket
 from rollout.gates import MeasuredGate, ThresholdGate, VersusControlGate
@@ -95,7 +95,7 @@ def weigh(
         ruling = known if known.verdict in (Verdict.SUSPECT, Verdict.FAIL) else absent
         return state, _judgement(name, gate, measured, reading, ruling)
     try:
-        after, judged = step(question.asks, counted_at(state, interval.control), interval, in_words=False)
+        after, judged = step(question.asks, state, interval, in_words=False)
     except ValueError as problem:
         return state, _judgement(name, gate, measured, None, _Ruling(Verdict.ERROR, str(problem)))
     if state.failed and gate.action not in LEAVING and reading is not None and reading.kept:

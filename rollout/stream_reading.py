@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from rollout.field_problems import in_plain_words
+from rollout.field_problems import in_plain_words, shown
 from rollout.sequential_model import Group, GroupCounts, GroupLatencies, Interval, SequentialGate
 
 T = TypeVar("T", SequentialGate, Interval)
-LONGEST_VALUE = 120
 FIRST_YEAR, LAST_YEAR = 1970, 9998
 """So that the interval before and the one after have a time too."""
 _NOT_ASKED = ("switch_off",)
@@ -28,7 +27,7 @@ def gate_of(given: Mapping[str, Any]) -> SequentialGate:
     asked = {name: value for name, value in given.items() if name not in _NOT_ASKED} if _is_object(given) else given
     gate = _parsed(SequentialGate, asked, "gate")
     if gate.interval <= timedelta():
-        raise ValueError(f"gate: interval: longer than nothing, got {_shown(given['interval'])}")
+        raise ValueError(f"gate: interval: longer than nothing, got {shown(given['interval'])}")
     return gate
 
 
@@ -41,7 +40,7 @@ def interval_of(given: Mapping[str, Any], number: int) -> Interval:
     what = f"interval {number}"
     interval = _parsed(Interval, given, what)
     if not FIRST_YEAR <= interval.end.year <= LAST_YEAR:
-        raise ValueError(f"{what}: end: a year from {FIRST_YEAR} to {LAST_YEAR}, got {_shown(given['end'])}")
+        raise ValueError(f"{what}: end: a year from {FIRST_YEAR} to {LAST_YEAR}, got {shown(given['end'])}")
     for name, group in (("treated", interval.treated), ("control", interval.control)):
         if group is not None and (problem := _problem(group, given[name])):
             raise ValueError(f"{what}: {name}.{problem}")
@@ -49,7 +48,7 @@ def interval_of(given: Mapping[str, Any], number: int) -> Interval:
     if isinstance(treated, GroupLatencies) and isinstance(control, GroupLatencies) and treated.total and control.total:
         edges = treated.bounds_ms, control.bounds_ms
         if edges[0] != edges[1]:
-            both = " and ".join(_shown(list(one)) for one in edges)
+            both = " and ".join(shown(list(one)) for one in edges)
             raise ValueError(f"{what}: bounds_ms: treated and control need the same edges, got {both}")
     return interval
 
@@ -58,7 +57,7 @@ def _problem(group: Group, given: Mapping[str, Any]) -> str:
     """What no metric can hold, or nothing."""
     match group:
         case GroupCounts(total=total) if total and "bad" not in given:
-            return f"bad: is missing, got {_shown(given)}"
+            return f"bad: is missing, got {shown(given)}"
         case GroupLatencies(bounds_ms=bounds) if any(not isfinite(edge) or edge < 0 for edge in bounds):
             wrong = next(edge for edge in bounds if not isfinite(edge) or edge < 0)
             return f"bounds_ms: finite edges from 0 on, as what lies above the last has its own count; got {wrong:g}"
@@ -93,16 +92,7 @@ def _in_words(error: ErrorDetails) -> str:
     loc = error["loc"]
     place = ".".join(str(part) for part in (loc[:1] + loc[2:] if loc[:1] and loc[0] in _GROUPS else loc))
     text = _WORDS.get(error["type"], in_plain_words(error))
-    return f"{place or 'all of it'}: {text}, got {_shown(error['input'])}"
-
-
-def _shown(given: object) -> str:
-    """A value as it was written, but not at any length."""
-    try:
-        value = repr(given)
-    except ValueError:  # of a number with more digits than Python writes
-        return "a number of thousands of digits"
-    return value if len(value) <= LONGEST_VALUE else f"{value[:LONGEST_VALUE]}…"
+    return f"{place or 'all of it'}: {text}, got {shown(error['input'])}"
 
 
 _GROUPS = ("treated", "control")

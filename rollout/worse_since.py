@@ -43,16 +43,16 @@ class WorseSince:
             return WorseSince()
         harm = judgement.evidence.harm
         if harm <= min(1.0, self.harm):
-            return WorseSince(judgement.interval, now, harm)
+            # What came late is judged now, and is no news of now.
+            return WorseSince(state.newest, now, harm)
         return replace(self, harm=harm)
 
     def in_words(self, gate: SequentialGate, state: SequentialState, judgement: SequentialJudgement) -> str:
         """What was measured since then; nothing where that is the whole soak, or is not what the judgement is about."""
         proven = judgement.verdict in (Verdict.SUSPECT, Verdict.FAIL)
         by_size = judgement.verdict is Verdict.SUSPECT and state.sample is not None and state.sample.alarmed
-        must_be_zero = gate.kind == "zero_tolerance" or (gate.kind == "threshold" and gate.allowed_share <= 0)
         found = _Sums.of(state).since(self.sums)
-        if self.end is None or not proven or by_size or must_be_zero or self.sums.total == 0 or found.total <= 0:
+        if self.end is None or not proven or by_size or gate.must_be_zero or self.sums.total == 0 or found.total <= 0:
             return ""
         since = f"since {self.end:%H:%M}"
         if gate.statistic == "level":

@@ -50,6 +50,22 @@ def test_a_state_of_before_numbers_were_packed_is_packed_from_its_next_interval_
     assert SequentialState.model_validate_json(state.model_dump_json()) == state
 
 
+@pytest.mark.parametrize("silent", [{"treated": None}, {"treated": None, "control": None}, {"exposed": False}])
+def test_a_state_of_latencies_of_before_keeps_control_s_curve_while_there_is_nothing_to_judge(
+    silent: dict[str, object],
+) -> None:
+    straight = stored = SequentialState.model_validate_json(THAT_WANDER)
+    for minute in (7, 8):
+        nobody = Interval(end=latencies(minute).end).model_copy(update={**silent, "control": None})
+        straight, _ = step(OF_P95, straight, nobody)
+        stored, _ = step(OF_P95, SequentialState.model_validate_json(stored.model_dump_json()), nobody)
+
+    expected = step(OF_P95, straight, latencies(9))[1]
+    found = step(OF_P95, SequentialState.model_validate_json(stored.model_dump_json()), latencies(9))[1]
+    assert found == expected
+    assert " ms against " in found.reason
+
+
 def packed_interval(minute: int, *, of_latencies: bool) -> Interval:
     """Nobody was exposed in the first two, which told of the cohort."""
     one = latencies(minute) if of_latencies else interval(minute)

@@ -89,6 +89,32 @@ class TestAnyPace:
         found = list(judge_stream(ERRORS, with_holes))
         assert not [one for one in found if one.verdict is Verdict.IDLE]
 
+    @pytest.mark.parametrize("seconds", [2.5, 7.5, 10])
+    def test_none_is_left_out_where_ends_are_no_whole_seconds_or_tremble(self, seconds: float) -> None:
+        source = random.Random(3)
+        trembling = [
+            {
+                **one,
+                "end": (NOON + timedelta(seconds=seconds * index + source.uniform(-0.05, 0.05))).isoformat(),
+            }
+            for index, one in enumerate(traffic(120, seconds=10))
+        ]
+        assert not [one.reason for one in judge_stream(ERRORS, trembling) if one.verdict is Verdict.IDLE]
+
+    def test_one_that_comes_too_close_does_not_make_a_missing_minute_a_silence(self) -> None:
+        minutes = list(traffic(60))
+        stray = {**minutes[20], "end": (NOON + timedelta(minutes=20, seconds=1)).isoformat()}
+
+        minutes[40] = {"end": minutes[40]["end"]}
+
+        found = list(judge_stream(ERRORS, [*minutes[:21], stray, *minutes[21:]]))
+        assert {one.decision for one in found} <= {"continue", "advance"}
+
+    def test_at_a_shorter_pace_too_what_ended_just_before_the_first_is_taken(self) -> None:
+        whole = list(traffic(60, seconds=10))
+        found = list(judge_stream(ERRORS, [whole[2], whole[1], whole[0], *whole[3:]]))
+        assert not [one.reason for one in found if one.verdict is Verdict.IDLE]
+
     def test_a_regression_in_ten_second_intervals_is_found_within_minutes(self) -> None:
         found = first_rollback(ERRORS, list(traffic(120, seconds=10, excess=0.05)))
         assert found is not None
@@ -173,8 +199,33 @@ class TestNobody:
         assert (found[-1].verdict, found[-1].decision) == (Verdict.UNKNOWN, "hold")
         assert not {"advance", "rollback"} & {one.decision for one in found}
 
+    def test_that_nobody_was_there_some_time_ago_ends_no_silence_of_now(self) -> None:
+        silent = [self.at(minute, None, None) for minute in range(8)]
+        (*_, before, after) = judge_stream(ERRORS, [*silent, self.at(2, 0, 900)])
+        assert (before.decision, after.decision) == ("hold", "hold")
+
 
 class TestBucketsThatChange:
+    @pytest.mark.parametrize("again", ["an interval that was judged", "one that was missing"])
+    def test_late_latencies_with_the_buckets_of_before_change_nothing(self, again: str) -> None:
+        whole = list(latencies(60, lambda index: WIDE if index < 20 else NARROW))
+        late = whole[3]
+        taken = whole if again == "an interval that was judged" else [one for one in whole if one is not late]
+
+        straight = list(judge_stream(P95, taken))
+        disturbed = list(judge_stream(P95, [*taken[:50], late, *taken[50:]]))
+        assert disturbed[-1].evidence == straight[-1].evidence
+        assert disturbed[-1].reason == straight[-1].reason
+
+    def test_an_interval_without_anybody_in_other_buckets_forgets_nothing(self) -> None:
+        whole = list(latencies(60, lambda _: WIDE))
+        empty = {"bounds_ms": NARROW, "counts": [0] * (len(NARROW) + 1)}
+        nobody = {"end": (NOON + timedelta(minutes=60)).isoformat(), "treated": empty, "control": empty}
+
+        assert list(judge_stream(P95, [*whole, nobody]))[-1].evidence == list(judge_stream(P95, whole))[-1].evidence
+        (*_, before, _nobody, after) = judge_stream(P95, [*whole, nobody, {**whole[0], "end": "2026-11-23T13:01:00Z"}])
+        assert before.verdict is after.verdict is Verdict.PASS
+
     def test_healthy_latencies_are_left_alone_and_pass_again_by_what_the_new_buckets_show(self) -> None:
         found = list(judge_stream(P95, latencies(400, lambda index: WIDE if index < 200 else NARROW)))
 
@@ -235,6 +286,11 @@ class TestReasons:
 
         assert last.decision == "rollback"
         assert last.reason.startswith(("gate: since 21:59 5.000 % bad", "gate: since 21:59 mean score 98.000 %"))
+
+    def test_an_interval_that_comes_again_is_not_since_when_it_is_worse(self) -> None:
+        whole = list(traffic(160, excess=0.05, onset=120))
+        (*_, last) = judge_stream(ERRORS, [*whole[:120], whole[5], *whole[120:]])
+        assert last.reason.startswith("error rate: since 13:59 ")
 
     def test_one_that_was_worse_from_the_start_says_so_of_the_whole(self) -> None:
         (*_, last) = judge_stream(ERRORS, traffic(30, excess=0.10))
