@@ -6,12 +6,12 @@ is found where both keys turn. An expected path is no promise: about half of all
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import log, sqrt
+from math import inf, log, sqrt
 from statistics import NormalDist
 
-from rollout.best_run import RUN, BestRun, spread_needed, times_left_out
+from rollout.best_run import LARGEST_TERM, RUN, BestRun, spread_needed, times_left_out
 from rollout.count_bets import UNKNOWN_BURST
-from rollout.dispersion import LARGEST_TERM, LONGEST_OF_CONTROL, PRIOR_PHI
+from rollout.dispersion import LARGEST_FALL, LONGEST_OF_CONTROL, PRIOR_PHI
 from rollout.overdispersion import (
     BLOCKS,
     CAUTIOUS_GAIN,
@@ -22,7 +22,7 @@ from rollout.overdispersion import (
     PRIOR_WEIGHTS,
 )
 from rollout.sequential_model import BEYOND_NEEDED, HARM_NEEDED
-from rollout.statistics import LARGEST_GAIN, Mixture, fastest_stake, log_won
+from rollout.statistics import LARGEST_CASH, LARGEST_GAIN, Mixture, fastest_stake, log_won
 
 STEPS_OF_ONE_INTERVAL = 100
 """So many are followed one by one; later ones are taken together, ever more of them, since less and less changes."""
@@ -54,8 +54,8 @@ class Flow:
 class Regression:
     """Bad shares of treated and of control, and what each key allows. `learnt` control requests come before any bet.
 
-    `needed` are the odds of the first key for a failure. With a `margin`, the evidence has to convict without its best
-    run too.
+    `needed` are the odds of the first key for a failure. With a `margin` shares are compared: the evidence has to
+    convict without its best run too, and what bets that ended have won is not staked again.
     """
 
     treated: float
@@ -68,6 +68,11 @@ class Regression:
     margin: float | None = None
     prior_phi: float = PRIOR_PHI
     beyond_needed: float = BEYOND_NEEDED
+
+    @property
+    def largest_cash(self) -> float:
+        """What a gate that begins now keeps of bets that ended."""
+        return inf if self.margin is None else LARGEST_CASH
 
 
 def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> float | None:
@@ -88,7 +93,12 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
         largest = _largest_gain(flow, regression, elapsed)
         won = [_won(flow, regression, key, burst, largest) for key in (regression.harm, regression.beyond)]
         harm, beyond = (
-            bets.after([together * one for one in wins], minutes, largest_gain=together * largest)
+            bets.after(
+                [together * one for one in wins],
+                minutes,
+                largest_gain=together * largest,
+                largest_cash=regression.largest_cash,
+            )
             for bets, wins in zip((harm, beyond), won, strict=True)
         )
         needed, times = _spread_needed(flow, regression, burst)
@@ -194,7 +204,9 @@ def _burst(flow: Flow, regression: Regression, elapsed: int) -> float:
         blocks = min(max(0, elapsed // length - 2), HALF_LIFE_MINUTES / log(2) / (length * flow.minutes))
         harmonic = length * (bad + other_bad) * part * (1 - part) / 2
         of_control = min(2 * length * other_bad / INFORMATIVE_EVENTS, 1.0) if length <= LONGEST_OF_CONTROL else 0.0
-        told = of_control + min(harmonic, HEAVIEST_BLOCK) / 2
-        weight = blocks * told
-        learnt.append((regression.prior_phi * prior + min(phi, LARGEST_TERM) * weight) / (prior + weight))
+        # The treated residual falls in half of all pairs, and may tell more at once than control's own rate.
+        of_residual = min(harmonic, HEAVIEST_BLOCK) / 2
+        told = blocks * (min(phi, LARGEST_TERM) * of_control + min(phi, LARGEST_FALL) * of_residual)
+        weight = prior + blocks * (of_control + of_residual)
+        learnt.append((regression.prior_phi * prior + told) / weight)
     return (max(learnt) + 1) / 2

@@ -1,11 +1,13 @@
 """The power card: how soon a gate finds a regression, said before a start, and close to what the judge does."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.power_card import CASES, WITHIN, Case, compare, median_of
-from rollout.power_card import Forecast, Usual, blind_spots, forecasts, usual_of
+from rollout.detection import Flow, minutes_to_detect
+from rollout.power_card import Forecast, Usual, blind_spots, error_regression, forecasts, usual_of
 from rollout.quantity import parse_duration
 from starter.plan_file import load_plan
 from tests.rollout.samples import MINUTE, counts, latencies
@@ -57,6 +59,20 @@ def test_what_would_do_does() -> None:
 
     assert not canary_errors(times).is_blind
     assert canary_errors(1).soak == parse_duration("2h")
+
+
+@pytest.mark.parametrize(("phi", "larger"), [(25.0, 80.0), (100.0, 400.0)], ids=["of control", "of the treated"])
+def test_bursts_are_forecast_as_large_as_a_gate_learns_them_that_begins_now(phi: float, larger: float) -> None:
+    """Control's own rate tells up to a hundred times chance, the treated residual ten times that."""
+    far_from_the_best_run = replace(error_regression(usual=0.005, margin=0.01, excess=0.02), needed=1e6)
+    sooner, later = (
+        minutes_to_detect(Flow(120.0, 1080.0, 1.0, (1.0, each, 1.0, 1.0)), far_from_the_best_run, within=30_000.0)
+        for each in (phi, larger)
+    )
+
+    assert sooner is not None
+    assert later is not None
+    assert later > 2 * sooner
 
 
 def test_nothing_is_forecast_of_a_metric_that_says_nothing_or_is_read_and_not_counted() -> None:
