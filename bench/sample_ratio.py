@@ -22,7 +22,7 @@ from rollout.sample_ratio import (
     BLOCKS,
     HALF_LIFE_MINUTES,
     LARGEST_GAIN,
-    LARGEST_TERM,
+    LARGEST_TIMES,
     PRIOR_PHI,
     PRIOR_WEIGHT,
     RATIOS,
@@ -94,7 +94,7 @@ class Clumps:
             sizes = before.sum(1), now.sum(1)
             apart = before[:, 0] / sizes[0] - now[:, 0] / sizes[1]
             term = apart**2 / (planned * (1 - planned) * (1 / sizes[0] + 1 / sizes[1]))
-            self.weighted, self.weight = self.weighted + np.minimum(term, LARGEST_TERM * self.phi), self.weight + 1
+            self.weighted, self.weight = self.weighted + np.minimum(term, LARGEST_TIMES * self.phi), self.weight + 1
         self.finished = [*self.finished, self.filling][-2:]
         self.filling, self.filled = np.zeros_like(self.filling), 0
 

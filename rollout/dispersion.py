@@ -21,9 +21,10 @@ from rollout.stored_state import DIGITS, STORED
 LONGEST_OF_CONTROL = 15
 """Control's own rate is compared over blocks up to this length; over longer ones it rises and falls with the day."""
 PRIOR_PHI = 1.5
-LARGEST_TERM, LARGEST_FALL = 25.0, 1_000.0
-"""The second of what the treated residual tells where it fell: with much traffic one instance is hundreds beyond
-chance. Control's own rate is limited further: incidents are in it, which cancel in the residual."""
+LARGEST_TERM_BEFORE, LARGEST_FALL = 25.0, 1_000.0
+"""The first in states that began before the best run was left out; `rollout.best_run` has those of later ones. The
+second of what the treated residual tells where it fell: with much traffic one instance is hundreds beyond chance.
+Control's own rate is limited further: incidents are in it, which cancel in the residual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class Dispersion(Overdispersion):
         control_total: int,
         minutes: float,
         *,
-        largest_term: float = LARGEST_TERM,
+        largest_term: float = LARGEST_TERM_BEFORE,
         largest_fall: float | None = None,
     ) -> "Dispersion":
         """Nobody has to be treated: control alone tells of bursts too. Block lengths stay those it began with.

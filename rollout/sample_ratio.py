@@ -43,7 +43,7 @@ BLOCKS = (5, 45)
 PRIOR_PHI, PRIOR_WEIGHT = 20.0, 3.0
 """What is believed before anything is seen, in pairs of blocks: sessions of about ten requests."""
 HALF_LIFE_MINUTES = 1_440.0
-LARGEST_TERM = 4.0
+LARGEST_TIMES = 4.0
 """Of one pair of blocks, in terms of what is known: a share that jumps once must not pass for clumps."""
 
 
@@ -72,7 +72,7 @@ class _Clumps:
         weighted, weight = self.weighted * kept + PRIOR_PHI * prior, self.weight * kept + prior
         if len(self.finished) == 2 and any(filling) and any(self.finished[0]):  # noqa: PLR2004  (the last but one)
             term = _disagreement(self.finished[0], filling, planned)
-            weighted, weight = weighted + min(term, LARGEST_TERM * self.phi), weight + 1
+            weighted, weight = weighted + min(term, LARGEST_TIMES * self.phi), weight + 1
         finished = (*self.finished, filling)[-2:]
         return _Clumps(0, (0, 0), finished, round(weighted, DIGITS), round(weight, DIGITS))
 

@@ -17,7 +17,7 @@ from rollout.best_run import BestRun
 from rollout.cohort_history import CohortHistory
 from rollout.confidence_sequence import Average
 from rollout.control_curve import ControlCurve
-from rollout.dispersion import LARGEST_FALL, LARGEST_TERM, Dispersion
+from rollout.dispersion import LARGEST_FALL, LARGEST_TERM_BEFORE, Dispersion
 from rollout.packed_numbers import packed, unpacked
 from rollout.sample_ratio import SampleRatio
 from rollout.sequential_model import BEYOND_NEEDED, LATENCY_BEYOND_NEEDED
@@ -76,7 +76,7 @@ class Keys(BaseModel):
     @property
     def largest_term(self) -> float:
         """What two blocks may tell of bursts at most: as it was when the state began."""
-        return LARGEST_TERM if self.best_run is None else self.best_run.largest_term
+        return LARGEST_TERM_BEFORE if self.best_run is None else self.best_run.largest_term
 
     @property
     def largest_cash(self) -> float:

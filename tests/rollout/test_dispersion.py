@@ -11,7 +11,7 @@ import pytest
 
 from bench.gate_fleet import FleetCounts, judge_fleet
 from bench.gate_traffic import DAY, FURTHER, minutes
-from rollout.dispersion import LARGEST_FALL, LARGEST_TERM, Dispersion
+from rollout.dispersion import LARGEST_FALL, LARGEST_TERM_BEFORE, Dispersion
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate
 
@@ -119,8 +119,8 @@ def _both(known: tuple[Dispersion, Dispersion], bad: int, control_bad: int) -> t
     """As it was learnt before, and as it is."""
     before, now = known
     return (
-        before.after(bad, 15_000, control_bad, 15_000, 1.0, largest_term=LARGEST_TERM),
-        now.after(bad, 15_000, control_bad, 15_000, 1.0, largest_term=LARGEST_TERM, largest_fall=LARGEST_FALL),
+        before.after(bad, 15_000, control_bad, 15_000, 1.0, largest_term=LARGEST_TERM_BEFORE),
+        now.after(bad, 15_000, control_bad, 15_000, 1.0, largest_term=LARGEST_TERM_BEFORE, largest_fall=LARGEST_FALL),
     )
 
 
