@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 from pydantic import TypeAdapter
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import ResponseError
 
 from flagstore.acknowledgements import Acknowledgement, Confirmations, confirmations, current_acknowledgements
 from flagstore.audit import AuditEntry, AuditVerdict, verify_chain
 from flagstore.commands import commands
-from flagstore.connection import ANSWER_WITHIN, connect
+from flagstore.connection import ANSWER_WITHIN, STORE_FAILURES, connect
 from flagstore.keys import KeyFamily, groups_key
 from flagstore.replies import DamagedStore, SafetyState, StoreReply, StoreStatus
 from flagstore.script import read_snapshot, run_script
@@ -144,7 +144,7 @@ class FlagStore:
         arguments = {"by": by, "reason": reason, "min_epoch": min_epoch}
         reply = await self._run("emergency", arguments, idempotency_key)
         # A store that lost its data lost the list too. What is off is off, whether or not it can be listed.
-        with suppress(RedisError):
+        with suppress(*STORE_FAILURES):
             await self._redis.sadd(groups_key(self.keys.environment), self.keys.group)
         return reply
 
