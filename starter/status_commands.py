@@ -82,7 +82,8 @@ async def _status(session: "Session", given: str | None, *, watch: bool, json: b
     link = session.link(workflow_id, observation.run_id)
     if json:
         newer = observation.model_copy(update={"progress": newest(observation)})
-        left = await _left_behind(observation)
+        # As the warning for people: of what was ended from outside, nobody watches what it may still expose.
+        left = observation.is_abandoned or await _left_behind(observation)
         say_json({**newer.model_dump(mode="json"), "ui": link, "left_behind": left})
     elif watch:
         return await follow(rollouts, workflow_id, output(), link)

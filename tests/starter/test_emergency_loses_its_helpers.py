@@ -180,6 +180,7 @@ async def test_a_start_that_was_refused_after_a_rollout_was_terminated_hides_it_
         world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
         handle, progress = await in_canary(world, land)
         await handle.terminate("a mistake")
+        terminated = await typed(land, "status", NAME, "--json")
         begun_again = await typed(land, "start", tmp_path / f"{NAME}.yaml", "--image", "backend=example/backend:3")
         # As from Temporal's UI: nothing asks before it.
         async with working(land):
@@ -195,6 +196,7 @@ async def test_a_start_that_was_refused_after_a_rollout_was_terminated_hides_it_
         )
         assert refused.status is RolloutStatus.REFUSED
         assert shown.out.startswith(f"In the flag store a rollout of {NAME} has not ended, and none runs in Temporal")
+        assert terminated.json["left_behind"] is True
         assert as_json.json["left_behind"] is True
         assert ran.code == 0, ran.out + ran.err
         assert FROM_HERE in ran.err
