@@ -82,9 +82,7 @@ async def _status(session: "Session", given: str | None, *, watch: bool, json: b
     link = session.link(workflow_id, observation.run_id)
     if json:
         newer = observation.model_copy(update={"progress": newest(observation)})
-        # As the warning for people: of what was ended from outside, nobody watches what it may still expose.
-        left = observation.is_abandoned or await _left_behind(observation)
-        say_json({**newer.model_dump(mode="json"), "ui": link, "left_behind": left})
+        say_json({**newer.model_dump(mode="json"), "ui": link, "left_behind": await _left_behind(observation)})
     elif watch:
         return await follow(rollouts, workflow_id, output(), link)
     else:
@@ -93,8 +91,9 @@ async def _status(session: "Session", given: str | None, *, watch: bool, json: b
 
 
 async def _left_behind(observation: "Observation") -> bool:
+    """Of what was ended from outside, or hidden by a later start, nobody watches what it may still expose."""
     if not observation.ended_by_itself:
-        return False
+        return observation.is_abandoned
     from starter.orphans import is_left_behind
 
     return await is_left_behind(observation)

@@ -237,9 +237,9 @@ class Soaking:
         show more than they have just left, for a reason that nobody here knows.
         """
         gates, failed = self._plan.gates, set(report.soak.causes) - {SWITCHED_OFF}
-        if not self._progress.entered_last or DRIFT in failed:
+        if not self._progress.entered_last or not failed <= gates.keys():
             return False
-        actions = {gates[name].action for name in failed if name in gates}
+        actions = {gates[name].action for name in failed}
         if actions == {"step_back"}:
             return True
         return "rollback" not in actions and workflow.patched("a-hold-asks-for-less-than-a-step-back")
