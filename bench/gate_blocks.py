@@ -22,12 +22,14 @@ class Blocks:
     largest_term: float
     """Of what control's own rate tells, `largest_fall` of what the treated residual does."""
     largest_fall: float
+    by_own_rates: bool
+    """Whether chance is what it is at each group's own rate."""
 
     def __init__(self, shape: tuple[int, ...], length: int, prior_weight: float) -> None:
         self._length, self._prior = length, prior_weight
         self._weighted: Array = np.full(shape, self.prior_phi * prior_weight)
         self._weight: Array = np.full(shape, prior_weight)
-        self._filling, self._last, self._before = (np.zeros((4, *shape)) for _ in range(3))
+        self._filling, self._last, self._before = (np.zeros((5, *shape)) for _ in range(3))
         self._minutes, self._finished = np.zeros(shape[-1], np.int64), np.zeros(shape[-1], np.int64)
 
     @property
@@ -38,7 +40,10 @@ class Blocks:
     def take(self, treated: Array, bad: Array, control: Array, control_bad: Array, judged: Flags) -> None:
         """One minute of the rollouts that are `judged`."""
         events, share = bad + control_bad, treated / (treated + control)
-        seen = [bad - events * share, events * share * (1 - share), control_bad, np.broadcast_to(control, events.shape)]
+        variance = events * share * (1 - share)
+        own = (1 - share) ** 2 * bad + share**2 * control_bad if self.by_own_rates else variance
+        of_control = [control_bad, np.broadcast_to(control, events.shape)]
+        seen = [bad - events * share, variance, *of_control, own - variance]
         self._filling = self._filling + np.where(judged, np.stack(seen), 0.0)
         self._minutes = self._minutes + judged
         full = self._minutes >= self._length
@@ -76,12 +81,13 @@ def _what_fell(before: Array, now: Array) -> tuple[Array, Array]:
     change = now[0] / new - before[0] / old
     harmonic = new * old / (new + old)
     fell = some & (change < 0)
-    return np.where(fell, harmonic, 0.0), np.where(fell, harmonic * change**2, 0.0)
+    own = np.where(fell, 1 + (before[4] + now[4]) / (old + new), 1.0)
+    return np.where(fell, harmonic * own, 0.0), np.where(fell, harmonic * change**2 / own, 0.0)
 
 
 def _what_moved(before: Array, now: Array) -> tuple[Array, Array]:
     """`rollout.overdispersion.what_moved` of every rollout."""
-    (_, _, bad, total), (_, _, new_bad, new_total) = before, now
+    (_, _, bad, total, _), (_, _, new_bad, new_total, _) = before, now
     both = bad + new_bad
     some = (both > 0) & (total > 0) & (new_total > 0)
     events, old, new = (np.where(some, each, 1.0) for each in (both, total, new_total))

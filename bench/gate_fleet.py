@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from bench.gate_blocks import Array, Blocks, Flags
 from rollout.best_run import (
+    ENOUGH_OTHERS,
     EVEN_PHI,
+    FEW_OTHERS,
     LARGE_PHI,
     LARGER_PHI,
     LARGEST_PHI,
@@ -38,7 +40,7 @@ from rollout.overdispersion import (
 )
 from rollout.sequential_gate import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
 from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HARM_NEEDED
-from rollout.share_evidence import BEYOND_SHARE, HARM_SHARE
+from rollout.share_evidence import BEYOND_SHARE, HARM_SHARE, NOT_READY_PHI, READY, READY_PHI
 from rollout.statistics import (
     ERROR_RATIOS,
     LARGEST_CASH,
@@ -81,7 +83,7 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
     dispersion = [_Bursts((rollouts,), length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
     best_run = _BestRun(rollouts)
     events, history = np.zeros(rollouts), _History(rollouts)
-    gross, gross_bad = np.zeros(rollouts), np.zeros(rollouts)
+    exposed_bad, gross, gross_bad = (np.zeros(rollouts) for _ in range(3))
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
     everybody = np.ones(rollouts, np.bool_)
     for minute in range(length):
@@ -109,15 +111,22 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
         for block in dispersion:
             block.take(treated, bad, control, control_bad, everybody)
         events += bad + control_bad
+        exposed_bad += bad
         enough = (treated >= FUSE_SAMPLE) & (control >= FUSE_SAMPLE)
         worse = bad >= treated * (control_bad / control + FUSE_POINTS)
         gross = np.where(enough & worse, gross + 1, 0)
         gross_bad = np.where(enough & worse, gross_bad + bad - treated * control_bad / control, 0.0)
         fuse = (gross >= FUSE_INTERVALS) & (gross_bad >= FUSE_BAD)
         harmful, too_much = (harm.wealth + capped_harm.wealth) / 2, (beyond.wealth + capped_beyond.wealth) / 2
+        ready = READY * np.clip((NOT_READY_PHI - phi) / (NOT_READY_PHI - READY_PHI), 0.0, 1.0)
+        for bets in (beyond, capped_beyond):
+            bets.keep(np.where(somebody & (harmful < 1), ready, 0.0))
         best_run.take(np.log(harmful), somebody, bad, treated)
         proven = (harmful >= CONVICTION_NEEDED) & (too_much >= BEYOND_NEEDED)
-        guilty = proven & best_run.is_enough(phi, max_difference * treated, max_difference * (treated + control)) | fuse
+        spread = best_run.is_enough(
+            phi, max_difference * treated, max_difference * (treated + control), events - exposed_bad
+        )
+        guilty = proven & spread | fuse
         rolled_back = np.where((rolled_back == 0) & guilty, minute + 1, rolled_back)
         held = np.where((held == 0) & (harmful >= HARM_NEEDED), minute + 1, held)
     return Outcomes(rolled_back, held)
@@ -163,6 +172,10 @@ class Bets:
         wealth: Array = self._cash + self._arms.sum(axis=-1)
         return wealth
 
+    def keep(self, wealth: Array) -> None:
+        """`rollout.statistics.Mixture.with_bets_of`."""
+        self._arms = np.maximum(self._arms, wealth[..., None] / self._ratios)
+
     def take(self, log_factors: Array, somebody: Flags) -> None:
         """A minute without anybody treated changes nothing."""
         before = self._arms.sum(axis=-1)
@@ -189,12 +202,12 @@ class _BestRun:
         self._recent = np.where(somebody, np.where(harmless, log_odds, recent), self._recent)
         self._largest = np.where(somebody, np.where(harmless, 0.0, largest), self._largest)
 
-    def is_enough(self, phi: Array, at_limit: Array, of_both: Array) -> Flags:
+    def is_enough(self, phi: Array, at_limit: Array, of_both: Array, others: Array) -> Flags:
         beyond = np.clip(phi - PRIOR_PHI, 0.0, LARGEST_PHI)
         needed = SPREAD_NEEDED + PER_PHI * beyond + SPARSE * np.clip(2 - 4 * at_limit, 0.0, 1.0)
         needed += PER_UNEVEN * np.clip(self._unevenness() - EVEN_PHI, 0.0, MOST_UNEVEN)
         large = np.maximum(0.0, (phi - LARGE_PHI) / (LARGER_PHI - LARGE_PHI))
-        few = np.clip(2 - of_both, 0.0, 1.0)
+        few = np.clip(np.maximum(2 - of_both, (ENOUGH_OTHERS - others) / (ENOUGH_OTHERS - FEW_OTHERS)), 0.0, 1.0)
         times = 1 + np.minimum(MOST_TIMES - 1, np.maximum(large, few))
         enough: Flags = self._recent[-1] - times * np.minimum(self._largest, MOST_LEFT_OUT) >= needed
         return enough
@@ -241,3 +254,4 @@ class _Bursts(Blocks):
 
     prior_phi, longest_of_control = PRIOR_PHI, LONGEST_OF_CONTROL
     largest_term, largest_fall = LARGEST_TERM, LARGEST_FALL
+    by_own_rates = True

@@ -167,6 +167,7 @@ class _Wandering(Blocks):
 
     prior_phi, longest_of_control = PRIOR_WANDER, LONGEST_OF_CONTROL
     largest_term = largest_fall = LARGEST_WANDER
+    by_own_rates = False
 
     def __init__(self, shape: tuple[int, ...], length: int, prior_weight: float) -> None:
         super().__init__(shape, length, prior_weight)

@@ -23,6 +23,9 @@ LARGE_PHI, LARGER_PHI, MOST_TIMES = 8.0, 12.0, 3.0
 """The best run is left out once up to the first phi, twice at the second, as if there had been another like it, and
 three times at most. At least twice where the limit would bring both groups together hardly one bad event in an
 interval: there little is ever learnt of bursts."""
+FEW_OTHERS, ENOUGH_OTHERS = 30, 60
+"""Bad events seen so far that are not the candidate's: up to the first it is left out twice, from the second on no more
+for that. Beside a quiet group nothing has told yet whether errors come in bursts."""
 LARGEST_PHI = 15.0
 """Beyond what is believed at first, so much of it asks for more."""
 LARGEST_TERM, LARGEST_TERM_OF_ONE = 100.0, 50.0
@@ -58,10 +61,14 @@ def spread_needed(phi: float, at_limit: float) -> float:
     return SPREAD_NEEDED + PER_PHI * min(max(phi - PRIOR_PHI, 0.0), LARGEST_PHI) + SPARSE * few
 
 
-def times_left_out(phi: float, at_limit: float) -> float:
-    """How often the best run is left out. `at_limit`: bad events that the limit would bring in both groups together."""
+def times_left_out(phi: float, at_limit: float, others: int) -> float:
+    """How often the best run is left out. `at_limit`: bad events that the limit would bring in both groups together.
+
+    `others`: bad events so far that are control's, or from before anybody was exposed.
+    """
     large = max(0.0, (phi - LARGE_PHI) / (LARGER_PHI - LARGE_PHI))
-    few = min(1.0, max(0.0, 2 - at_limit))
+    unseen = (ENOUGH_OTHERS - others) / (ENOUGH_OTHERS - FEW_OTHERS)
+    few = min(1.0, max(0.0, 2 - at_limit, unseen))
     return 1 + min(MOST_TIMES - 1, max(large, few))
 
 

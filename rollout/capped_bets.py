@@ -17,8 +17,9 @@ CAPPED_BURSTS, CAPPED_GAIN = 2.0, 1.2
 DISCOUNT, NO_DISCOUNT_FROM = 0.8, 0.55
 """The part of a burst beyond its first event that need not be believed, where hardly anybody is treated; it falls from
 a twentieth on, and ends where treated are so many times control."""
-WELL_KNOWN_EVENTS = 1_000
-"""Bad events that tell how large bursts are: with fewer, less is taken off, as what is learnt may be too small."""
+WELL_KNOWN_EVENTS, WELL_KNOWN_EVENTS_BEFORE = 300, 1_000
+"""Bad events that tell how large bursts are: with fewer, less is taken off, as what is learnt may be too small. The
+second in states that began before bursts were told by each group's own rate, which knows them sooner."""
 
 
 class CappedBet(NamedTuple):
@@ -29,12 +30,13 @@ class CappedBet(NamedTuple):
     largest: float
 
 
-def believed_burst(burst: float, share: float, events: int) -> float:
-    """The burst size of the second bettor, who knows of bursts from so many bad `events`.
+def believed_burst(burst: float, share: float, known: float) -> float:
+    """The burst size of the second bettor.
 
-    `share` is treated requests over control's, times the ratio allowed.
+    `share` is treated requests over control's, times the ratio allowed; `known` how many bad events told of bursts over
+    how many tell enough.
     """
-    discount = DISCOUNT * min(1.0, max(0.0, 2 * (NO_DISCOUNT_FROM - share))) * min(1.0, events / WELL_KNOWN_EVENTS)
+    discount = DISCOUNT * min(1.0, max(0.0, 2 * (NO_DISCOUNT_FROM - share))) * min(1.0, known)
     return 1 + (burst - 1) * (1 - discount)
 
 
@@ -44,12 +46,12 @@ def capped_bets(
     *,
     share: float,
     burst: float,
-    events: int,
+    known: float,
     risk_ratios: tuple[float, ...],
     stake_of: StakeOf,
 ) -> list[CappedBet]:
-    """One bet per risk ratio; `burst` is what was learnt of bursts, from so many bad `events`."""
-    believed = believed_burst(burst, share, events)
+    """One bet per risk ratio; `burst` is what was learnt of bursts, `known` how well."""
+    believed = believed_burst(burst, share, known)
     bets = []
     for risk_ratio in risk_ratios:
         stake = stake_of(risk_ratio, share, believed)

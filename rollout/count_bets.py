@@ -1,6 +1,6 @@
 """The bets of both keys on what one interval counted: bad events among the requests of two groups."""
 
-from rollout.capped_bets import capped_bets
+from rollout.capped_bets import WELL_KNOWN_EVENTS, WELL_KNOWN_EVENTS_BEFORE, capped_bets
 from rollout.sequential_model import GroupCounts
 from rollout.sequential_state import Keys
 from rollout.statistics import LARGEST_GAIN, Mixture, StakeOf, fastest_stake, log_won, stake_for
@@ -57,13 +57,13 @@ def _capped(
     if keys.capped is None:
         return None
     share = allowed[0][1] * treated.total / control.total
-    known = keys.dispersion
+    well_known = WELL_KNOWN_EVENTS if keys.by_own_rates else WELL_KNOWN_EVENTS_BEFORE
     bets = capped_bets(
         treated.bad,
         control.bad,
         share=share,
-        burst=known.burst,
-        events=known.events,
+        burst=keys.dispersion.burst,
+        known=keys.dispersion.events / well_known,
         risk_ratios=risk_ratios,
         stake_of=_stakes(keys),
     )

@@ -101,7 +101,7 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
             )
             for bets, wins in zip((harm, beyond), won, strict=True)
         )
-        needed, times = _spread_needed(flow, regression, burst)
+        needed, times = _spread_needed(flow, regression, burst, elapsed)
         best_run = _grown(best_run, harm.wealth, together, needed, times)
         enough = regression.margin is None or _scattered(best_run, flow, regression, burst, elapsed).is_enough
         if enough and harm.wealth >= regression.needed and beyond.wealth >= regression.beyond_needed:
@@ -109,10 +109,12 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
     return None
 
 
-def _spread_needed(flow: Flow, regression: Regression, burst: float) -> tuple[float, float]:
+def _spread_needed(flow: Flow, regression: Regression, burst: float, elapsed: int) -> tuple[float, float]:
     """What has to remain without the best run, and how often that is left out."""
     phi, margin = 2 * burst - 1, regression.margin or 0.0
-    return spread_needed(phi, margin * flow.treated), times_left_out(phi, margin * (flow.treated + flow.control))
+    others = int(elapsed * flow.control * regression.control)
+    times = times_left_out(phi, margin * (flow.treated + flow.control), others)
+    return spread_needed(phi, margin * flow.treated), times
 
 
 def _grown(best_run: BestRun, wealth: float, together: int, needed: float, times: float) -> BestRun:

@@ -4,13 +4,14 @@ An estimate, and the one approximate part of the evidence: it is what the bets o
 size of a burst.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rollout.overdispersion import (
     BLOCKS,
     HEAVIEST_BLOCK,
     PRIOR_WEIGHTS,
     Overdispersion,
+    Residual,
     fade_of,
     residual_of,
     what_fell,
@@ -37,6 +38,11 @@ class _Sums:
     variance: float = 0.0
     control_bad: int = 0
     control_total: int = 0
+    surplus: float = 0.0
+
+    @property
+    def of_treated(self) -> Residual:
+        return Residual(self.residual, self.variance, self.surplus)
 
     def plus(self, other: "_Sums") -> "_Sums":
         return _Sums(
@@ -44,6 +50,7 @@ class _Sums:
             variance=round(self.variance + other.variance, DIGITS),
             control_bad=self.control_bad + other.control_bad,
             control_total=self.control_total + other.control_total,
+            surplus=round(self.surplus + other.surplus, DIGITS),
         )
 
 
@@ -87,7 +94,7 @@ class _Block:
         weighted, weight = self.weighted * kept + PRIOR_PHI * prior, self.weight * kept + prior
         if len(self.finished) == 2:  # noqa: PLR2004  (the block before the last is there)
             before = self.finished[0]
-            harmonic, term = what_fell(before.residual, before.variance, full.residual, full.variance)
+            harmonic, term = what_fell(before.of_treated, full.of_treated)
             counted = min(harmonic, HEAVIEST_BLOCK)
             weighted, weight = weighted + counted * min(term, largest_fall), weight + counted
             if length <= LONGEST_OF_CONTROL:
@@ -125,15 +132,17 @@ class Dispersion(Overdispersion):
         *,
         largest_term: float = LARGEST_TERM_BEFORE,
         largest_fall: float | None = None,
+        by_own_rates: bool = True,
     ) -> "Dispersion":
         """Nobody has to be treated: control alone tells of bursts too. Block lengths stay those it began with.
 
         `largest_fall` is of the treated residual; without it `largest_term` is of both.
         """
         largest = (largest_term if largest_fall is None else largest_fall, largest_term)
-        residual, variance = residual_of(bad, total, control_bad, control_total)
+        seen = residual_of(bad, total, control_bad, control_total, by_own_rates=by_own_rates)
         # Where control's own rate is not compared, its counts need no place in the state.
-        short, long = _Sums(residual, variance, control_bad, control_total), _Sums(residual, variance)
+        long = _Sums(seen.bad, seen.variance, surplus=seen.surplus)
+        short = replace(long, control_bad=control_bad, control_total=control_total)
         blocks = zip(self.blocks, BLOCKS, PRIOR_WEIGHTS, strict=False)
         return Dispersion(
             blocks=tuple(

@@ -6,6 +6,7 @@ much a pair of blocks may tell, and in what grows with traffic.
 """
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 from rollout.statistics import LARGEST_GAIN
 
@@ -46,10 +47,22 @@ class Overdispersion(ABC):
         return LARGEST_GAIN if self.events >= KNOWN_EVENTS else CAUTIOUS_GAIN
 
 
-def residual_of(bad: int, total: int, control_bad: int, control_total: int) -> tuple[float, float]:
+class Residual(NamedTuple):
     """How many bad events more the treated had than their share of all, and the variance of that by chance."""
+
+    bad: float
+    variance: float
+    """Where both groups have the same rate."""
+    surplus: float = 0.0
+    """How much larger it is by the rates that the two groups have themselves. Its mean is 0 where they are the same."""
+
+
+def residual_of(bad: int, total: int, control_bad: int, control_total: int, *, by_own_rates: bool) -> Residual:
+    """Of one interval. Unless `by_own_rates` nothing is made of what the groups' own rates are."""
     events, share = bad + control_bad, total / (total + control_total)
-    return bad - events * share, events * share * (1 - share)
+    variance = events * share * (1 - share)
+    own = (1 - share) ** 2 * bad + share**2 * control_bad if by_own_rates else variance
+    return Residual(bad - events * share, variance, own - variance)
 
 
 def fade_of(length: int, minutes: float, prior_weight: float) -> tuple[float, float]:
@@ -58,17 +71,22 @@ def fade_of(length: int, minutes: float, prior_weight: float) -> tuple[float, fl
     return kept, prior_weight * (1 - kept)
 
 
-def what_fell(residual: float, variance: float, new_residual: float, new_variance: float) -> tuple[float, float]:
+def what_fell(before: Residual, now: Residual) -> tuple[float, float]:
     """What two blocks can tell together of the treated, and how far their residual fell, squared, over chance.
 
     Only where it fell: noise falls as often as it rises, and a regression that begins rises. Counted as noise, it would
-    hide itself for hours.
+    hide itself for hours. Chance is what it is at the rates that the two groups have: treated that fail five times as
+    often as control also vary more, and with control's rate for theirs a regression would pass for bursts.
     """
-    if variance <= 0 or new_variance <= 0:
+    if before.variance <= 0 or now.variance <= 0:
         return 0.0, 0.0
-    change = new_residual / new_variance - residual / variance
-    harmonic = new_variance * variance / (new_variance + variance)
-    return (harmonic, harmonic * change**2) if change < 0 else (0.0, 0.0)
+    change = now.bad / now.variance - before.bad / before.variance
+    if change >= 0:
+        return 0.0, 0.0
+    both = before.variance + now.variance
+    harmonic = now.variance * before.variance / both
+    own = 1 + (before.surplus + now.surplus) / both
+    return harmonic * own, harmonic * change**2 / own
 
 
 def what_moved(bad: int, total: int, new_bad: int, new_total: int) -> tuple[float, float]:

@@ -67,6 +67,12 @@ class Keys(BaseModel):
         description="whether bets that ended are not staked again, and rare bursts are learnt whole; not where keys "
         "began before",
     )
+    by_own_rates: bool = Field(
+        default=False,
+        exclude_if=_is_not_so,
+        description="whether bursts are told by the rate that each group has itself, the second key waits beside the "
+        "first, and little seen of control asks for more; not where keys began before",
+    )
 
     @property
     def spread_enough(self) -> bool:
@@ -91,7 +97,13 @@ class Keys(BaseModel):
             return self.dispersion.after(bad, total, control_bad, control_total, minutes)
         counts = (bad, total, control_bad, control_total)
         largest_fall = LARGEST_FALL if self.forgets_ended_bets else None
-        return self.dispersion.after(*counts, minutes, largest_term=self.largest_term, largest_fall=largest_fall)
+        return self.dispersion.after(
+            *counts,
+            minutes,
+            largest_term=self.largest_term,
+            largest_fall=largest_fall,
+            by_own_rates=self.by_own_rates,
+        )
 
     @property
     def beyond_needed(self) -> float:

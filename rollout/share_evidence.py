@@ -2,7 +2,7 @@
 
 from math import log
 
-from rollout.best_run import spread_needed, times_left_out
+from rollout.best_run import ENOUGH_OTHERS, spread_needed, times_left_out
 from rollout.count_bets import pooled_share, with_average, with_bets, with_difference
 from rollout.sequential_model import GroupCounts, SequentialGate
 from rollout.sequential_state import Keys
@@ -10,6 +10,9 @@ from rollout.statistics import ERROR_RATIOS
 
 HARM_SHARE, BEYOND_SHARE = 0.05, 0.6
 """Which part of the gate's margin each key allows: the first key's part is what nobody would notice."""
+READY, READY_PHI, NOT_READY_PHI = 0.05, 8.0, 12.0
+"""What the second key's bets hold at least while the first speaks for the new code; up to the first phi, and nothing
+from the second on. There groups wander apart, and for an hour are further apart than what is tolerated."""
 
 
 def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control: GroupCounts, minutes: float) -> Keys:
@@ -25,10 +28,27 @@ def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control:
     margin = gate.max_difference or 0.0
     allowed = ((HARM_SHARE * margin, keys.allowed_ratio), (BEYOND_SHARE * margin, keys.allowed_ratio))
     grown = with_bets(keys, treated, control, allowed, ERROR_RATIOS, minutes)
+    phi = keys.dispersion.phi
+    if keys.by_own_rates:
+        grown = _with_second_key_ready(grown, phi)
     if keys.best_run is not None:
-        phi = keys.dispersion.phi
         needed = spread_needed(phi, margin * treated.total)
-        times = times_left_out(phi, margin * (treated.total + control.total))
+        others = grown.dispersion.events - grown.bad if keys.by_own_rates else ENOUGH_OTHERS
+        times = times_left_out(phi, margin * (treated.total + control.total), others)
         best_run = keys.best_run.after(log(grown.harm_odds), needed, times, (treated.bad, treated.total))
         grown = grown.model_copy(update={"best_run": best_run})
     return with_difference(keys, grown, treated, control, margin, 1.0)
+
+
+def _with_second_key_ready(keys: Keys, phi: float) -> Keys:
+    """The second key begins with the harm that the first finds, not with the soak.
+
+    It says how much worse treated is, which it can be asked only once there is harm. Left alone, its bets lose all they
+    have while there is none, and what begins on the second day has to earn that back first. What the first key
+    promises of code that does no harm is not touched by it.
+    """
+    if keys.harm_odds >= 1:
+        return keys
+    ready = READY * min(1.0, max(0.0, (NOT_READY_PHI - phi) / (NOT_READY_PHI - READY_PHI)))
+    capped = keys.capped and (keys.capped[0], keys.capped[1].with_bets_of(ready))
+    return keys.model_copy(update={"beyond": keys.beyond.with_bets_of(ready), "capped": capped})

@@ -100,6 +100,11 @@ class Mixture:
         """The e-value: 1/wealth bounds the error of rejecting the null now, or whenever it was at its highest."""
         return self.cash + sum(self.arms)
 
+    def with_bets_of(self, wealth: float) -> "Mixture":
+        """With no less than that spread evenly over the bets, given for nothing where they have less."""
+        least = wealth / len(self.arms)
+        return Mixture(cash=self.cash, arms=tuple(max(arm, least) for arm in self.arms))
+
     def after(
         self,
         log_factors: Sequence[float],

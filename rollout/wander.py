@@ -15,6 +15,7 @@ from rollout.overdispersion import (
     HEAVIEST_BLOCK,
     PRIOR_WEIGHTS,
     Overdispersion,
+    Residual,
     fade_of,
     residual_of,
     what_fell,
@@ -34,7 +35,7 @@ wander so far do by chance for an hour must not be beyond it."""
 LONGEST_OF_CONTROL = 5
 """Intervals; over more than these, latencies follow the day."""
 
-Residual = tuple[float, float, int, int]
+_Seen = tuple[float, float, int, int]
 """How many slow requests more the treated had than their share of all slow ones, the variance of that by chance, and
 the slow and all requests of control."""
 
@@ -46,8 +47,8 @@ class _Stretch:
     __pydantic_config__ = STORED
 
     intervals: int = 0
-    filling: Residual = (0.0, 0.0, 0, 0)
-    finished: tuple[Residual, ...] = ()
+    filling: _Seen = (0.0, 0.0, 0, 0)
+    finished: tuple[_Seen, ...] = ()
     weighted: float = field(kw_only=True)
     weight: float = field(kw_only=True)
     told: float = field(kw_only=True, default=0.0)
@@ -61,7 +62,7 @@ class _Stretch:
             return learnt
         return 1 + (learnt - 1) * max(1.0, self.finished[-1][1] / 2 * self.falls / self.told)
 
-    def after(self, seen: Residual, length: int, minutes: float, prior_weight: float) -> "_Stretch":
+    def after(self, seen: _Seen, length: int, minutes: float, prior_weight: float) -> "_Stretch":
         residual, variance, slow, total = self.filling
         filling = (
             round(residual + seen[0], DIGITS),
@@ -83,7 +84,7 @@ class _Stretch:
         harmonic = term = moved = of_control = 0.0
         if len(self.finished) == 2:  # noqa: PLR2004  (the block before the last is there, as in `Dispersion`)
             before = self.finished[0]
-            harmonic, term = what_fell(*before[:2], *filling[:2])
+            harmonic, term = what_fell(Residual(*before[:2]), Residual(*filling[:2]))
             if length <= LONGEST_OF_CONTROL:
                 moved, of_control = what_moved(*before[2:], *filling[2:])
         counted = min(harmonic, HEAVIEST_BLOCK)
@@ -121,7 +122,7 @@ class Wander(Overdispersion):
         return usual + (most - usual) * min(1.0, max(0.0, far))
 
     def after(self, bad: int, total: int, control_bad: int, control_total: int, minutes: float) -> "Wander":
-        residual, variance = residual_of(bad, total, control_bad, control_total)
+        residual, variance, _ = residual_of(bad, total, control_bad, control_total, by_own_rates=False)
         # Where control's own rate is not compared, its counts need no place in the state.
         short, long = (residual, variance, control_bad, control_total), (residual, variance, 0, 0)
         each = zip(self.stretches, BLOCKS, PRIOR_WEIGHTS, strict=True)

@@ -106,13 +106,22 @@ def test_the_best_run_is_left_out_and_forgotten_once_the_odds_speak_for_the_new_
 
 
 @pytest.mark.parametrize(
-    ("phi", "of_both", "times"),
-    [(1.5, 12.0, 1.0), (6.0, 12.0, 1.0), (12.0, 12.0, 2.0), (40.0, 12.0, 3.0), (1.5, 0.6, 2.0), (1.5, 1.5, 1.5)],
+    ("phi", "of_both", "others", "times"),
+    [
+        (1.5, 12.0, 60, 1.0),
+        (6.0, 12.0, 900, 1.0),
+        (12.0, 12.0, 900, 2.0),
+        (40.0, 12.0, 900, 3.0),
+        (1.5, 0.6, 900, 2.0),
+        (1.5, 1.5, 900, 1.5),
+        (1.5, 12.0, 45, 1.5),
+        (1.5, 12.0, 0, 2.0),
+    ],
 )
 def test_the_best_run_is_left_out_more_often_where_bursts_are_large_or_too_few_to_be_known(
-    phi: float, of_both: float, times: float
+    phi: float, of_both: float, others: int, times: float
 ) -> None:
-    assert times_left_out(phi, of_both) == times
+    assert times_left_out(phi, of_both, others) == times
 
 
 def test_three_bursts_in_little_traffic_hold_and_do_not_roll_back() -> None:
@@ -144,7 +153,8 @@ def without_counts(state: SequentialState) -> SequentialState:
 
 def test_bursts_in_the_first_minutes_hold_before_the_past_has_told_of_them() -> None:
     """Bursts of a dozen, as they came in a simulated rollout that was rolled back after a quarter of an hour."""
-    bursts, of_control = (0, 0, 0, 15, 9, 4, 5, 2, 2, 0, 0, 2, 1, 3, 1, 0, 0), (*(0,) * 11, 3, 3, 2, 1, 10, 4)
+    bursts = (0, 7, 4, 6, 7, 4, 3, 1, 1, 0, 0, 1, 42, 25, 7, 10, 3, 6)
+    of_control = (1, 0, 1, 4, 17, 30, 18, 12, 9, 15, 10, 5, 5, 3, 1, 2, 1, 1)
     blind, said = (
         {judgement.decision for judgement in judged(state, bursts, of_control, sizes=(100, 933))[1]}
         for state in (without_counts(begin(GATE)), begin(GATE))
@@ -180,3 +190,31 @@ def test_a_burst_that_is_long_over_is_not_evidence_that_the_next_one_adds_to() -
 
     assert later[0] > 100
     assert later[1] < 1.5
+
+
+def test_a_burst_beside_a_quiet_group_holds_and_does_not_roll_back() -> None:
+    """Evenly spread over nine minutes, as simulated; in control two bad events told nothing yet of how errors come."""
+    errors = ((0,) * 11) + (3, 5, 2, 2, 2, 2, 2, 3, 3, 1, 0, 0, 0)
+    quiet = (0,) * 6 + (1, 1) + (0,) * 16
+    before = begin(GATE)
+    before = before.model_copy(update={"keys": (before.keys[0].model_copy(update={"by_own_rates": False}),)})
+    rolled_back, said = (
+        {judgement.decision for judgement in judged(state, errors, quiet, sizes=(50, 450))[1]}
+        for state in (before, begin(GATE))
+    )
+
+    assert "rollback" in rolled_back
+    assert said == {"continue", "hold"}
+
+
+def test_what_begins_late_is_rolled_back_about_as_soon_as_what_begins_at_once() -> None:
+    """The second key begins with the harm that the first finds: its bets have not lost all they had on the way."""
+    regression = (2, 2, 3, 2) * 20
+    found = []
+    for healthy in (0, 2_400):
+        state, _ = judged(begin(GATE), (0, 1, 0, 1) * (healthy // 4), of_control=(5, 6, 5, 4))
+        assert state.keys[0].beyond_odds < 1.5
+        _, said = judged(state, regression, of_control=(5, 6, 5, 4), since=healthy)
+        found.append(next(minute for minute, judgement in enumerate(said, start=1) if judgement.decision == "rollback"))
+
+    assert found[1] <= 1.5 * found[0], found

@@ -21,8 +21,7 @@ from rollout.statistics import ERROR_RATIOS, StakeOf, fastest_stake, stake_for
 GATE = SequentialGate.model_validate({"kind": "versus_control", "max_difference": "1%"})
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LARGEST_COUNT = 1_024
-KNOWN = 1_000
-"""Bad events from which bursts are well known."""
+KNOWN = 1.0
 NOTHING = 1e-13
 """A probability that is left out; the means below are known to far more digits than are asked of them."""
 
@@ -36,7 +35,7 @@ def of_bursts(mean: float, size: float) -> npt.NDArray[np.float64]:
 
 def bets(bad: int, control_bad: int, share: float, burst: float, stake_of: StakeOf = fastest_stake) -> list[CappedBet]:
     return capped_bets(
-        bad, control_bad, share=share, burst=burst, events=KNOWN, risk_ratios=ERROR_RATIOS, stake_of=stake_of
+        bad, control_bad, share=share, burst=burst, known=KNOWN, risk_ratios=ERROR_RATIOS, stake_of=stake_of
     )
 
 
@@ -67,8 +66,8 @@ def test_bursts_are_believed_in_full_beside_a_control_group_of_the_same_size_and
 
 
 def test_bursts_of_which_little_is_known_are_believed_as_they_were_learnt() -> None:
-    assert believed_burst(3.0, 0.1, 0) == 3.0
-    assert believed_burst(3.0, 0.1, KNOWN) < believed_burst(3.0, 0.1, 100) < 3.0
+    assert believed_burst(3.0, 0.1, 0.0) == 3.0
+    assert believed_burst(3.0, 0.1, KNOWN) < believed_burst(3.0, 0.1, 0.1) < 3.0
 
 
 def test_no_interval_wins_more_than_two_bursts_would() -> None:

@@ -136,3 +136,22 @@ def test_instances_that_restart_by_the_clock_in_much_traffic_are_not_taken_back(
     counts = FleetCounts(*(np.array(each, dtype=np.float64) for each in zip(*rows, strict=True)))
 
     assert not judge_fleet(counts, max_difference=0.01).rolled_back.any()
+
+
+def test_a_regression_does_not_pass_for_bursts_because_what_fails_more_often_also_varies_more() -> None:
+    """Five times control's rate, each error by itself: phi is 1, and by control's rate for both it would be 2.5."""
+    of_all, of_each = [], []
+    for seed in range(20):
+        by_common, by_own = Dispersion(), Dispersion()
+        for interval in traffic(seed, onset=0, minutes=240):
+            treated, control = interval.treated, interval.control
+            assert isinstance(treated, GroupCounts)
+            assert isinstance(control, GroupCounts)
+            counts = (treated.bad, treated.total, control.bad, control.total)
+            by_common = by_common.after(*counts, 1.0, by_own_rates=False)
+            by_own = by_own.after(*counts, 1.0)
+        of_all.append(by_common.phi)
+        of_each.append(by_own.phi)
+
+    assert mean(of_all) > 2.2
+    assert mean(of_each) < 1.6

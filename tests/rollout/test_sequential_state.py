@@ -11,7 +11,17 @@ from rollout.sequential_gate import step
 from rollout.sequential_model import GroupCounts, GroupLatencies, Interval, SequentialGate
 from rollout.sequential_state import SequentialState
 
-RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE, OF_LATENCIES, THAT_WANDER, PACKED, PACKED_LATENCIES, WHAT_ENDED = (
+(
+    RECORDED,
+    OF_THREE_BLOCKS,
+    LEFT_OUT_ONCE,
+    OF_LATENCIES,
+    THAT_WANDER,
+    PACKED,
+    PACKED_LATENCIES,
+    WHAT_ENDED,
+    COMMON_RATE,
+) = (
     (Path(__file__).parent / name).read_text().strip()
     for name in (
         "recorded_state.json",
@@ -22,6 +32,7 @@ RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE, OF_LATENCIES, THAT_WANDER, PACKED, PAC
         "recorded_state_packed.json",
         "recorded_state_of_latencies_packed.json",
         "recorded_state_that_keeps_what_ended.json",
+        "recorded_state_by_the_common_rate.json",
     )
 )
 """Of six intervals from 12:00 to 12:06, the one that ended at 12:04 missing; the last of all six."""
@@ -37,9 +48,12 @@ def interval(minute: int) -> Interval:
     )
 
 
-@pytest.mark.parametrize("written", [RECORDED, OF_LATENCIES, THAT_WANDER, PACKED, PACKED_LATENCIES])
-def test_a_state_that_was_written_before_is_read_and_written_letter_for_letter(written: str) -> None:
-    assert SequentialState.model_validate_json(written).model_dump_json() == written
+@pytest.mark.parametrize("written", [RECORDED, OF_LATENCIES, THAT_WANDER, PACKED, PACKED_LATENCIES, COMMON_RATE])
+def test_a_state_that_was_written_before_is_the_same_once_it_is_written_again(written: str) -> None:
+    state = SequentialState.model_validate_json(written)
+
+    assert SequentialState.model_validate_json(state.model_dump_json()) == state
+    assert not any(keys.by_own_rates for keys in state.keys)
 
 
 @pytest.mark.parametrize("written", [RECORDED, OF_THREE_BLOCKS, LEFT_OUT_ONCE])
@@ -144,6 +158,19 @@ def test_a_state_of_before_ended_bets_were_forgotten_goes_on_as_it_began() -> No
     assert best_run is not None
     assert best_run.counts is None
     assert "forgets_ended_bets" not in state.model_dump_json()
+
+
+def test_a_state_of_before_bursts_were_told_by_each_group_s_own_rate_goes_on_as_it_began() -> None:
+    state = SequentialState.model_validate_json(COMMON_RATE)
+    for minute in range(7, 60):
+        burst = {"treated": GroupCounts(total=120, bad=12)} if 10 <= minute < 14 else {}
+        state, judged = step(GATE, state, interval(minute).model_copy(update=burst))
+
+    assert (judged.evidence.harm, judged.evidence.beyond) == pytest.approx(
+        (341.52352698114385, 5.617013559388339), rel=1e-9
+    )
+    assert state.keys[0].dispersion.phi == pytest.approx(22.349581125, rel=1e-9)
+    assert not state.keys[0].by_own_rates
 
 
 def latencies(minute: int) -> Interval:
