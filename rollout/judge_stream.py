@@ -40,9 +40,9 @@ def _judged(gate: SequentialGate, intervals: Iterable[Mapping[str, Any]]) -> Ite
     for number, given in enumerate(intervals, start=1):
         interval = interval_of(given, number)
         if state is None or pace is None or state.newest is None:
-            state, pace = begin_at(gate, interval.end), StreamPace(unsaid=gate.interval, first=interval.end)
+            state, pace = begin_at(gate, interval.end), StreamPace(gate.interval, interval.end, (interval.end,))
         elif not length_is_said:
-            before, pace = pace, pace.after(state.newest, interval.end)
+            before, pace = pace, pace.after(interval.end)
             state = pace.room_for_earlier(state, before)
             gate = gate.model_copy(update={"interval": pace.length})
         try:

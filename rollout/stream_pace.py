@@ -2,14 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from rollout.sequential_gate import begin
 from rollout.sequential_model import SequentialGate
 from rollout.sequential_state import SequentialState
 
 SHORTEST_UNSAID = timedelta(seconds=1)
-DISTANCES_KEPT = 5
-"""Their median is the pace: one interval that came too soon, or one that is missing, does not change it."""
+ENDS_KEPT = 16
+"""The second shortest distance between them is the pace: neither one that came too soon changes it, nor those that are
+missing or late."""
 EARLIEST_BEFORE_THE_FIRST = timedelta(days=31)
 """How much earlier than the first interval that comes may one end that comes later."""
 
@@ -26,28 +28,40 @@ class StreamPace:
     """What the gate takes for their length, and the longest that is found."""
     first: datetime
     """The end of the first that came."""
-    distances: tuple[timedelta, ...] = ()
+    ends: tuple[datetime, ...] = ()
+    """Of those that came last, in that order."""
 
     @property
     def length(self) -> timedelta:
         """Of the last interval that came: the pace, or less where it came closer than that."""
-        if not self.distances:
+        if len(self.ends) < 2:  # noqa: PLR2004  (a distance needs two)
             return self.unsaid
-        return min(self.distances[-1], sorted(self.distances)[len(self.distances) // 2])
+        between = sorted(self._kept(later - before) for before, later in pairwise(sorted(self.ends)))
+        nearest = min(self._kept(abs(self.ends[-1] - other)) for other in self.ends[:-1])
+        return min(nearest, between[min(1, len(between) // 3)])
 
-    def after(self, newest: datetime, end: datetime) -> "StreamPace":
-        """With the distance between one more interval and the newest before it, to the second."""
-        distance = timedelta(seconds=round(abs(end - newest).total_seconds()))
-        if not distance:
+    def after(self, end: datetime) -> "StreamPace":
+        """With one more interval; one that came before, to the second, is no news.
+
+        Those that come late stand between those that came before them: a backfill must not seem to be of long
+        intervals, most of which would then be taken for the same.
+        """
+        if any(_to_the_second(abs(end - other)) == timedelta() for other in self.ends):
             return self
-        kept = max(SHORTEST_UNSAID, min(distance, self.unsaid))
-        return StreamPace(self.unsaid, self.first, (*self.distances, kept)[-DISTANCES_KEPT:])
+        return StreamPace(self.unsaid, self.first, (*self.ends, end)[-ENDS_KEPT:])
+
+    def _kept(self, distance: timedelta) -> timedelta:
+        return max(SHORTEST_UNSAID, min(_to_the_second(distance), self.unsaid))
 
     def room_for_earlier(self, state: SequentialState, before: "StreamPace") -> SequentialState:
         """The state that takes what ended just before the first, at this pace and no longer at the one before."""
         until, now = self.first - before.length, self.first - self.length
         gaps = tuple((since, now if last == until < now else last) for since, last in state.gaps)
         return state if gaps == state.gaps else state.model_copy(update={"gaps": gaps})
+
+
+def _to_the_second(distance: timedelta) -> timedelta:
+    return timedelta(seconds=round(distance.total_seconds()))
 
 
 def begin_at(gate: SequentialGate, end: datetime) -> SequentialState:
