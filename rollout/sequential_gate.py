@@ -80,7 +80,7 @@ def step(
     """
     placed = _placed(gate, state, interval.end)
     if placed is None:
-        remark = f"the interval that ended at {_at(interval.end)} was judged"
+        remark = f"the interval that ended at {_at(interval.end)} was judged before, or comes too late to be judged"
         return state, _judged(gate, state, _evidence(gate, state), interval.end, remark, in_words=in_words)
     placed = placed if placed.packed else placed.model_copy(update={"packed": True})
     newest = state.newest is None or interval.end > state.newest
@@ -231,6 +231,9 @@ def _suspicion(gate: SequentialGate, state: SequentialState, evidence: Evidence)
         return state.sample.in_words()
     if evidence.harm >= HARM_NEEDED and rests_on_one_run(state, evidence):
         return f"{_measured(gate, state)}; so far too much of that is one run of {RUN} intervals"
+    if evidence.harm >= HARM_NEEDED and evidence.beyond >= evidence.beyond_needed:
+        needed = f"{evidence.harm:,.0f} to 1 so far, {evidence.harm_needed:,.0f} are needed"
+        return f"{_measured(gate, state)}; worse, but not yet beyond doubt ({needed})"
     if evidence.harm >= HARM_NEEDED:
         return f"{_measured(gate, state)}; worse, but not yet beyond what is tolerated"
     return ""

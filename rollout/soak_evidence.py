@@ -177,7 +177,8 @@ def _ruling(gate: MeasuredGate, question: Question, state: SequentialState, judg
         case Verdict.SUSPECT:
             found = judged.evidence
             needed = f"{found.harm_needed:,.0f} and {found.beyond_needed:g} to 1 are needed"
-            beyond = f"not beyond what is tolerated ({_odds(found.beyond)}; {needed})"
+            lacking = "beyond doubt" if found.beyond >= found.beyond_needed else "beyond what is tolerated"
+            beyond = f"not {lacking} ({_odds(found.beyond)}; {needed})"
             if rests_on_one_run(state, found):
                 beyond = f"too much of that is one run of {RUN} intervals, as a burst of errors would be"
             because = f"harm is proven ({_odds(found.harm)}), but {beyond}"

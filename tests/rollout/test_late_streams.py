@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from rollout.gates import judge_stream
+from rollout.sequential_gate import GAPS_KEPT
 from rollout.sequential_model import SequentialJudgement
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -61,3 +62,9 @@ def test_intervals_that_change_places_two_by_two_are_all_counted(seconds: int) -
 @pytest.mark.parametrize("bad", range(20, 26))
 def test_an_event_that_must_not_happen_is_found_wherever_in_a_backfill_it_is(seconds: int, bad: int) -> None:
     assert judged(NONE_AT_ALL, backfilled(6), seconds, bad=bad)[-1].decision == "rollback"
+
+
+def test_what_comes_after_its_gap_was_given_up_is_not_said_to_have_been_judged() -> None:
+    with_holes = [number for number in range(50) if number % 2 == 0 or number > 2 * GAPS_KEPT + 10]
+    *_, late = judged(ERRORS, [*with_holes, 1], 60)
+    assert late.reason == "gate: the interval that ended at 12:01 was judged before, or comes too late to be judged"

@@ -4,6 +4,7 @@
 import json
 import math
 import random
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -291,6 +292,13 @@ class TestReasons:
         whole = list(traffic(160, excess=0.05, onset=120))
         (*_, last) = judge_stream(ERRORS, [*whole[:120], whole[5], *whole[120:]])
         assert last.reason.startswith("error rate: since 13:59 ")
+
+    def test_a_hold_beyond_what_is_tolerated_says_which_odds_are_missing(self) -> None:
+        found = list(judge_stream(ERRORS, traffic(140, excess=0.05, onset=100)))
+        told = [one for one in found if one.decision == "hold" and one.evidence.beyond >= one.evidence.beyond_needed]
+
+        assert told[0].evidence.harm < told[0].evidence.harm_needed
+        assert re.search(r"; worse, but not yet beyond doubt \([\d,]+ to 1 so far, 3,000 are needed\)$", told[0].reason)
 
     def test_one_that_was_worse_from_the_start_says_so_of_the_whole(self) -> None:
         (*_, last) = judge_stream(ERRORS, traffic(30, excess=0.10))
