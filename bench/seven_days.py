@@ -32,8 +32,8 @@ from rollout.progress import RolloutStatus
 from rollout.quantity import parse_duration
 from starter.plan_file import load_plan
 from starter.what_if import Rehearsal
-from starter.what_if_options import recording_from
 from starter.what_if_queries import queries_of
+from starter.what_if_recording import of_file
 from tests.workflows.world import PLANS, hurried, laid_out
 
 WORKFLOW, REHEARSAL = "workflow", "what-if"
@@ -98,7 +98,7 @@ async def _as_a_rehearsal(plan: RolloutPlan, directory: Path) -> Spent:
     path = directory / "metrics.jsonl"
     await write_week(plan, path)
     with spending() as spent:
-        found = await Rehearsal(plan, recording_from(path, plan, queries_of(plan)), STARTS).play()
+        found = await Rehearsal(plan, of_file(path, plan, queries_of(plan)), STARTS).play()
     if found.outcome != "completed":
         raise RuntimeError(f"the rehearsal came out as {found.outcome}: {found.why}")
     return spent

@@ -1,7 +1,6 @@
 """`rollout what-if`."""
 # ruff: noqa: PLC0415  (commands import what they need when they run, so that `--help` is quick)
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -43,48 +42,30 @@ def what_if(
     """
     import asyncio
 
-    from config.settings import Settings
-    from rollout.binding import baseline_queries
-    from rollout.soak import align_down
     from starter.outcome import ExitCode, refused
-    from starter.past_metrics import fetched, usual_delays
     from starter.plan_file import load_plan
     from starter.terminal import output, say_json, warn
     from starter.what_if import Rehearsal
-    from starter.what_if_options import first_start, known_until, moment, recording_from, revisions_of, save_to
-    from starter.what_if_queries import AT, queries_of
+    from starter.what_if_options import moment, revisions_of
+    from starter.what_if_queries import queries_of
+    from starter.what_if_recording import first_start, known_until, of_cloud_monitoring, of_file, save_to, without_data
     from starter.what_if_view import what_if_view
 
     loaded = load_plan(plan)
     queries = queries_of(loaded)
     start, end = moment("--from", since), moment("--to", until)
     revisions = revisions_of(loaded, revision or [])
-    needed = loaded.baseline.window if baseline_queries(loaded) else timedelta()
     if data is None:
-        if start is None or end is None:
-            raise refused("give --data FILE, or both --from and --to to ask Cloud Monitoring")
-        if end <= start:
-            raise refused(f"--to: later than --from ({start}), got {end}")
-        before = needed + max(usual_delays(queries).values(), default=timedelta()) + loaded.check_interval
-        since_then, until_then = (
-            align_down(start - before, loaded.check_interval),
-            align_down(end, loaded.check_interval),
-        )
-        settings = Settings.from_environment()
-        recording = asyncio.run(
-            fetched(loaded, queries, settings, since=since_then, until=until_then, revisions=revisions)
-        )
+        recording = of_cloud_monitoring(loaded, queries, start, end, revisions)
+    elif revisions:
+        raise refused("--revisions: says whom Cloud Monitoring is asked for; a file has its groups already")
     else:
-        if revisions:
-            raise refused("--revisions: says whom Cloud Monitoring is asked for; a file has its groups already")
-        recording = recording_from(data, loaded, queries)
-        recording.delays = usual_delays(queries) | recording.delays
+        recording = of_file(data, loaded, queries)
     if save is not None:
         save_to(save, recording)
-    for name in queries:
-        if not recording.intervals.get(name) and not recording.intervals.get(name.partition(AT)[0]):
-            warn(f"Warning: there are no data at all of {name}; gates over it can only hold.")
-    begins = start or first_start(loaded, recording, needed)
+    for name in without_data(recording, queries):
+        warn(f"Warning: there are no data at all of {name}; gates over it can only hold.")
+    begins = start or first_start(loaded, recording)
     found = asyncio.run(Rehearsal(loaded, known_until(recording, end), begins).play())
     if json:
         say_json(found.model_dump(mode="json"))
