@@ -34,42 +34,26 @@ _URGENT = RetryPolicy(
 # A cancelled call is left at once: a rollback never waits for a deployment. The fence refuses what comes late.
 _LEAVE_AT_ONCE = ActivityCancellationType.TRY_CANCEL
 
-FLAG_STORE = ActivityConfig(
-    task_queue=TASK_QUEUE,
-    start_to_close_timeout=timedelta(seconds=10),
-    retry_policy=_STEADY,
-    cancellation_type=_LEAVE_AT_ONCE,
-)
+_FORWARD = ActivityConfig(task_queue=TASK_QUEUE, retry_policy=_STEADY, cancellation_type=_LEAVE_AT_ONCE)
+"""What all calls of the way forward share."""
 
-READ_CLOUD_RUN = ActivityConfig(
-    task_queue=TASK_QUEUE,
-    start_to_close_timeout=timedelta(seconds=30),
-    retry_policy=_STEADY,
-    cancellation_type=_LEAVE_AT_ONCE,
-)
+FLAG_STORE = ActivityConfig(**_FORWARD, start_to_close_timeout=timedelta(seconds=10))
+
+READ_CLOUD_RUN = ActivityConfig(**_FORWARD, start_to_close_timeout=timedelta(seconds=30))
 
 # A container may take four minutes to start before Cloud Run gives up on it.
 CHANGE_CLOUD_RUN = ActivityConfig(
-    task_queue=TASK_QUEUE,
+    **_FORWARD,
     start_to_close_timeout=timedelta(minutes=15),
     heartbeat_timeout=timedelta(seconds=30),
-    retry_policy=_STEADY,
-    cancellation_type=_LEAVE_AT_ONCE,
 )
 
-READ_MONITORING = ActivityConfig(
-    task_queue=TASK_QUEUE,
-    start_to_close_timeout=timedelta(minutes=2),
-    retry_policy=_STEADY,
-    cancellation_type=_LEAVE_AT_ONCE,
-)
+READ_MONITORING = ActivityConfig(**_FORWARD, start_to_close_timeout=timedelta(minutes=2))
 
 CHECK = ActivityConfig(
-    task_queue=TASK_QUEUE,
+    **_FORWARD,
     start_to_close_timeout=timedelta(seconds=30),
     schedule_to_close_timeout=timedelta(minutes=5),
-    retry_policy=_STEADY,
-    cancellation_type=_LEAVE_AT_ONCE,
 )
 
 _LOAD_TESTS_BEGUN = 3
@@ -80,23 +64,16 @@ def load_test(lasts: timedelta) -> ActivityConfig:
     """A load test of that length. Starting its process and hearing the last answers take a while more."""
     one_run = lasts + timedelta(minutes=2)
     return ActivityConfig(
-        task_queue=TASK_QUEUE,
+        **_FORWARD,
         start_to_close_timeout=one_run,
         schedule_to_close_timeout=one_run * _LOAD_TESTS_BEGUN,
         # Cancelled, the process goes on until the next heartbeat that is sent: about four fifths of this.
         heartbeat_timeout=timedelta(seconds=10),
-        retry_policy=_STEADY,
-        cancellation_type=_LEAVE_AT_ONCE,
     )
 
 
 # Computed on the spot; what fails is a machine without time zones, and another one may have them.
-ASK_WINDOW = ActivityConfig(
-    task_queue=TASK_QUEUE,
-    start_to_close_timeout=timedelta(seconds=10),
-    retry_policy=_STEADY,
-    cancellation_type=_LEAVE_AT_ONCE,
-)
+ASK_WINDOW = ActivityConfig(**_FORWARD, start_to_close_timeout=timedelta(seconds=10))
 
 NOTIFY = ActivityConfig(
     task_queue=TASK_QUEUE,
@@ -112,7 +89,7 @@ LATCH_FLAGS = ActivityConfig(
 )
 
 # The traffic is not kept waiting for the flag store, before the flags are off or after.
-LATCH_BRIEFLY = ActivityConfig({**LATCH_FLAGS, "schedule_to_close_timeout": FLAGS_BEFORE_TRAFFIC})
+LATCH_BRIEFLY = ActivityConfig(**LATCH_FLAGS, schedule_to_close_timeout=FLAGS_BEFORE_TRAFFIC)
 
 RESTORE_TRAFFIC = ActivityConfig(
     task_queue=EMERGENCY_TASK_QUEUE,
@@ -137,13 +114,18 @@ def summarised(options: ActivityConfig, summary: str) -> ActivityConfig:
 _LOOK_AGAIN = timedelta(seconds=10)
 
 
+def _evenly(interval: timedelta) -> RetryPolicy:
+    """After a failure; an attempt that looked says itself when the next look is due."""
+    return RetryPolicy(initial_interval=interval, backoff_coefficient=1.0)
+
+
 def watch(check_interval: timedelta) -> ActivityConfig:
-    """One look per attempt. The attempt says when the next look is due; the policy's interval is for failures."""
+    """One look per attempt."""
     return ActivityConfig(
         task_queue=TASK_QUEUE,
         start_to_close_timeout=timedelta(minutes=2),
         heartbeat_timeout=timedelta(seconds=20),
-        retry_policy=RetryPolicy(initial_interval=min(check_interval, _LOOK_AGAIN), backoff_coefficient=1.0),
+        retry_policy=_evenly(min(check_interval, _LOOK_AGAIN)),
         cancellation_type=_LEAVE_AT_ONCE,
     )
 
@@ -153,7 +135,7 @@ def watch_store(check_interval: timedelta) -> ActivityConfig:
     return ActivityConfig(
         task_queue=TASK_QUEUE,
         start_to_close_timeout=timedelta(seconds=10),
-        retry_policy=RetryPolicy(initial_interval=min(check_interval, _LOOK_AGAIN), backoff_coefficient=1.0),
+        retry_policy=_evenly(min(check_interval, _LOOK_AGAIN)),
         cancellation_type=_LEAVE_AT_ONCE,
     )
 
@@ -163,7 +145,7 @@ def deadman() -> ActivityConfig:
     return ActivityConfig(
         task_queue=EMERGENCY_TASK_QUEUE,
         start_to_close_timeout=timedelta(seconds=30),
-        retry_policy=RetryPolicy(initial_interval=timedelta(seconds=5), backoff_coefficient=1.0),
+        retry_policy=_evenly(timedelta(seconds=5)),
         cancellation_type=_LEAVE_AT_ONCE,
     )
 
@@ -174,5 +156,5 @@ def guard() -> ActivityConfig:
         task_queue=EMERGENCY_TASK_QUEUE,
         start_to_close_timeout=timedelta(minutes=10),
         heartbeat_timeout=timedelta(seconds=30),
-        retry_policy=RetryPolicy(initial_interval=timedelta(seconds=5), backoff_coefficient=1.0),
+        retry_policy=_evenly(timedelta(seconds=5)),
     )
