@@ -1,11 +1,14 @@
 """What all handlers of one rollout share: its record, whether it goes back already, and when a command is refused."""
 
+from collections.abc import Callable
+
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from workflows.context import RolloutContext
 from workflows.rollback import RollbackOrder
 from workflows.stages import WayForward
+from workflows.updates import taking
 
 with workflow.unsafe.imports_passed_through():
     from rollout.commands import CommandName, decisive, refusal
@@ -39,7 +42,7 @@ class Commanded:
         ordered = self._order is not None and not self._progress.status.is_final
         return RolloutStatus.ROLLING_BACK if ordered else self._progress.status
 
-    def _must_allow(self, command: CommandName) -> None:
+    def must_allow(self, command: CommandName) -> None:
         refused = refusal(command, decisive(command, self._status, self._progress))
         if refused is not None:
             raise ApplicationError(refused)
@@ -68,3 +71,13 @@ def _request_of_now() -> str:
     update = workflow.current_update_info()
     assert update is not None, "asked for within an Update"  # noqa: S101
     return update.id
+
+
+def where_allowed(name: CommandName, message: type[Command]) -> Callable[..., None]:
+    """The validator of a command that is refused by where the rollout stands alone, whatever else it says."""
+
+    @taking(name, message)
+    def must_be_allowed(commanded: Commanded, _command: Command) -> None:
+        commanded.must_allow(name)
+
+    return must_be_allowed

@@ -48,7 +48,7 @@ class CourseCommands(Commanded):
     @step_back.validator
     @taking(CommandName.STEP_BACK, Command)
     def _may_step_back(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
-        self._must_allow(CommandName.STEP_BACK)
+        self.must_allow(CommandName.STEP_BACK)
         if self._progress.stepping_back:
             raise ApplicationError("cannot step back: it is being done; one step at a time")
         if not self._progress.entered_last:
@@ -76,7 +76,7 @@ class CourseCommands(Commanded):
     @resolve_hold.validator
     @taking(CommandName.RESOLVE_HOLD, ResolveHold)
     def _may_resolve_hold(self, command: ResolveHold) -> None:
-        self._must_allow(CommandName.RESOLVE_HOLD)
+        self.must_allow(CommandName.RESOLVE_HOLD)
         refused = why_not_resolved(self._progress, command.how) or why_not_passed_over(
             self._progress, command.how, command.gates
         )
@@ -108,7 +108,7 @@ class CourseCommands(Commanded):
     @set_stage.validator
     @taking(CommandName.SET_STAGE, FlagStage)
     def _may_set_stage(self, command: FlagStage) -> None:
-        self._must_allow(CommandName.SET_STAGE)
+        self.must_allow(CommandName.SET_STAGE)
         refused = why_no_limit(self._context.plan, self._progress, command.flag, command.stage)
         if refused is not None:
             raise ApplicationError(refused)
@@ -139,7 +139,7 @@ class CourseCommands(Commanded):
             raise ApplicationError(f"cannot replace candidate: {blank}")
 
     def _must_allow_replacing(self, command: ReplaceCandidate) -> None:
-        self._must_allow(CommandName.REPLACE_CANDIDATE)
+        self.must_allow(CommandName.REPLACE_CANDIDATE)
         refused = why_not_replaced(self._progress, command)
         if refused is not None:
             raise ApplicationError(f"cannot replace candidate: {refused}")

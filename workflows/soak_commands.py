@@ -3,7 +3,7 @@
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from workflows.commanded import Commanded
+from workflows.commanded import Commanded, where_allowed
 from workflows.updates import taking
 
 with workflow.unsafe.imports_passed_through():
@@ -40,10 +40,7 @@ class SoakCommands(Commanded):
         self._context.stand(RolloutStatus.PAUSED, self._progress.paused_why, f"`rollout resume {self._progress.plan}`")
         return self._answer("paused", f"gates go on being judged; `rollout resume {self._progress.plan}` goes on")
 
-    @pause.validator
-    @taking(CommandName.PAUSE, Command)
-    def _may_pause(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
-        self._must_allow(CommandName.PAUSE)
+    pause.validator(where_allowed(CommandName.PAUSE, Command))
 
     @workflow.update(name=UPDATE_RESUME)
     @taking(CommandName.RESUME, Command)
@@ -57,10 +54,7 @@ class SoakCommands(Commanded):
             self._context.stand_as_without_the_pause()
         return self._answer("resumed", what_follows_resuming(self._progress))
 
-    @resume.validator
-    @taking(CommandName.RESUME, Command)
-    def _may_resume(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
-        self._must_allow(CommandName.RESUME)
+    resume.validator(where_allowed(CommandName.RESUME, Command))
 
     @workflow.update(name=UPDATE_APPROVE)
     @taking(CommandName.APPROVE, Command)
@@ -75,10 +69,7 @@ class SoakCommands(Commanded):
         following = f"entering {stage} as soon as nothing holds the stage before it: {held}"
         return Answer(happened=f"{stage} approved", next=following, status=RolloutStatus.HOLDING)
 
-    @approve.validator
-    @taking(CommandName.APPROVE, Command)
-    def _may_approve(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
-        self._must_allow(CommandName.APPROVE)
+    approve.validator(where_allowed(CommandName.APPROVE, Command))
 
     @workflow.update(name=UPDATE_PROMOTE)
     @taking(CommandName.PROMOTE, Promote)
@@ -104,7 +95,7 @@ class SoakCommands(Commanded):
     @promote.validator
     @taking(CommandName.PROMOTE, Promote)
     def _may_promote(self, command: Promote) -> None:
-        self._must_allow(CommandName.PROMOTE)
+        self.must_allow(CommandName.PROMOTE)
         if command.force and not command.reason:
             raise ApplicationError("cannot promote by force: it goes against the gates and needs a reason")
         if self._status is RolloutStatus.HOLDING and self._progress.current.state != "soaking":
@@ -127,10 +118,7 @@ class SoakCommands(Commanded):
             following = f"once {stage.name} is entered, it soaks until it has that credit too"
         return self._answer(f"{stage.name} extended by {more}", following)
 
-    @extend.validator
-    @taking(CommandName.EXTEND, Extend)
-    def _may_extend(self, command: Extend) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
-        self._must_allow(CommandName.EXTEND)
+    extend.validator(where_allowed(CommandName.EXTEND, Extend))
 
     @workflow.update(name=UPDATE_RETRY)
     @taking(CommandName.RETRY, Command)
@@ -140,10 +128,7 @@ class SoakCommands(Commanded):
         self._commanded("asked to look again", command)
         return self._answer("asked to look again now", "credit and holds follow from what it sees")
 
-    @retry.validator
-    @taking(CommandName.RETRY, Command)
-    def _may_retry(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
-        self._must_allow(CommandName.RETRY)
+    retry.validator(where_allowed(CommandName.RETRY, Command))
 
     @workflow.update(name=UPDATE_FINISH)
     @taking(CommandName.FINISH, Command)
@@ -156,7 +141,4 @@ class SoakCommands(Commanded):
         following = "nobody judges its gates" if watching else "nobody undoes late writes"
         return self._answer(ended, f"the rollout closes; {following} any more")
 
-    @finish.validator
-    @taking(CommandName.FINISH, Command)
-    def _may_finish(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
-        self._must_allow(CommandName.FINISH)
+    finish.validator(where_allowed(CommandName.FINISH, Command))
