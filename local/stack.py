@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
+from local.part import Part
 from local.redis_server import RedisServer
 from local.sandbox_secrets import secrets_of
 from local.sandbox_server import CHECKOUT, SandboxOptions, SandboxServer, SandboxTiming, services_of
@@ -30,22 +31,6 @@ ENVIRONMENT_FILE = "local.env"
 LOCK_FILE = "lock"
 DATA = ("redis", "temporal", "sandbox", "worker")
 """What a stack keeps, each in a directory of its name."""
-
-
-class Part(Protocol):
-    """A child process of the stack."""
-
-    @property
-    def pid(self) -> int: ...
-
-    @property
-    def exit_code(self) -> int | None:
-        """None while it runs; negative for the signal that ended it."""
-        ...
-
-    def stop(self) -> None: ...
-
-    def kill(self) -> None: ...
 
 
 class DirectoryInUse(RuntimeError):  # noqa: N818  (named as what is the case)

@@ -6,19 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local.child_process import ChildProcess
+from local.part import Part
 from local.ports import LOOPBACK, free_port
 from local.temporal_frontend import TemporalFrontend
 
 NAMESPACE = "default"
 
 
-class TemporalServer:
+class TemporalServer(Part):
     """`start` in a directory; started again in the same one, it knows every workflow it knew."""
 
     def __init__(self, port: int, ui_port: int, process: ChildProcess) -> None:
         self.port = port
         self.ui_port = ui_port
-        self._process = process
+        super().__init__(process)
 
     @classmethod
     def start(
@@ -59,20 +60,6 @@ class TemporalServer:
     @property
     def frontend(self) -> TemporalFrontend:
         return TemporalFrontend(self.address, NAMESPACE)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        return self._process.exit_code
-
-    def stop(self) -> None:
-        self._process.stop()
-
-    def kill(self) -> None:
-        self._process.kill()
 
 
 def _binary() -> Path:

@@ -7,17 +7,15 @@ from pathlib import Path
 
 from config.settings import inherited_environment
 from local.child_process import ChildProcess
+from local.part import Part
 from local.temporal_frontend import TemporalFrontend
 from rollout.messages import EMERGENCY_TASK_QUEUE, TASK_QUEUE
 
 CHECKOUT = Path(__file__).parents[1]
 
 
-class WorkerProcess:
+class WorkerProcess(Part):
     """`start` one, or several beside each other."""
-
-    def __init__(self, process: ChildProcess) -> None:
-        self._process = process
 
     @classmethod
     def start(cls, directory: Path, frontend: TemporalFrontend, environment: Mapping[str, str]) -> "WorkerProcess":
@@ -38,22 +36,8 @@ class WorkerProcess:
         return cls(process)
 
     @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        return self._process.exit_code
-
-    @property
     def log(self) -> Path:
         return self._process.log
-
-    def stop(self) -> None:
-        self._process.stop()
-
-    def kill(self) -> None:
-        self._process.kill()
 
 
 def _polls(frontend: TemporalFrontend, pid: int) -> bool:
