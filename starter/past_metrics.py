@@ -3,14 +3,12 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from google.auth.exceptions import GoogleAuthError
-
-from activities.google_clients import google_clients
 from activities.monitoring import BUILT_IN_INGEST_DELAY, USER_METRIC_DOMAINS, USER_METRIC_INGEST_DELAY, CloudMonitoring
 from config.settings import Settings
 from rollout.measurement import GroupsByRevision, MeasurementSource, SourceFailure, TimeSeriesQuery
 from rollout.plan import RolloutPlan
 from rollout.recorded_metrics import Recorded, Recording
+from starter.google_access import google_for
 from starter.outcome import failed
 
 AT_ONCE = timedelta(days=1)
@@ -31,20 +29,16 @@ async def fetched(
     Raises:
         CommandEnds: there are no credentials to ask with, or the monitoring system failed or refused.
     """
-    try:
-        google = google_clients(settings.google_endpoint)
-    except GoogleAuthError as failure:
-        raise failed(f"Cloud Monitoring cannot be asked: {failure}") from failure
-    source, recording = CloudMonitoring(google.metrics), Recording()
-    try:
-        for name, query in queries.items():
-            asked = _with_revisions(query, revisions)
-            recording.delays[name] = await source.ingest_delay(asked)
-            recording.intervals[name] = await _past(source, asked, since, until, plan.check_interval)
-    except SourceFailure as failure:
-        raise failed(str(failure)) from failure
-    finally:
-        await google.close()
+    recording = Recording()
+    async with google_for(settings) as google:
+        source = CloudMonitoring(google.metrics)
+        try:
+            for name, query in queries.items():
+                asked = _with_revisions(query, revisions)
+                recording.delays[name] = await source.ingest_delay(asked)
+                recording.intervals[name] = await _past(source, asked, since, until, plan.check_interval)
+        except SourceFailure as failure:
+            raise failed(str(failure)) from failure
     return recording
 
 

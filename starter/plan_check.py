@@ -1,19 +1,15 @@
 """`rollout plan check`: the worker's trial of a plan's gates, from here and before there is a rollout."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from google.auth.exceptions import GoogleAuthError
-
 from activities.gate_trial import try_gates
-from activities.google_clients import GoogleClients, google_clients
 from activities.monitoring import CloudMonitoring
 from config.settings import Settings
 from rollout.gate_trial import GateFinding
 from rollout.measurement import SourceFailure
 from rollout.plan import RolloutPlan
 from starter.findings import Finding
+from starter.google_access import google_for
 from starter.outcome import failed
 from starter.plan_needs import needs_of
 
@@ -24,7 +20,7 @@ async def checked(plan: RolloutPlan, settings: Settings) -> tuple[list[GateFindi
     Raises:
         CommandEnds: there are no credentials to ask with, or the monitoring system failed.
     """
-    async with _google(settings) as google:
+    async with google_for(settings) as google:
         try:
             gates = await try_gates(plan, CloudMonitoring(google.metrics), datetime.now(UTC))
         except SourceFailure as failure:
@@ -38,17 +34,5 @@ async def needed(plan: RolloutPlan, settings: Settings) -> list[Finding]:
     Raises:
         CommandEnds: there are no credentials to ask with.
     """
-    async with _google(settings) as google:
+    async with google_for(settings) as google:
         return await needs_of(plan, google)
-
-
-@asynccontextmanager
-async def _google(settings: Settings) -> AsyncIterator[GoogleClients]:
-    try:
-        google = google_clients(settings.google_endpoint)
-    except GoogleAuthError as failure:
-        raise failed(f"Google Cloud cannot be asked: {failure}") from failure
-    try:
-        yield google
-    finally:
-        await google.close()

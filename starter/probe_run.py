@@ -3,18 +3,15 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from google.auth.exceptions import GoogleAuthError
-
-from activities.google_clients import GoogleClients, google_clients
 from config.settings import Settings
 from rollout.traffic import ServiceRef
 from starter import probe_writes
+from starter.google_access import google_for
 from starter.outcome import failed, refused
 from starter.probe_calls import CallFailed, Calls
 from starter.probe_metrics import RunMetrics
@@ -53,7 +50,7 @@ async def look(wanted: Wanted, settings: Settings) -> None:
     Raises:
         CommandEnds: the service is not one that may be touched, or it could not be looked at.
     """
-    async with _clients(settings) as google:
+    async with google_for(settings) as google:
         await _require_fit(wanted, ScratchService(google.services, wanted.ref, Calls()))
 
 
@@ -63,7 +60,7 @@ async def probe(wanted: Wanted, settings: Settings, tell: Tell) -> Report:
     Raises:
         CommandEnds: as `look`.
     """
-    async with _clients(settings) as google:
+    async with google_for(settings) as google:
         calls = Calls()
         scratch = ScratchService(google.services, wanted.ref, calls)
         await _require_fit(wanted, scratch)
@@ -94,18 +91,6 @@ async def probe(wanted: Wanted, settings: Settings, tell: Tell) -> Report:
 
 def where(settings: Settings) -> str:
     return "Google" if settings.google_endpoint is None else f"the sandbox at {settings.google_endpoint}"
-
-
-@asynccontextmanager
-async def _clients(settings: Settings) -> AsyncIterator[GoogleClients]:
-    try:
-        google = google_clients(settings.google_endpoint)
-    except GoogleAuthError as failure:
-        raise failed(f"Google cannot be asked: {failure}") from failure
-    try:
-        yield google
-    finally:
-        await google.close()
 
 
 async def _require_fit(wanted: Wanted, scratch: ScratchService) -> None:
