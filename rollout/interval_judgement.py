@@ -40,6 +40,16 @@ class Answers:
         return metric in self.intervals and self.intervals[metric].at(end) is not None
 
 
+@dataclass(frozen=True)
+class _ClosedInterval:
+    """The interval of a soak that is judged, and what was answered of it; `seen` says for people how old that is."""
+
+    answers: Answers
+    end: datetime
+    soak: SoakState
+    seen: str
+
+
 def judge_interval(
     gates: Mapping[str, BoundGate],
     answers: Answers,
@@ -53,66 +63,59 @@ def judge_interval(
     With `foresight`, what was judged in an earlier look of the same watch is not judged again.
     """
     foresight = Foresight() if foresight is None else foresight
+    closed = _ClosedInterval(answers, end, soak, _age_in_words(end, answers.at, soak.interval))
     judgements: dict[str, Judgement] = {}
     states = dict(evidence.states)
-    seen = _age_in_words(end, answers.at, soak.interval)
     for name, bound in gates.items():
-        gate = bound.gate
-        if isinstance(gate, ProbeGate):
+        if isinstance(bound.gate, ProbeGate):
             continue
-        if (no_answer := _no_answer(name, bound, answers, end)) is not None:
-            # Where nothing at all arrives, it is the way here that is silent, and nobody knows about the users.
-            silent = no_answer.lack is Lack.DATA and any(answers.hold(metric, end) for metric in answers.intervals)
-            judgements[name] = no_answer.model_copy(update={"silent": silent})
+        if (no_answer := _no_answer(name, bound, closed)) is not None:
+            judgements[name] = no_answer
             continue
-        before = states.get(name)
-        series = tuple(answers.intervals[metric] for metric in metrics_of(gate) if metric in answers.intervals)
-        known = foresight.recall(name, end, series, before, seen)
-        if known is None:
-            question = foresight.question(name, bound, soak.interval)
-            after, judgement = _judged(name, bound, question, answers, end, soak, before, seen)
-            foresight.remember(name, series, before, after, judgement, seen)
-        else:
-            after, judgement = known
+        after, judgements[name] = _judged_once(name, bound, closed, states.get(name), foresight)
         if after is not None:
             states[name] = after
-        judgements[name] = judgement
-    heard = {} if end <= soak.judged_until else _heard(gates, answers, end, soak, evidence.presences)
+    heard = {} if end <= soak.judged_until else _heard(gates, closed, evidence.presences)
     for name, presence in heard.items():
         if judgements[name].verdict is Verdict.IDLE and presence.is_telling(gates[name].treated_share):
-            judgements[name] = _missed(gates[name].gate, judgements[name], presence, seen)
+            judgements[name] = _missed(gates[name].gate, judgements[name], presence, closed.seen)
     return judgements, evidence.model_copy(update={"states": states, "presences": evidence.presences | heard})
 
 
+def _judged_once(
+    name: str, bound: BoundGate, closed: _ClosedInterval, before: SequentialState | None, foresight: Foresight
+) -> tuple[SequentialState | None, Judgement]:
+    """The gate's state and judgement, from an earlier look where that had the same data."""
+    intervals = closed.answers.intervals
+    series = tuple(intervals[metric] for metric in metrics_of(bound.gate) if metric in intervals)
+    known = foresight.recall(name, closed.end, series, before, closed.seen)
+    if known is not None:
+        return known
+    question = foresight.question(name, bound, closed.soak.interval)
+    after, judgement = _judged(name, bound, closed, before, question)
+    foresight.remember(name, series, before, after, judgement, closed.seen)
+    return after, judgement
+
+
 def _judged(
-    name: str,
-    bound: BoundGate,
-    question: Question | None,
-    answers: Answers,
-    end: datetime,
-    soak: SoakState,
-    before: SequentialState | None,
-    seen: str,
+    name: str, bound: BoundGate, closed: _ClosedInterval, before: SequentialState | None, question: Question | None
 ) -> tuple[SequentialState | None, Judgement]:
     """The gate's state and judgement; a gate that is judged by its window alone has no state."""
     gate = bound.gate
     if question is None:
-        return before, _judge_window(name, bound, answers, end, soak, seen)
+        return before, _judge_window(name, bound, closed)
     assert isinstance(gate, MeasuredGate), "only what is measured is asked interval by interval"  # noqa: S101
-    state = before or first_state(question, soak.since)
-    return weigh(name, gate, question, state, _measured(gate, bound, answers, end, soak, seen))
+    state = before or first_state(question, closed.soak.since)
+    return weigh(name, gate, question, state, _measured(gate, bound, closed))
 
 
 def _heard(
-    gates: Mapping[str, BoundGate],
-    answers: Answers,
-    end: datetime,
-    soak: SoakState,
-    before: Mapping[str, Presence],
+    gates: Mapping[str, BoundGate], closed: _ClosedInterval, before: Mapping[str, Presence]
 ) -> dict[str, Presence]:
     """Whether treated users were heard in this interval, for each gate that asks for them and has data."""
     held = {metrics_of(bound.gate)[-1] for bound in gates.values() if metrics_of(bound.gate)}
-    measured = {metric: answers.intervals[metric].at(end) for metric in held & answers.intervals.keys()}
+    intervals = closed.answers.intervals
+    measured = {metric: intervals[metric].at(closed.end) for metric in held & intervals.keys()}
     heard_of = {metric: traffic_of(found.groups) for metric, found in measured.items() if found is not None}
     traffic = {metric: found for metric, found in heard_of.items() if found is not None}
     everywhere = reduce(Traffic.plus, traffic.values(), Traffic())
@@ -122,7 +125,7 @@ def _heard(
             continue
         here = traffic[metric]
         elsewhere = Traffic(treated=everywhere.treated - here.treated, others=everywhere.others - here.others)
-        heard[name] = before.get(name, Presence()).after(here, elsewhere, end, soak.interval)
+        heard[name] = before.get(name, Presence()).after(here, elsewhere, closed.end, closed.soak.interval)
     return heard
 
 
@@ -138,66 +141,66 @@ def has_data(gates: Mapping[str, BoundGate], answers: Answers, end: datetime) ->
     return all(answers.hold(metrics[-1], end) for metrics in asked if metrics)
 
 
-def _no_answer(name: str, bound: BoundGate, answers: Answers, end: datetime) -> Judgement | None:
+def _no_answer(name: str, bound: BoundGate, closed: _ClosedInterval) -> Judgement | None:
     """Why the gate cannot be judged at all: its source failed, or nothing came for this interval."""
 
-    def say(verdict: Verdict, why: str, lack: Lack = Lack.NOTHING) -> Judgement:
+    def say(verdict: Verdict, why: str, lack: Lack = Lack.NOTHING, *, silent: bool = False) -> Judgement:
         return Judgement(
             gate=name,
             verdict=verdict,
             reason=f"{bound.gate.title}: {why}",
             limit=bound.gate.limit_in_words,
             lack=lack,
-            as_of=end,
+            silent=silent,
+            as_of=closed.end,
         )
 
-    metrics = metrics_of(bound.gate)
+    metrics, answers = metrics_of(bound.gate), closed.answers
     for metric in metrics:
         if metric in answers.failures:
             return say(Verdict.ERROR, answers.failures[metric])
         if bound.past is not None and metric in answers.past_failures:
             return say(Verdict.ERROR, answers.past_failures[metric])
-    if not answers.hold(metrics[-1], end):
-        return say(Verdict.UNKNOWN, f"no data for the interval that ended at {end:%H:%M:%S}", Lack.DATA)
+    if not answers.hold(metrics[-1], closed.end):
+        why = f"no data for the interval that ended at {closed.end:%H:%M:%S}"
+        # Where nothing at all arrives, it is the way here that is silent, and nobody knows about the users.
+        anything = any(answers.hold(metric, closed.end) for metric in answers.intervals)
+        return say(Verdict.UNKNOWN, why, Lack.DATA, silent=anything)
     return None
 
 
-def _measured(
-    gate: MeasuredGate, bound: BoundGate, answers: Answers, end: datetime, soak: SoakState, seen: str
-) -> Measured:
-    series = answers.intervals[gate.metric]
+def _measured(gate: MeasuredGate, bound: BoundGate, closed: _ClosedInterval) -> Measured:
+    series, end = closed.answers.intervals[gate.metric], closed.end
     newest = series.at(end)
     interval = newest.groups if newest is not None else {}
     try:
-        window = _window(series, max(soak.since, end - gate.window), end, gate)
+        window = _window(series, max(closed.soak.since, end - gate.window), end, gate)
     except SourceFailure:
         # The window spans a change of the metric's form; the interval alone says what is known of the new one.
         window = interval
-    return Measured(end=end, interval=interval, window=window, baseline=bound.baseline, seen=seen)
+    return Measured(end=end, interval=interval, window=window, baseline=bound.baseline, seen=closed.seen)
 
 
-def _judge_window(
-    name: str, bound: BoundGate, answers: Answers, end: datetime, soak: SoakState, seen: str
-) -> Judgement:
-    gate = bound.gate
-    start = max(soak.since, end - (gate.window if isinstance(gate, MeasuredGate) else soak.interval))
+def _judge_window(name: str, bound: BoundGate, closed: _ClosedInterval) -> Judgement:
+    gate, end = bound.gate, closed.end
+    start = max(closed.soak.since, end - (gate.window if isinstance(gate, MeasuredGate) else closed.soak.interval))
     samples: dict[str, Mapping[Group, Sample]] = {}
     for metric in metrics_of(gate):
-        if metric in answers.intervals:
+        if metric in closed.answers.intervals:
             try:
-                samples[metric] = _window(answers.intervals[metric], start, end, gate)
+                samples[metric] = _window(closed.answers.intervals[metric], start, end, gate)
             except SourceFailure as failure:
                 reason = f"{gate.title}: {failure}"
                 return Judgement(gate=name, verdict=Verdict.ERROR, reason=reason, limit=gate.limit_in_words, as_of=end)
-    judgement = judge(name, gate, WindowSamples(as_of=end, samples=samples, baseline=bound.baseline, seen=seen))
-    if judgement.verdict is Verdict.PASS and not _served(gate, answers, end):
+    judgement = judge(name, gate, WindowSamples(as_of=end, samples=samples, baseline=bound.baseline, seen=closed.seen))
+    if judgement.verdict is Verdict.PASS and not _served(gate, closed):
         return judgement.model_copy(update={"verdict": Verdict.IDLE})
     return judgement
 
 
-def _served(gate: Gate, answers: Answers, end: datetime) -> bool:
+def _served(gate: Gate, closed: _ClosedInterval) -> bool:
     """Whether the gate's group appears in the newest interval itself, not only earlier in the window."""
-    newest = answers.intervals[metrics_of(gate)[-1]].at(end)
+    newest = closed.answers.intervals[metrics_of(gate)[-1]].at(closed.end)
     return newest is not None and _own_group(gate) in newest.groups
 
 
