@@ -20,7 +20,7 @@ from activities.metric_reader import INTERVALS_PER_LOOK, MetricReader, pause_aft
 from activities.surroundings import Prober, Surroundings, TrafficReader
 from rollout.flags import FlagSnapshot
 from rollout.foresight import Foresight
-from rollout.look import Standing, take_in
+from rollout.look import Look, Standing, take_in
 from rollout.look_ahead import Visibility
 from rollout.measurement import MeasurementSource
 from rollout.places import Places
@@ -97,7 +97,7 @@ class GateWatchActivities:
             self._reader.ask(request, soak, ends, visibility, unreadable),
             self._surroundings.look(request, snapshot, ends[-1] if ends else soak.judged_until),
         )
-        standing, transition = take_in(request, standing, answers, ends, around, visibility, self._foresight())
+        standing, transition = take_in(Look(request, answers, ends, around, visibility, self._foresight()), standing)
         if transition is not None:
             return standing.report(transition)
         activity.heartbeat(standing.beat(visibility.now))

@@ -46,31 +46,40 @@ class Standing:
         return WatchBeat(soak=self.soak, evidence=self.evidence, judgements=self.judgements, as_of=as_of)
 
 
-def take_in(
-    request: WatchRequest,
-    standing: Standing,
-    answers: Answers,
-    ends: Sequence[datetime],
-    around: Mapping[str, Judgement],
-    visibility: Visibility,
-    foresight: Foresight,
-) -> tuple[Standing, WorthTelling | None]:
+@dataclass(frozen=True)
+class Look:
+    """What one look at a watched stage found."""
+
+    request: WatchRequest
+    answers: Answers
+    ends: Sequence[datetime]
+    """The intervals that every gate can be judged for, oldest first."""
+    around: Mapping[str, Judgement]
+    """What endpoints, flags and traffic answered now. It belongs to the newest interval: of those before it nobody
+    knows anything better."""
+    visibility: Visibility
+    foresight: Foresight = field(default_factory=Foresight)
+    """Kept from look to look of one watch, where it is at hand."""
+
+
+def take_in(look: Look, standing: Standing) -> tuple[Standing, WorthTelling | None]:
     """The standing after a look, and what is worth telling of it; a look ends with the first thing that is.
 
-    `ends`: the intervals that every gate can be judged for. `around`: what was asked of endpoints, flags and traffic
-    now. It belongs to the newest interval. Of those before it nobody knows anything better: while something is amiss
-    they neither earn credit nor end a hold, and only what their gates say is told of them.
-    `foresight` is kept from look to look of one watch, where it is at hand.
+    While something around is amiss, intervals before the newest neither earn credit nor end a hold, and only what their
+    gates say is told of them.
     """
-    deciding = _deciding(request, around)
+    request, ends = look.request, look.ends
+    deciding = _deciding(request, look.around)
     before_now = _worth_before_now(standing, deciding)
-    standing, transition = _late(request, standing, answers, deciding)
+    standing, transition = _late(look, standing, deciding)
     for end in ends if transition is None else ():
-        judged, evidence = judge_interval(request.gates, answers, end, standing.soak, standing.evidence, foresight)
+        judged, evidence = judge_interval(
+            request.gates, look.answers, end, standing.soak, standing.evidence, look.foresight
+        )
         newest = end == ends[-1]
-        found = {**judged, **around} if newest else judged
+        found = {**judged, **look.around} if newest else judged
         worth: Around = "seen" if newest else before_now
-        soak, transition = _recorded(request, standing.soak, end, found, asked_now=around, around=worth)
+        soak, transition = _recorded(request, standing.soak, end, found, asked_now=look.around, around=worth)
         off = {} if transition == "breached" else due(request, soak, found)
         standing = Standing(soak, evidence, tuple(found.values()), off)
         if transition is not None or off:
@@ -82,7 +91,7 @@ def take_in(
         if soak.standing == "passing" and _is_conclusive(request, soak, found):
             return standing, "conclusive"
     if transition is None:
-        standing, transition = _ahead(request, standing, answers, around, visibility, foresight)
+        standing, transition = _ahead(look, standing)
     return standing, transition
 
 
@@ -113,17 +122,15 @@ def _is_conclusive(request: WatchRequest, soak: SoakState, found: Mapping[str, J
     return bool(comparisons) and all(judgement.conclusive for judgement in comparisons)
 
 
-def _late(
-    request: WatchRequest, standing: Standing, answers: Answers, around: Mapping[str, Judgement]
-) -> tuple[Standing, WorthTelling | None]:
+def _late(look: Look, standing: Standing, around: Mapping[str, Judgement]) -> tuple[Standing, WorthTelling | None]:
     """Data that arrived late for intervals in gaps: they fail all the same, and earn what they would have earned.
 
     They earn it once flags, traffic and endpoints are known to be as set.
     """
+    request, evidence = look.request, standing.evidence
     as_set = all(judgement.verdict in UNTROUBLED for judgement in around.values())
-    evidence = standing.evidence
-    for end in _arrived(request, standing.soak, answers):
-        found, evidence = judge_interval(request.gates, answers, end, standing.soak, evidence)
+    for end in _arrived(look, standing.soak):
+        found, evidence = judge_interval(request.gates, look.answers, end, standing.soak, evidence)
         if failed := _leaving(request, found.values()):
             return Standing(breached(standing.soak, failed), evidence, tuple(found.values())), "breached"
         if not as_set:
@@ -134,26 +141,18 @@ def _late(
     return standing, None
 
 
-def _arrived(request: WatchRequest, soak: SoakState, answers: Answers) -> Iterable[datetime]:
-    return [
-        end
-        for end in missing(soak)
-        if end > soak.judged_until - LATEST_ARRIVAL and has_data(request.gates, answers, end)
-    ]
+def _arrived(look: Look, soak: SoakState) -> Iterable[datetime]:
+    oldest = soak.judged_until - LATEST_ARRIVAL
+    return [end for end in missing(soak) if end > oldest and has_data(look.request.gates, look.answers, end)]
 
 
-def _ahead(
-    request: WatchRequest,
-    standing: Standing,
-    answers: Answers,
-    around: Mapping[str, Judgement],
-    visibility: Visibility,
-    foresight: Foresight,
-) -> tuple[Standing, WorthTelling | None]:
+def _ahead(look: Look, standing: Standing) -> tuple[Standing, WorthTelling | None]:
     """What is visible of intervals that are not complete yet rolls back, and does nothing else."""
-    ahead = failed_ahead(request.gates, answers, standing.soak, standing.evidence, visibility, foresight)
-    failing = {judgement.gate: judgement for judgement in (*around.values(), *ahead)}
-    failed = _leaving(request, failing.values())
+    ahead = failed_ahead(
+        look.request.gates, look.answers, standing.soak, standing.evidence, look.visibility, look.foresight
+    )
+    failing = {judgement.gate: judgement for judgement in (*look.around.values(), *ahead)}
+    failed = _leaving(look.request, failing.values())
     if not failed:
         return standing, None
     until = max((judgement.as_of for judgement in ahead), default=standing.soak.judged_until)

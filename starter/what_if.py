@@ -22,7 +22,7 @@ from rollout.cohort_past import past_of
 from rollout.flags import OFF
 from rollout.foresight import Foresight
 from rollout.gates import ProbeGate, VersusBaselineGate, metrics_of
-from rollout.look import Standing, take_in
+from rollout.look import Look, Standing, take_in
 from rollout.measurement import Sample
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Stage
@@ -191,7 +191,7 @@ class Rehearsal:
         all_ends = due(soak, visibility.complete_until)
         ends = all_ends[:INTERVALS_PER_LOOK]
         answers = await self._reader.ask(request, soak, ends, visibility, unreadable)
-        after, transition = take_in(request, standing, answers, ends, {}, visibility, foresight)
+        after, transition = take_in(Look(request, answers, ends, {}, visibility, foresight), standing)
         return after, transition, pause_after(visibility, soak, caught_up=ends == all_ends)
 
     def _follow(self, request: WatchRequest, standing: Standing, transition: str) -> None:

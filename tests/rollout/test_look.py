@@ -12,7 +12,7 @@ from rollout.drift import DRIFT
 from rollout.foresight import Foresight
 from rollout.interval_judgement import Answers
 from rollout.interval_series import IntervalSeries
-from rollout.look import Standing, take_in
+from rollout.look import Look, Standing, take_in
 from rollout.look_ahead import Visibility
 from rollout.measurement import Counts, IntervalMeasurement
 from rollout.soak import begin, due
@@ -62,7 +62,7 @@ def watched_ahead(errors: Errors, *, remembering: bool) -> list[Standing]:
         ends = due(standing.soak, visibility.complete_until)
         answered = replace(found, at=visibility.now)
         kept = foresight if remembering else Foresight()
-        standing, transition = take_in(TWO, standing, answered, ends, {}, visibility, kept)
+        standing, transition = take_in(Look(TWO, answered, ends, {}, visibility, kept), standing)
         standings.append(standing)
         if transition == "breached":
             break
@@ -81,7 +81,7 @@ def watched(errors: Errors, looks: list[int]) -> tuple[Standing, list[WorthTelli
         while ends := due(standing.soak, until):
             nothing_else = {DRIFT: Judgement(gate=DRIFT, verdict=Verdict.PASS, reason="as set", as_of=until)}
             visibility = Visibility(until, {"m": timedelta()})
-            standing, transition = take_in(REQUEST, standing, found, ends, nothing_else, visibility, Foresight())
+            standing, transition = take_in(Look(REQUEST, found, ends, nothing_else, visibility), standing)
             report = standing.report(transition) if transition is not None else None
             if report is not None:
                 told.append(report.transition)
@@ -139,7 +139,7 @@ def test_while_flags_are_not_as_set_no_interval_of_a_long_look_ends_the_hold_or_
 
     while ends := due(standing.soak, until):
         visibility = Visibility(until, {"m": timedelta()})
-        standing, transition = take_in(request, standing, found, ends, amiss, visibility, Foresight())
+        standing, transition = take_in(Look(request, found, ends, amiss, visibility), standing)
         told.append(transition)
 
     assert standing.soak.standing == ("holding" if verdict is Verdict.FAIL else "waiting")
@@ -153,9 +153,7 @@ def test_what_a_gate_says_of_an_interval_of_a_long_look_is_told_whatever_is_amis
     amiss = {DRIFT: Judgement(gate=DRIFT, verdict=Verdict.FAIL, reason="one flag is off", as_of=until)}
     standing, ends = Standing(SOAK, of_soak(None, SOAK.since, REQUEST.gates), ()), due(SOAK, until)
 
-    standing, transition = take_in(
-        REQUEST, standing, found, ends, amiss, Visibility(until, {"m": timedelta()}), Foresight()
-    )
+    standing, transition = take_in(Look(REQUEST, found, ends, amiss, Visibility(until, {"m": timedelta()})), standing)
 
     assert transition == "breached"
     assert DRIFT not in standing.soak.causes
@@ -170,7 +168,7 @@ def test_data_that_arrive_late_fail_whatever_is_amiss_beside_them(verdict: Verdi
     standing = replace(silent, judgements=())
 
     standing, transition = take_in(
-        REQUEST, standing, answers([60] * 60), [], around, Visibility(until, {"m": timedelta()}), Foresight()
+        Look(REQUEST, answers([60] * 60), [], around, Visibility(until, {"m": timedelta()})), standing
     )
 
     assert transition == "breached"
@@ -184,7 +182,7 @@ def test_minutes_that_nobody_looked_at_are_credited_once_the_flags_can_be_read_a
     for verdict in (Verdict.ERROR, Verdict.ERROR, Verdict.PASS):
         around = {DRIFT: Judgement(gate=DRIFT, verdict=verdict, reason="as the store says", as_of=until)}
         visibility, ends = Visibility(until, {"m": timedelta()}), due(standing.soak, until)
-        standing, _ = take_in(REQUEST, standing, found, ends, around, visibility, Foresight())
+        standing, _ = take_in(Look(REQUEST, found, ends, around, visibility), standing)
         earned.append(standing.soak.credit)
         until += MINUTE
 
@@ -201,7 +199,7 @@ def test_where_a_hold_over_flags_is_judged_anew_none_of_its_time_is_credited_and
         as_set = {DRIFT: Judgement(gate=DRIFT, verdict=Verdict.PASS, reason="as set", as_of=until)}
         visibility = Visibility(until, {"m": timedelta()})
         ends = due(standing.soak, until)
-        standing, _ = take_in(REQUEST, standing, found, ends, as_set, visibility, Foresight())
+        standing, _ = take_in(Look(REQUEST, found, ends, as_set, visibility), standing)
         looks, until = looks + 1, until + MINUTE
 
     assert looks == 3
@@ -216,7 +214,7 @@ def test_a_hold_over_flags_ends_also_where_every_look_takes_several_intervals_in
     while standing.soak.standing == "holding" and looks < 10:
         as_set = {DRIFT: Judgement(gate=DRIFT, verdict=Verdict.PASS, reason="as set", as_of=until)}
         ends, visibility = due(standing.soak, until), Visibility(until, {"m": timedelta()})
-        standing, _ = take_in(REQUEST, standing, found, ends, as_set, visibility, Foresight())
+        standing, _ = take_in(Look(REQUEST, found, ends, as_set, visibility), standing)
         looks, until = looks + 1, until + 3 * MINUTE
 
     assert looks == 2
@@ -232,7 +230,7 @@ def test_minutes_in_which_the_flags_could_not_be_read_earn_nothing_later_by_metr
         verdict = Verdict.ERROR if minute in silent else Verdict.PASS
         around = {DRIFT: Judgement(gate=DRIFT, verdict=verdict, reason="as the store says", as_of=until)}
         visibility, ends = Visibility(until, {"m": timedelta()}), due(standing.soak, until)
-        standing, _ = take_in(REQUEST, standing, found, ends, around, visibility, Foresight())
+        standing, _ = take_in(Look(REQUEST, found, ends, around, visibility), standing)
 
     assert standing.soak.standing == "passing"
     assert standing.soak.credit == (20 - len(silent)) * MINUTE

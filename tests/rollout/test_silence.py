@@ -9,10 +9,9 @@ from random import Random
 import pytest
 
 from rollout.binding import treated_share
-from rollout.foresight import Foresight
 from rollout.interval_judgement import Answers
 from rollout.interval_series import IntervalSeries
-from rollout.look import Standing, take_in
+from rollout.look import Look, Standing, take_in
 from rollout.look_ahead import Visibility
 from rollout.measurement import Group, IntervalMeasurement, Sample
 from rollout.soak import begin, due
@@ -77,7 +76,7 @@ def watched(
             known[metric].extend([IntervalMeasurement(end=now, groups=dict(groups))])
         visibility = Visibility(now, {"events": timedelta(), "requests": timedelta()})
         answers = Answers(now, known)
-        standing, transition = take_in(request, standing, answers, due(standing.soak, now), {}, visibility, Foresight())
+        standing, transition = take_in(Look(request, answers, due(standing.soak, now), {}, visibility), standing)
         judged.append(next(each for each in standing.judgements if each.gate == "events"))
         if transition is not None:
             told.append((number, transition))

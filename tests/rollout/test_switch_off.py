@@ -7,11 +7,10 @@ import pytest
 
 from rollout.exposure import document_of
 from rollout.flags import OFF, Exposure
-from rollout.foresight import Foresight
 from rollout.gates import SwitchOff
 from rollout.interval_judgement import Answers
 from rollout.interval_series import IntervalSeries
-from rollout.look import Standing, take_in
+from rollout.look import Look, Standing, take_in
 from rollout.look_ahead import Visibility
 from rollout.measurement import Group, IntervalMeasurement, Sample
 from rollout.soak import SoakState, begin, due
@@ -69,7 +68,7 @@ def watched(
         visibility = Visibility(now, {"events": timedelta(), "requests": timedelta()})
         answers = Answers(now, known, {"events": "503"} if number in failing else {})
         ends = due(standing.soak, now)
-        standing, transition = take_in(request, standing, answers, ends, {}, visibility, Foresight())
+        standing, transition = take_in(Look(request, answers, ends, {}, visibility), standing)
         if transition is not None:
             told.append((number, transition, dict(standing.switch_off)))
         read = WatchBeat.model_validate_json(standing.beat(now).model_dump_json())
