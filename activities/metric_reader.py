@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from activities.recent_intervals import RecentIntervals
 from rollout.cohort_past import PastAnswers, past_to_ask, with_pasts
@@ -23,6 +24,8 @@ INTERVALS_PER_LOOK = 240
 INTERVALS_BETWEEN_GAP_QUERIES = 15
 # However late a look is, the next one does not follow at once.
 SHORTEST_PAUSE = timedelta(milliseconds=200)
+
+T = TypeVar("T")
 
 
 class MetricReader:
@@ -68,15 +71,11 @@ class MetricReader:
             return found
 
         answered = await asyncio.gather(*(answer(*asked) for asked in wanted.values()), return_exceptions=True)
-        intervals, failures = {}, {}
-        for metric, found in zip(wanted, answered, strict=True):
-            if isinstance(found, SourceFailure):
-                failures[metric] = f"the cohort's past could not be read: {found}"
-            elif isinstance(found, BaseException):
-                raise found
-            else:
-                intervals[metric] = found
-        return PastAnswers(intervals, failures)
+        intervals, failures = _told_apart(wanted, answered)
+        return PastAnswers(
+            intervals,
+            {metric: f"the cohort's past could not be read: {failure}" for metric, failure in failures.items()},
+        )
 
     async def ask(
         self,
@@ -107,15 +106,22 @@ class MetricReader:
         queries = _queries(request)
         asked = [answer(metric, query) for metric, query in queries.items()]
         answered = [await _or_failure(each) for each in asked] if self._at_hand else await _together(asked)
-        intervals, failures = {}, {}
-        for metric, found in zip(queries, answered, strict=True):
-            if isinstance(found, SourceFailure):
-                failures[metric] = str(found)
-            elif isinstance(found, BaseException):
-                raise found
-            else:
-                intervals[metric] = found
+        intervals, failures = _told_apart(queries, answered)
         return Answers(visibility.now, intervals, failures, unreadable)
+
+
+def _told_apart(metrics: Iterable[str], answered: Sequence[T | BaseException]) -> tuple[dict[str, T], dict[str, str]]:
+    """By metric what was measured, and why nothing was; what no source says of itself is raised."""
+    intervals: dict[str, T] = {}
+    failures: dict[str, str] = {}
+    for metric, found in zip(metrics, answered, strict=True):
+        if isinstance(found, SourceFailure):
+            failures[metric] = str(found)
+        elif isinstance(found, BaseException):
+            raise found
+        else:
+            intervals[metric] = found
+    return intervals, failures
 
 
 async def _together(asked: Iterable[Awaitable[IntervalSeries]]) -> Sequence[IntervalSeries | BaseException]:

@@ -105,20 +105,25 @@ class CloudMonitoring:
 async def _answer(ask: Callable[[], Awaitable[T]], what: str) -> T:
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
-            for attempt in range(1, ATTEMPTS):
-                try:
-                    return await ask()
-                except GoogleAPIError as error:
-                    if classify(error) is Reaction.FATAL:
-                        raise
-                await asyncio.sleep(PAUSE_SECONDS * attempt)
-            return await ask()
+            return await _asked_again(ask)
     except TimeoutError as error:
         raise SourceFailure(f"Cloud Monitoring did not answer for {what} within {ANSWER_SECONDS:g} s") from error
     except GoogleAPIError as error:
         if classify(error) is Reaction.FATAL:
             raise SourceRefusal(f"Cloud Monitoring refused {what}: {in_words(error)}") from error
         raise SourceFailure(f"Cloud Monitoring failed on {what}: {in_words(error)}") from error
+
+
+async def _asked_again(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer; asked again after an error that may pass, `ATTEMPTS` times in all."""
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return await ask()
+        except GoogleAPIError as error:
+            if classify(error) is Reaction.FATAL:
+                raise
+        await asyncio.sleep(PAUSE_SECONDS * attempt)
+    return await ask()
 
 
 class CaptureBaseline(BaseModel):

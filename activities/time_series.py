@@ -4,7 +4,7 @@ Points are read from the plain protobuf messages: what a watch asks every minute
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import inf, isfinite
@@ -112,18 +112,23 @@ def measurements(
     for group_by, answer in answers:
         for series in answer:
             groups = _groups(query, series, group_by)
-            is_bad = _is_bad(query.metric, series)
-            for point in series.points:
-                end = window.closing(point.interval.end_time.ToDatetime(tzinfo=UTC))
-                sample = _sample(query.metric, point.value, is_bad=is_bad)
-                if end is None or sample is None:
-                    continue
+            for end, sample in _samples(query.metric, window, series):
                 for group in groups:
                     found[end][group].append(sample)
     return [
         IntervalMeasurement(end=end, groups={group: _sum(samples) for group, samples in found[end].items()})
         for end in sorted(found)
     ]
+
+
+def _samples(metric: Metric, window: Window, series: TimeSeries) -> Iterator[tuple[datetime, Sample]]:
+    """What the points of one series say, each with the end of its interval."""
+    is_bad = _is_bad(metric, series)
+    for point in series.points:
+        end = window.closing(point.interval.end_time.ToDatetime(tzinfo=UTC))
+        sample = _sample(metric, point.value, is_bad=is_bad)
+        if end is not None and sample is not None:
+            yield end, sample
 
 
 def _sum(samples: list[Sample]) -> Sample:

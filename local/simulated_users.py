@@ -117,20 +117,25 @@ class SimulatedUsers:
     async def _listen(self, session: ClientSession, user: dict[str, str]) -> None:
         last: int | None = None
         while True:
-            after = "" if last is None else f"?after={last}"
-            try:
-                async with session.ws_connect(f"{self._url}/events{after}", headers=user) as socket:
-                    async for message in socket:
-                        if message.type is not WSMsgType.TEXT:
-                            break
-                        number: int = json.loads(message.data)["sequence"]
-                        self.tally.events += 1
-                        self.tally.events_lost += 0 if last is None else number - last - 1
-                        last = number
-            except (ClientError, TimeoutError):
-                pass
+            last = await self._listen_once(session, user, last)
             await asyncio.sleep(_BETWEEN_CONNECTIONS_SECONDS)
             self.tally.reconnections += 1
+
+    async def _listen_once(self, session: ClientSession, user: dict[str, str], last: int | None) -> int | None:
+        """Until the connection ends; the number of the last event that came, by this connection or one before it."""
+        after = "" if last is None else f"?after={last}"
+        try:
+            async with session.ws_connect(f"{self._url}/events{after}", headers=user) as socket:
+                async for message in socket:
+                    if message.type is not WSMsgType.TEXT:
+                        break
+                    number: int = json.loads(message.data)["sequence"]
+                    self.tally.events += 1
+                    self.tally.events_lost += 0 if last is None else number - last - 1
+                    last = number
+        except (ClientError, TimeoutError):
+            pass
+        return last
 
 
 def _domain(number: int, internal: int) -> str:

@@ -118,11 +118,7 @@ def _times(plan: RolloutPlan) -> Iterator[Broken]:
 
 
 def _service(place: Place, service: Service) -> Iterator[Broken]:
-    if not _PROJECT.fullmatch(service.project):
-        yield (
-            (*place, "project"),
-            "must be a project's id: 6 to 30 lower-case letters, digits and hyphens, such as example-shop",
-        )
+    yield from _project((*place, "project"), service.project)
     if not _REGION.fullmatch(service.region):
         yield (*place, "region"), "must be the name of a region, such as us-central1"
     if service.image is not None and (not service.image or re.search(r"\s", service.image)):
@@ -130,6 +126,11 @@ def _service(place: Place, service: Service) -> Iterator[Broken]:
             (*place, "image"),
             "must be an image's address without blanks, such as europe-docker.pkg.dev/shop/app@sha256:…",
         )
+
+
+def _project(place: Place, project: str) -> Iterator[Broken]:
+    if not _PROJECT.fullmatch(project):
+        yield place, "must be a project's id: 6 to 30 lower-case letters, digits and hyphens, such as example-shop"
 
 
 def _audience(place: Place, audience: AudienceSpec) -> Iterator[Broken]:
@@ -158,11 +159,8 @@ def _is_domain(domain: str) -> bool:
 def _metric(place: Place, metric: Metric) -> Iterator[Broken]:
     if not _METRIC_TYPE.fullmatch(metric.type):
         yield (*place, "type"), "must be a metric type of Cloud Monitoring, such as run.googleapis.com/request_count"
-    if metric.project is not None and not _PROJECT.fullmatch(metric.project):
-        yield (
-            (*place, "project"),
-            "must be a project's id: 6 to 30 lower-case letters, digits and hyphens, such as example-shop",
-        )
+    if metric.project is not None:
+        yield from _project((*place, "project"), metric.project)
     if metric.ingest_delay is not None and metric.ingest_delay > LATEST_DATA:
         yield (*place, "ingest_delay"), f"must be at most {format_duration(LATEST_DATA)}"
     yield from _labels(place, metric)
@@ -178,14 +176,17 @@ def _labels(place: Place, metric: Metric) -> Iterator[Broken]:
     if isinstance(metric.bad, BadLabel):
         yield from _twice((*place, "bad", "values"), metric.bad.values)
         for index, value in enumerate(metric.bad.values):
-            if not value.strip():
-                yield (*place, "bad", "values", index), "must not be empty: a value of the label"
+            yield from _label_value((*place, "bad", "values", index), value)
     if isinstance(metric.groups, GroupsByLabel):
         if metric.groups.treated == metric.groups.control:
             yield (*place, "groups", "control"), "is the value of treated users too: nobody is told apart"
-        for group in ("treated", "control"):
-            if not getattr(metric.groups, group).strip():
-                yield (*place, "groups", group), "must not be empty: a value of the label"
+        yield from _label_value((*place, "groups", "treated"), metric.groups.treated)
+        yield from _label_value((*place, "groups", "control"), metric.groups.control)
+
+
+def _label_value(place: Place, value: str) -> Iterator[Broken]:
+    if not value.strip():
+        yield place, "must not be empty: a value of the label"
 
 
 def _gate(plan: RolloutPlan, place: Place, gate: Gate) -> Iterator[Broken]:

@@ -7,6 +7,7 @@ of the same name, it is left alone.
 import asyncio
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import grpc
 from google.cloud import run_v2
@@ -193,20 +194,23 @@ class ScratchService:
             CannotTell: not in time.
             CallFailed: reading it is refused.
         """
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(SETTLES_WITHIN_SECONDS):
                 for pause in _pauses():
-                    try:
-                        service = await self.read()
-                        if is_settled(service) and service.generation >= self._generation:
-                            return service
-                    except CallFailed as failure:
-                        if not failure.may_pass:
-                            raise
+                    service = await self._read_if_answered()
+                    if service is not None and is_settled(service) and service.generation >= self._generation:
+                        return service
                     await asyncio.sleep(pause)
-        except TimeoutError:
-            pass
         raise CannotTell(f"{self.ref.service} was not settled after {SETTLES_WITHIN_SECONDS:g} s")
+
+    async def _read_if_answered(self) -> run_v2.Service | None:
+        """The service now; None where reading it failed for a reason that may pass."""
+        try:
+            return await self.read()
+        except CallFailed as failure:
+            if not failure.may_pass:
+                raise
+            return None
 
     async def at_rest(self) -> run_v2.Service:
         """The service with all traffic at one revision and nothing on its way."""
