@@ -1,6 +1,5 @@
 """Latencies whose buckets change on the way: what was counted at the old edges says nothing of the new ones."""
 
-from rollout.confidence_sequence import Average
 from rollout.control_curve import identity_of
 from rollout.sequential_model import Group, GroupLatencies
 from rollout.sequential_state import SequentialState
@@ -11,13 +10,13 @@ NEARLY_ALL = 0.95
 def counted_at(state: SequentialState, control: GroupLatencies) -> SequentialState:
     """The state before an interval with these latencies of control is taken into it.
 
-    At other edges than before, the sums and the average begin anew, and what passes has to show it again; the evidence
-    goes on, for a bet that was won stays won.
+    At other edges than before, control's curve, the sums and the average begin anew, and what passes has to show it
+    again; the evidence goes on, for a bet that was won stays won.
     """
     if not has_other_edges(state, control):
         return state
-    sums = {"average": Average(), "bad": 0, "total": 0, "control_bad": 0, "control_total": 0}
-    return state.model_copy(update={"keys": tuple(keys.model_copy(update=sums) for keys in state.keys)})
+    keys = tuple(keys.without_sums() for keys in state.keys)
+    return state.model_copy(update={"keys": keys, "curve": None, "edges": (), "bounds_ms": (), "control_counts": ()})
 
 
 def has_other_edges(state: SequentialState, control: Group | None) -> bool:

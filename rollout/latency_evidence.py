@@ -1,6 +1,6 @@
 """What one interval adds to the evidence of a p95 against control's: how many requests lie above fixed bucket edges."""
 
-from rollout.control_curve import NEAR_P95_TAIL, P95_TAIL, ControlCurve, edges_around_p95, identity_of
+from rollout.control_curve import NEAR_P95_TAIL, P95_TAIL, ControlCurve, edges_around_p95
 from rollout.count_bets import with_bets, with_difference
 from rollout.sequential_model import GroupCounts, GroupLatencies, SequentialGate
 from rollout.sequential_state import Keys, SequentialState
@@ -16,8 +16,11 @@ LATENCY_HARM_SHARE_AT_MOST, LATENCY_BEYOND_SHARE_AT_MOST = 0.6, 0.8
 def with_latencies(
     gate: SequentialGate, state: SequentialState, treated: GroupLatencies, control: GroupLatencies, minutes: float
 ) -> SequentialState:
-    """Requests above two bucket edges around control's p95, as counts: exact whatever the width of the buckets."""
-    known = _known(state, control)
+    """Requests above two bucket edges around control's p95, as counts: exact whatever the width of the buckets.
+
+    `state` is `counted_at` the edges of control's buckets.
+    """
+    known = _known(state, control.bounds_ms)
     learnt = with_control_curve(state, treated, control, minutes)
     keys, increase = state.keys, gate.max_increase or 0.0
     if learnt.edges:
@@ -47,22 +50,24 @@ def _tolerated(key: Keys) -> tuple[float, float]:
 def with_control_curve(
     state: SequentialState, treated: GroupLatencies, control: GroupLatencies, minutes: float
 ) -> SequentialState:
-    """The state with control's curve of the interval, and the edges around its p95 from before the interval."""
+    """The state with control's curve of the interval, and the edges around its p95 from before the interval.
+
+    `state` is `counted_at` the edges of control's buckets.
+    """
     if treated.bounds_ms != control.bounds_ms:
         raise ValueError("bounds_ms: treated and control need the same edges")
-    known = _known(state, control)
+    known = _known(state, control.bounds_ms)
     grown = known.after(control.counts, minutes)
     if not known.edges:
         grown = _with_edges(grown, state, control.bounds_ms)
     return state.model_copy(update={"edges": known.edges, "curve": grown, "bounds_ms": (), "control_counts": ()})
 
 
-def _known(state: SequentialState, control: GroupLatencies) -> ControlCurve:
-    """Control's curve so far; nothing where the buckets have changed."""
-    bounds = control.bounds_ms
+def _known(state: SequentialState, bounds: tuple[float, ...]) -> ControlCurve:
+    """Control's curve so far."""
     if state.curve is not None:
-        return state.curve if state.curve.buckets == identity_of(bounds) else ControlCurve.fresh(bounds)
-    if state.bounds_ms != bounds:
+        return state.curve
+    if not state.bounds_ms:
         return ControlCurve.fresh(bounds)
     before = ControlCurve.of_counts(state.control_counts, bounds)
     return before.around(state.edges, bounds) if state.edges else _with_edges(before, state, bounds)

@@ -130,12 +130,10 @@ def _placed(gate: SequentialGate, state: SequentialState, end: datetime) -> Sequ
 
 
 def _evidence(gate: SequentialGate, state: SequentialState) -> Evidence:
-    """Where there are two edges, the mean of both: an e-value again."""
-    count = len(state.keys)
     return Evidence(
-        harm=sum(keys.harm_odds for keys in state.keys) / count,
+        harm=state.harm_odds,
         harm_needed=gate.conviction_needed,
-        beyond=sum(keys.beyond_odds for keys in state.keys) / count,
+        beyond=state.beyond_odds,
         beyond_needed=state.keys[0].beyond_needed,
     )
 

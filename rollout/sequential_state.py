@@ -105,6 +105,11 @@ class Keys(BaseModel):
             by_own_rates=self.by_own_rates,
         )
 
+    def without_sums(self) -> "Keys":
+        """What was learnt and proven, without what people are shown of it and what an early pass rests on."""
+        sums = {"average": Average(), "bad": 0, "total": 0, "control_bad": 0, "control_total": 0}
+        return self.model_copy(update=sums)
+
     @property
     def beyond_needed(self) -> float:
         """Odds of the second key for a failure: as they were when these keys began."""
@@ -148,6 +153,15 @@ class SequentialState(BaseModel):
     sample: SampleRatio | None = Field(default=None, exclude_if=_is_absent)
     """As a history, left out of what is written where there is none."""
     packed: bool = Field(default=False, exclude=True, description="how it is written")
+
+    @property
+    def harm_odds(self) -> float:
+        """Where there are two edges, the mean of both: an e-value again."""
+        return sum(keys.harm_odds for keys in self.keys) / len(self.keys)
+
+    @property
+    def beyond_odds(self) -> float:
+        return sum(keys.beyond_odds for keys in self.keys) / len(self.keys)
 
     @property
     def compared_ms(self) -> float:

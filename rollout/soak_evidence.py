@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from rollout.best_run import RUN
 from rollout.changed_edges import out_of_sight
-from rollout.confidence_sequence import Average
 from rollout.gate_question import Question, interval_of, lies_inside_a_bucket
 from rollout.gates import MeasuredGate, ThresholdGate, VersusControlGate
 from rollout.measurement import Group, Sample
@@ -211,11 +210,9 @@ def _carried(state: SequentialState, since: datetime) -> SequentialState | None:
 
     Where it spoke against the rollout, a person has decided to go on all the same: it begins anew.
     """
-    harm = sum(keys.harm_odds for keys in state.keys) / len(state.keys)
-    if state.failed or harm >= HARM_NEEDED:
+    if state.failed or state.harm_odds >= HARM_NEEDED:
         return None
-    sums = {"average": Average(), "bad": 0, "total": 0, "control_bad": 0, "control_total": 0}
-    keys = tuple(keys.model_copy(update=sums) for keys in state.keys)
+    keys = tuple(keys.without_sums() for keys in state.keys)
     return state.model_copy(update={"keys": keys, "newest": since, "gaps": (), "missing_in_a_row": 0, "sample": None})
 
 
