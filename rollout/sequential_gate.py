@@ -80,33 +80,47 @@ def step(
     """
     placed = _placed(gate, state, interval.end)
     if placed is None:
+        after = state
         remark = f"the interval that ended at {_at(interval.end)} was judged before, or comes too late to be judged"
-        return state, _judged(gate, state, _evidence(gate, state), interval.end, remark, in_words=in_words)
-    placed = placed if placed.packed else placed.model_copy(update={"packed": True})
-    newest = state.newest is None or interval.end > state.newest
-    # Late data with the buckets of before would have control's curve begin anew, and again with the next interval.
-    outdated = not newest and has_other_edges(placed, interval.control)
-    if not interval.exposed:
-        learnt = placed if state.failed or outdated else with_history(gate, placed, interval)
-        learnt = learnt.model_copy(update={"missing_in_a_row": 0}) if learnt.missing_in_a_row else learnt
-        remark = "nobody was exposed, so nothing is judged"
-        return learnt, _judged(gate, learnt, _evidence(gate, learnt), interval.end, remark, in_words=in_words)
-    missing = 0
-    applied = placed if state.failed or outdated else with_interval(gate, placed, interval)
+    else:
+        newest = state.newest is None or interval.end > state.newest
+        packed = placed if placed.packed else placed.model_copy(update={"packed": True})
+        if interval.exposed:
+            after = _weighed(gate, packed, interval, newest=newest)
+            remark = "nobody to judge in this interval" if usable(gate, interval) is None else ""
+        else:
+            after = _learnt_from(gate, packed, interval, newest=newest)
+            remark = "nobody was exposed, so nothing is judged"
+    return after, _judged(gate, after, _evidence(gate, after), interval.end, remark, in_words=in_words)
+
+
+def _learnt_from(gate: SequentialGate, state: SequentialState, interval: Interval, *, newest: bool) -> SequentialState:
+    """The state with what an interval before anybody's exposure tells of the cohort."""
+    ignored = state.failed or _is_outdated(state, interval, newest=newest)
+    learnt = state if ignored else with_history(gate, state, interval)
+    return learnt.model_copy(update={"missing_in_a_row": 0}) if learnt.missing_in_a_row else learnt
+
+
+def _weighed(gate: SequentialGate, state: SequentialState, interval: Interval, *, newest: bool) -> SequentialState:
+    """The state with the interval weighed in it, and whether the gate has failed by that."""
+    ignored = state.failed or _is_outdated(state, interval, newest=newest)
+    applied = state if ignored else with_interval(gate, state, interval)
+    missing = 0 if newest else state.missing_in_a_row
     if applied is None:
-        applied, missing = with_control_alone(gate, placed, interval), placed.missing_in_a_row + (1 if newest else 0)
-    elif not newest:
-        missing = placed.missing_in_a_row
+        applied, missing = with_control_alone(gate, state, interval), state.missing_in_a_row + (1 if newest else 0)
     if newest:
         applied = _with_gross(gate, applied, interval)
     if applied.missing_in_a_row != missing:
         applied = applied.model_copy(update={"missing_in_a_row": missing})
     applied = with_sample_ratio(gate, applied, interval)
-    found = _evidence(gate, applied)
-    if not applied.failed and (why := _failure(gate, applied, interval, found)):
+    if not applied.failed and (why := _failure(gate, applied, interval, _evidence(gate, applied))):
         applied = applied.model_copy(update={"failed": why})
-    remark = "nobody to judge in this interval" if usable(gate, interval) is None else ""
-    return applied, _judged(gate, applied, found, interval.end, remark, in_words=in_words)
+    return applied
+
+
+def _is_outdated(state: SequentialState, interval: Interval, *, newest: bool) -> bool:
+    """Late data with the buckets of before would have control's curve begin anew, and again with the next interval."""
+    return not newest and has_other_edges(state, interval.control)
 
 
 def _placed(gate: SequentialGate, state: SequentialState, end: datetime) -> SequentialState | None:
