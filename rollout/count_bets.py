@@ -1,5 +1,7 @@
 """The bets of both keys on what one interval counted: bad events among the requests of two groups."""
 
+from typing import NamedTuple
+
 from rollout.capped_bets import WELL_KNOWN_EVENTS, WELL_KNOWN_EVENTS_BEFORE, capped_bets
 from rollout.sequential_model import GroupCounts
 from rollout.sequential_state import Keys
@@ -9,33 +11,42 @@ UNKNOWN_BURST = 2.0
 """The burst size of a gate that has no control to estimate it from."""
 
 
-def with_bets(
-    keys: Keys,
-    treated: GroupCounts,
-    control: GroupCounts,
-    allowed: tuple[tuple[float, float], tuple[float, float]],
-    risk_ratios: tuple[float, ...],
-    minutes: float,
-) -> Keys:
-    """Both keys after the interval, each with its own (margin, ratio), and the burst size learnt from the past only."""
-    burst = keys.dispersion.burst if control.total else UNKNOWN_BURST
-    largest = keys.dispersion.largest_gain if control.total else LARGEST_GAIN
-    stake_of = _stakes(keys)
-    wealth = []
-    bets: list[tuple[float, float]] = []
-    known: float | None = None
-    for mixture, (margin, ratio) in zip((keys.harm, keys.beyond), allowed, strict=True):
-        if ratio != known:
-            bets, known = _bets(treated, control, ratio, burst, risk_ratios, stake_of), ratio
-        factors = [won - margin * stake * treated.total for stake, won in bets]
-        wealth.append(mixture.after(factors, minutes, largest_gain=largest, largest_cash=keys.largest_cash))
+class Allowed(NamedTuple):
+    """What a key lets pass: a treated rate of up to `margin`, as a share, and `ratio` times control's rate."""
+
+    margin: float
+    ratio: float
+
+
+class CountedInterval(NamedTuple):
+    """What one interval of so many `minutes` counted, what of that each key allows, and by which risk ratios they bet.
+
+    Without a control group, control's counts are 0.
+    """
+
+    treated: GroupCounts
+    control: GroupCounts
+    harm: Allowed
+    beyond: Allowed
+    risk_ratios: tuple[float, ...]
+    minutes: float
+
+    def share(self, ratio: float) -> float:
+        """Bad events expected among the treated for each one in control."""
+        return ratio * self.treated.total / self.control.total if self.control.total else 0.0
+
+
+def with_bets(keys: Keys, counted: CountedInterval) -> Keys:
+    """Both keys after the interval, with the burst size learnt from the past only."""
+    treated, control = counted.treated, counted.control
+    harm, beyond = _first_bettors(keys, counted)
     counts = (treated.bad, treated.total, control.bad, control.total)
-    learnt = keys.dispersion_after(*counts, minutes) if control.total else None
+    learnt = keys.dispersion_after(*counts, counted.minutes) if control.total else None
     return keys.model_copy(
         update={
-            "capped": _capped(keys, treated, control, allowed, risk_ratios, minutes),
-            "harm": wealth[0],
-            "beyond": wealth[1],
+            "capped": _second_bettors(keys, counted),
+            "harm": harm,
+            "beyond": beyond,
             "dispersion": learnt or keys.dispersion,
             "bad": keys.bad + treated.bad,
             "total": keys.total + treated.total,
@@ -45,35 +56,58 @@ def with_bets(
     )
 
 
-def _capped(
-    keys: Keys,
-    treated: GroupCounts,
-    control: GroupCounts,
-    allowed: tuple[tuple[float, float], tuple[float, float]],
-    risk_ratios: tuple[float, ...],
-    minutes: float,
-) -> tuple[Mixture, Mixture] | None:
-    """What the second bettor has after the interval; where shares are compared, both keys allow the same ratio."""
+def _first_bettors(keys: Keys, counted: CountedInterval) -> tuple[Mixture, Mixture]:
+    """What the first bettor has on each key after the interval."""
+    total = counted.treated.total
+    largest = keys.dispersion.largest_gain if counted.control.total else LARGEST_GAIN
+    # Keys that differ by their margin alone share their bets.
+    bets = {ratio: _bets(keys, counted, ratio) for ratio in {counted.harm.ratio, counted.beyond.ratio}}
+    harm, beyond = (
+        mixture.after(
+            [won - allowed.margin * stake * total for stake, won in bets[allowed.ratio]],
+            counted.minutes,
+            largest_gain=largest,
+            largest_cash=keys.largest_cash,
+        )
+        for mixture, allowed in ((keys.harm, counted.harm), (keys.beyond, counted.beyond))
+    )
+    return harm, beyond
+
+
+def _bets(keys: Keys, counted: CountedInterval, ratio: float) -> list[tuple[float, float]]:
+    """For each risk ratio the stake, and what it has won where a key allows `ratio`."""
+    treated, control, share = counted.treated, counted.control, counted.share(ratio)
+    burst = keys.dispersion.burst if control.total else UNKNOWN_BURST
+    stake_of = _stakes(keys)
+    bets = []
+    for risk_ratio in counted.risk_ratios:
+        stake = stake_of(risk_ratio, share, burst) if control.total else (risk_ratio - 1) / burst
+        bets.append((stake, log_won(treated.bad, control.bad, share=share, stake=stake, burst=burst)))
+    return bets
+
+
+def _second_bettors(keys: Keys, counted: CountedInterval) -> tuple[Mixture, Mixture] | None:
+    """What the second bettor has on each key; where shares are compared, both keys allow the same ratio."""
     if keys.capped is None:
         return None
-    share = allowed[0][1] * treated.total / control.total
+    total = counted.treated.total
     well_known = WELL_KNOWN_EVENTS if keys.by_own_rates else WELL_KNOWN_EVENTS_BEFORE
     bets = capped_bets(
-        treated.bad,
-        control.bad,
-        share=share,
+        counted.treated.bad,
+        counted.control.bad,
+        share=counted.share(counted.harm.ratio),
         burst=keys.dispersion.burst,
         known=keys.dispersion.events / well_known,
-        risk_ratios=risk_ratios,
+        risk_ratios=counted.risk_ratios,
         stake_of=_stakes(keys),
     )
     harm, beyond = (
         mixture.after(
-            [min(bet.largest, bet.won - margin * bet.stake * treated.total) for bet in bets],
-            minutes,
+            [min(bet.largest, bet.won - allowed.margin * bet.stake * total) for bet in bets],
+            counted.minutes,
             largest_cash=keys.largest_cash,
         )
-        for mixture, (margin, _) in zip(keys.capped, allowed, strict=True)
+        for mixture, allowed in zip(keys.capped, (counted.harm, counted.beyond), strict=True)
     )
     return harm, beyond
 
@@ -82,27 +116,9 @@ def _stakes(keys: Keys) -> StakeOf:
     return fastest_stake if keys.bets_by_dispersion else stake_for
 
 
-def _bets(
-    treated: GroupCounts,
-    control: GroupCounts,
-    ratio: float,
-    burst: float,
-    risk_ratios: tuple[float, ...],
-    stake_of: StakeOf,
-) -> list[tuple[float, float]]:
-    """For each risk ratio the stake, and what it has won; keys that differ by their margin alone share these."""
-    share = ratio * treated.total / control.total if control.total else 0.0
-    bets = []
-    for risk_ratio in risk_ratios:
-        stake = stake_of(risk_ratio, share, burst) if control.total else (risk_ratio - 1) / burst
-        bets.append((stake, log_won(treated.bad, control.bad, share=share, stake=stake, burst=burst)))
-    return bets
-
-
-def with_difference(
-    before: Keys, grown: Keys, treated: GroupCounts, control: GroupCounts, margin: float, ratio: float
-) -> Keys:
+def with_difference(before: Keys, grown: Keys, treated: GroupCounts, control: GroupCounts, limit: Allowed) -> Keys:
     """The average difference with the interval in it, its variance taken where the limit is just reached."""
+    margin, ratio = limit
     weight = treated.total * control.total / (treated.total + control.total)
     reference = pooled_share(grown.control_bad, grown.control_total)
     at_limit = min(1.0, max(ratio * reference + margin, pooled_share(grown.bad, grown.total)))

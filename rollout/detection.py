@@ -10,7 +10,7 @@ from math import inf, log, sqrt
 from statistics import NormalDist
 
 from rollout.best_run import LARGEST_TERM, RUN, BestRun, spread_needed, times_left_out
-from rollout.count_bets import UNKNOWN_BURST
+from rollout.count_bets import UNKNOWN_BURST, Allowed
 from rollout.dispersion import LARGEST_FALL, LONGEST_OF_CONTROL, PRIOR_PHI
 from rollout.overdispersion import (
     BLOCKS,
@@ -28,9 +28,6 @@ STEPS_OF_ONE_INTERVAL = 100
 """So many are followed one by one; later ones are taken together, ever more of them, since less and less changes."""
 INDEPENDENT = (1.0,) * len(BLOCKS)
 _NORMAL = NormalDist()
-
-Allowed = tuple[float, float]
-"""(margin, ratio): what a key lets pass is margin + ratio * control's share."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +142,7 @@ def _gain_of_the_best_bet(flow: Flow, regression: Regression, burst: float) -> f
     """What one bad event of treated wins by the bet against harm that is expected to win most."""
     won = _won(flow, regression, regression.harm, burst, LARGEST_GAIN)
     _, risk_ratio = max(zip(won, regression.risk_ratios, strict=True))
-    share, stake = _bet(flow, regression.harm[1], risk_ratio, burst)
+    share, stake = _bet(flow, regression.harm.ratio, risk_ratio, burst)
     return log_won(1, 0, share=share, stake=stake, burst=burst)
 
 

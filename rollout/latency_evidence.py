@@ -1,7 +1,7 @@
 """What one interval adds to the evidence of a p95 against control's: how many requests lie above fixed bucket edges."""
 
 from rollout.control_curve import NEAR_P95_TAIL, P95_TAIL, ControlCurve, edges_around_p95
-from rollout.count_bets import with_bets, with_difference
+from rollout.count_bets import Allowed, CountedInterval, with_bets, with_difference
 from rollout.sequential_model import GroupCounts, GroupLatencies, SequentialGate
 from rollout.sequential_state import Keys, SequentialState
 from rollout.statistics import LATENCY_RATIOS
@@ -29,9 +29,9 @@ def with_latencies(
             above, other = counts_above(treated, edge), counts_above(control, edge)
             parts = (*_tolerated(key), 1.0)
             ratios = known.exceedance_ratios(control.bounds_ms, edge, [part * increase for part in parts])
-            allowed = ((0.0, key.allowed_ratio * ratios[0]), (0.0, key.allowed_ratio * ratios[1]))
-            bets = with_bets(key, above, other, allowed, LATENCY_RATIOS, minutes)
-            grown.append(with_difference(key, bets, above, other, 0.0, ratios[2]))
+            harm, beyond = (Allowed(0.0, key.allowed_ratio * ratio) for ratio in ratios[:2])
+            bets = with_bets(key, CountedInterval(above, other, harm, beyond, LATENCY_RATIOS, minutes))
+            grown.append(with_difference(key, bets, above, other, Allowed(0.0, ratios[2])))
         keys = tuple(grown)
     return learnt.model_copy(update={"keys": keys})
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from rollout.best_run import LARGEST_TERM
 from rollout.control_curve import LEARNT_FROM
+from rollout.count_bets import Allowed
 from rollout.detection import INDEPENDENT, Flow, Regression, minutes_to_detect, slower_tail
 from rollout.dispersion import PRIOR_PHI, Dispersion
 from rollout.exposure import treated_share
@@ -160,8 +161,8 @@ def error_regression(usual: float, margin: float, excess: float) -> Regression:
     return Regression(
         treated=min(1.0, usual + excess),
         control=usual,
-        harm=(HARM_SHARE * margin, 1.0),
-        beyond=(BEYOND_SHARE * margin, 1.0),
+        harm=Allowed(HARM_SHARE * margin, 1.0),
+        beyond=Allowed(BEYOND_SHARE * margin, 1.0),
         risk_ratios=ERROR_RATIOS,
         needed=CONVICTION_NEEDED,
         margin=margin,
@@ -238,7 +239,8 @@ def _regression(gate: MeasuredGate, usual: Usual, factor: float) -> Regression |
 
 def _beyond(allowed: float, share: float) -> Regression:
     """A share against a fixed limit: both keys allow the same."""
-    return Regression(min(1.0, share), 0.0, (allowed, 1.0), (allowed, 1.0), ERROR_RATIOS)
+    limit = Allowed(allowed, 1.0)
+    return Regression(min(1.0, share), 0.0, limit, limit, ERROR_RATIOS)
 
 
 def _slower(increase: float, factor: float, tail: float, sigma: float) -> Regression:
@@ -250,8 +252,8 @@ def _slower(increase: float, factor: float, tail: float, sigma: float) -> Regres
     return Regression(
         treated,
         tail,
-        (0.0, harm),
-        (0.0, beyond),
+        Allowed(0.0, harm),
+        Allowed(0.0, beyond),
         LATENCY_RATIOS,
         learnt=LEARNT_FROM,
         prior_phi=PRIOR_WANDER,

@@ -3,7 +3,7 @@
 from math import log
 
 from rollout.best_run import ENOUGH_OTHERS, spread_needed, times_left_out
-from rollout.count_bets import pooled_share, with_average, with_bets, with_difference
+from rollout.count_bets import Allowed, CountedInterval, pooled_share, with_average, with_bets, with_difference
 from rollout.sequential_model import GroupCounts, SequentialGate
 from rollout.sequential_state import Keys
 from rollout.statistics import ERROR_RATIOS
@@ -20,14 +20,15 @@ def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control:
         bad = treated.bad + (control.bad if gate.group == "all" else 0)
         return keys.model_copy(update={"bad": keys.bad + bad, "total": keys.total + treated.total})
     if gate.kind == "threshold":
-        limit = gate.allowed_share
-        grown = with_bets(keys, treated, GroupCounts(total=0), ((limit, 1.0), (limit, 1.0)), ERROR_RATIOS, minutes)
+        limit, nobody = gate.allowed_share, GroupCounts(total=0)
+        allowed = Allowed(limit, 1.0)
+        grown = with_bets(keys, CountedInterval(treated, nobody, allowed, allowed, ERROR_RATIOS, minutes))
         share = max(limit, pooled_share(grown.bad, grown.total))
         variance = keys.dispersion.phi * treated.total * share * (1 - share)
         return with_average(grown, treated.bad / treated.total, treated.total, variance, treated.total)
     margin = gate.max_difference or 0.0
-    allowed = ((HARM_SHARE * margin, keys.allowed_ratio), (BEYOND_SHARE * margin, keys.allowed_ratio))
-    grown = with_bets(keys, treated, control, allowed, ERROR_RATIOS, minutes)
+    harm, beyond = (Allowed(part * margin, keys.allowed_ratio) for part in (HARM_SHARE, BEYOND_SHARE))
+    grown = with_bets(keys, CountedInterval(treated, control, harm, beyond, ERROR_RATIOS, minutes))
     phi = keys.dispersion.phi
     if keys.by_own_rates:
         grown = _with_second_key_ready(grown, phi)
@@ -37,7 +38,7 @@ def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control:
         times = times_left_out(phi, margin * (treated.total + control.total), others)
         best_run = keys.best_run.after(log(grown.harm_odds), needed, times, (treated.bad, treated.total))
         grown = grown.model_copy(update={"best_run": best_run})
-    return with_difference(keys, grown, treated, control, margin, 1.0)
+    return with_difference(keys, grown, treated, control, Allowed(margin, 1.0))
 
 
 def _with_second_key_ready(keys: Keys, phi: float) -> Keys:

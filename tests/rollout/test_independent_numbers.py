@@ -22,6 +22,7 @@ from scipy.stats import (  # type: ignore[import-untyped]
     quantile_test,
 )
 
+from rollout.count_bets import Allowed
 from rollout.detection import Flow, Regression, minutes_to_detect, slower_tail
 from rollout.dispersion import Dispersion
 from rollout.interval_estimates import newcombe, quantile_bounds, wilson
@@ -30,6 +31,7 @@ from rollout.sample_ratio import SampleRatio
 from rollout.statistics import Mixture, fastest_stake
 
 DAY, FOUR_HOURS = 1440.0, 240.0
+AS_CONTROL = Allowed(margin=0.0, ratio=1.0)
 Z95 = 1.959964
 
 
@@ -181,7 +183,7 @@ class TestThePowerCard:
         growth = (treated @ counts) * math.log1p(stake) + (control @ counts) * math.log1p(-stake)
         flow = Flow(treated=500.0, control=500.0, minutes=1.0)
         regression = Regression(
-            treated=0.016, control=0.012, harm=(0.0, 1.0), beyond=(0.0, 1.0), risk_ratios=(1.5,), prior_phi=1.0
+            treated=0.016, control=0.012, harm=AS_CONTROL, beyond=AS_CONTROL, risk_ratios=(1.5,), prior_phi=1.0
         )
         begins, ends, cash, bet, minutes = 1 / DAY, 1 / FOUR_HOURS, 0.5, 0.5, 0
         while cash + bet < regression.needed:
@@ -203,7 +205,7 @@ class TestThePowerCard:
         growth = 7.4 * math.log1p(stake) + 6.0 * math.log1p(-stake)
         flow = Flow(treated=500.0, control=500.0, minutes=1.0)
         regression = Regression(
-            0.0148, 0.012, (0.0, 1.0), (0.0, 1.0), (1.5,), prior_phi=1.0, needed=100_000.0, margin=margin
+            0.0148, 0.012, AS_CONTROL, AS_CONTROL, (1.5,), prior_phi=1.0, needed=100_000.0, margin=margin
         )
         begins, ends, cash, bet, minutes = 1 / DAY, 1 / FOUR_HOURS, 0.5, 0.5, 0
         while cash + bet < regression.needed:
