@@ -34,7 +34,8 @@ from starter.plan_file import load_plan
 from starter.what_if import Rehearsal
 from starter.what_if_queries import queries_of
 from starter.what_if_recording import of_file
-from tests.workflows.world import PLANS, hurried, laid_out
+from tests.workflows.changed_plans import hurried
+from tests.workflows.world import PLANS, laid_out
 
 WORKFLOW, REHEARSAL = "workflow", "what-if"
 WALL_SECONDS_AT_MOST = 90.0

@@ -1,9 +1,6 @@
 """Breaking the glass with the flag store away, or without its data, and with no worker: Temporal's history knows."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,22 +12,13 @@ from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.traffic import TrafficSplit
 from starter.rollouts import Rollouts
 from tests.starter.command_line import Ran, rollout
-from tests.workflows.many_rollouts import AN_HOUR, Land, Shape, land_for, nobody, plan_of
-from tests.workflows.test_continue_as_new import SHORTLY
+from tests.workflows.many_rollouts import SHORTLY, SOON, Land, land_for, one_rollout
+from tests.workflows.partial_workers import nobody, working
+from tests.workflows.small_plans import IN_CANARY, Shape, plan_of
 from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World
-from worker.wiring import workers
 
-SOON = timedelta(milliseconds=200)
 NAME = "glass"
 TEMPORAL_IS_AWAY = {"TEMPORAL_ADDRESS": "127.0.0.1:1"}
-
-
-@asynccontextmanager
-async def working(land: Land) -> AsyncIterator[None]:
-    async with AsyncExitStack() as stack:
-        for worker in workers(land.environment.client, land.outside):
-            await stack.enter_async_context(worker)
-        yield
 
 
 async def in_canary(world: World, land: Land) -> tuple[Handle, RolloutProgress]:
@@ -73,8 +61,7 @@ def before(progress: RolloutProgress) -> dict[str, int]:
 async def test_traffic_goes_back_by_the_history_and_what_is_left_is_said_and_done_by_the_next_worker(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         handle, progress = await in_canary(world, land)
         land.redis.kill()
 
@@ -105,8 +92,7 @@ async def test_traffic_goes_back_by_the_history_and_what_is_left_is_said_and_don
 async def test_without_the_store_s_address_traffic_goes_back_by_the_history_and_flags_are_said_to_be_untouched(
     tmp_path: Path, arguments: tuple[str, ...]
 ) -> None:
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         handle, progress = await in_canary(world, land)
         before_it = await world.flags()
 
@@ -129,8 +115,7 @@ async def test_without_the_store_s_address_traffic_goes_back_by_the_history_and_
 async def test_a_store_whose_record_is_damaged_has_its_flags_off_and_traffic_goes_back_by_the_history(
     tmp_path: Path,
 ) -> None:
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         _, progress = await in_canary(world, land)
         await land.reading.hset(world.store.keys.safety, mapping={"anchors": "no JSON", "candidates": "[]"})
 
@@ -153,8 +138,7 @@ async def test_without_the_store_s_address_and_temporal_nothing_is_called_done(t
 async def test_what_a_later_kill_switch_gave_back_before_the_store_went_away_is_not_called_left_to_do(
     tmp_path: Path,
 ) -> None:
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         _, progress = await in_canary(world, land)
         for _ in range(2):
             assert (await world.store.emergency(by="robin", reason="from a terminal")).accepted
@@ -170,8 +154,7 @@ async def test_what_a_later_kill_switch_gave_back_before_the_store_went_away_is_
 
 
 async def test_a_store_that_lost_its_data_is_latched_again_and_traffic_goes_back_by_the_history(tmp_path: Path) -> None:
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         _, progress = await in_canary(world, land)
         await land.reading.flushall()
 
@@ -194,8 +177,7 @@ async def test_a_store_that_lost_its_data_is_latched_again_and_traffic_goes_back
 
 async def test_a_store_that_is_empty_and_takes_no_writes_keeps_nobody_from_the_traffic(tmp_path: Path) -> None:
     """After a failover to a copy that had nothing yet."""
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         handle, progress = await in_canary(world, land)
         await land.reading.flushall()
         await land.reading.replicaof("127.0.0.1", "1")
@@ -210,8 +192,7 @@ async def test_a_store_that_is_empty_and_takes_no_writes_keeps_nobody_from_the_t
 
 
 async def test_anchors_that_the_store_lost_are_read_from_the_history(tmp_path: Path) -> None:
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         _, progress = await in_canary(world, land)
         await land.reading.hdel(world.store.keys.safety, "anchors")
 
@@ -223,8 +204,7 @@ async def test_anchors_that_the_store_lost_are_read_from_the_history(tmp_path: P
 
 
 async def test_a_run_that_continued_another_one_was_given_the_anchors(tmp_path: Path) -> None:
-    async with land_for([NAME], tmp_path, *SHORTLY, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, *SHORTLY, worked_by=nobody) as (land, world):
         async with working(land):
             handle = await world.start()
             progress = await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
@@ -239,8 +219,7 @@ async def test_a_run_that_continued_another_one_was_given_the_anchors(tmp_path: 
 
 
 async def test_with_temporal_away_too_nothing_is_done_and_everything_left_is_said(tmp_path: Path) -> None:
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         await in_canary(world, land)
         land.redis.kill()
 
@@ -254,8 +233,7 @@ async def test_with_temporal_away_too_nothing_is_done_and_everything_left_is_sai
 async def test_of_a_rollout_whose_workflow_was_terminated_it_is_said_that_nobody_else_turns_its_flags_off(
     tmp_path: Path,
 ) -> None:
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         handle, progress = await in_canary(world, land)
         await handle.terminate("a mistake")
         land.redis.kill()
@@ -271,7 +249,7 @@ async def test_of_a_rollout_whose_workflow_was_terminated_it_is_said_that_nobody
 async def test_with_several_rollouts_open_and_none_named_nothing_is_done_and_they_are_listed(tmp_path: Path) -> None:
     names = ["glass", "other"]
     async with land_for(names, tmp_path, worked_by=nobody) as land:
-        started = [await land.world(plan_of(name, Shape(), tmp_path)).start() for name in names]
+        started = [await land.world(plan_of(name, Shape())).start() for name in names]
         async with asyncio.timeout(REAL_SECONDS):
             while len(await Rollouts(land.environment.client).listed(only_open=True)) < len(names):  # noqa: ASYNC110  (the server is asked)
                 await asyncio.sleep(POLL_SECONDS)

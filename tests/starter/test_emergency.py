@@ -10,10 +10,10 @@ from rollout.progress import RolloutStatus
 from starter import emergency
 from starter.emergency import take_back
 from starter.rollouts import Rollouts
-from tests.workflows.many_rollouts import Shape, land_for, plan_of
+from tests.workflows.many_rollouts import SOON, one_rollout
 from tests.workflows.outside_faults import FAILING
+from tests.workflows.small_plans import Shape, plan_of
 
-SOON = timedelta(milliseconds=200)
 UNCHANGED = FAILING["Cloud Run refuses changes"]
 
 
@@ -21,8 +21,7 @@ async def test_while_traffic_does_not_come_back_what_to_type_is_said_once_and_th
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(emergency, "BY_HAND_AFTER", timedelta(seconds=1))
-    async with land_for(["slow"], tmp_path) as land:
-        world = land.world(plan_of("slow", Shape(), tmp_path))
+    async with one_rollout(plan_of("slow", Shape()), tmp_path) as (land, world):
         handle = await world.start()
         progress = await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
         ((key, anchor),) = progress.anchors.items()

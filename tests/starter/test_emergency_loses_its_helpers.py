@@ -16,9 +16,11 @@ from starter.outcome import CommandEnds
 from starter.rollouts import Rollouts
 from tests.flagstore.faulty_wire import FaultyWire
 from tests.starter.command_line import Ran
-from tests.starter.test_direct_without_the_store import NAME, give, in_canary, typed, working
-from tests.workflows.many_rollouts import AN_HOUR, Shape, land_for, nobody, plan_of
+from tests.starter.test_direct_without_the_store import NAME, give, in_canary, typed
+from tests.workflows.many_rollouts import one_rollout
 from tests.workflows.outside_faults import FAILING, HUNG
+from tests.workflows.partial_workers import nobody, working
+from tests.workflows.small_plans import IN_CANARY, plan_of, plan_text
 from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World
 
 UNCHANGED = HUNG["Cloud Run does not answer changes"]
@@ -49,8 +51,7 @@ def wire_to_temporal(client: Client) -> FaultyWire:
 async def test_a_worker_that_dies_before_the_traffic_is_back_is_missed_and_the_command_gives_it_back(
     tmp_path: Path,
 ) -> None:
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         handle, progress = await in_canary(world, land)
         UNCHANGED.strike(land)
         async with working(land):
@@ -71,8 +72,7 @@ async def test_a_worker_that_dies_before_the_traffic_is_back_is_missed_and_the_c
 async def test_a_worker_that_cannot_reach_the_flag_store_keeps_nobody_who_can_from_turning_the_flags_off(
     tmp_path: Path,
 ) -> None:
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         handle, progress = await in_canary(world, land)
         async with working(land):
             land.wire.silence()
@@ -91,8 +91,7 @@ async def test_a_worker_that_cannot_reach_the_flag_store_keeps_nobody_who_can_fr
 async def test_a_server_that_goes_while_the_rollout_is_awaited_leaves_the_rest_to_the_command(
     tmp_path: Path, silently: bool
 ) -> None:
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         handle, progress = await in_canary(world, land)
         land.wire.silence()
         with wire_to_temporal(land.environment.client) as wire:
@@ -115,8 +114,7 @@ async def test_while_cloud_run_takes_long_from_here_too_what_to_type_is_said_and
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(direct_rollback, "BY_HAND_AFTER", timedelta(seconds=1))
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         _, progress = await in_canary(world, land)
         monkeypatch.setenv("ROLLOUT_REDIS_URL", land.redis.url)
         monkeypatch.setenv("ROLLOUT_GOOGLE_ENDPOINT", land.sandbox.grpc_target)
@@ -160,8 +158,7 @@ async def deleted(client: Client, handle: Handle) -> None:
 async def test_a_rollout_that_temporal_has_forgotten_is_taken_back_by_its_name_and_a_mistyped_one_is_refused(
     tmp_path: Path,
 ) -> None:
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         handle, progress = await in_canary(world, land)
         await deleted(land.environment.client, handle)
 
@@ -176,12 +173,13 @@ async def test_a_rollout_that_temporal_has_forgotten_is_taken_back_by_its_name_a
 
 
 async def test_a_start_that_was_refused_after_a_rollout_was_terminated_hides_it_from_nobody(tmp_path: Path) -> None:
-    async with land_for([NAME], tmp_path, worked_by=nobody) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=nobody) as (land, world):
         handle, progress = await in_canary(world, land)
         await handle.terminate("a mistake")
         terminated = await typed(land, "status", NAME, "--json")
-        begun_again = await typed(land, "start", tmp_path / f"{NAME}.yaml", "--image", "backend=example/backend:3")
+        file = tmp_path / f"{NAME}.yaml"
+        file.write_text(plan_text(NAME, IN_CANARY), encoding="utf-8")
+        begun_again = await typed(land, "start", file, "--image", "backend=example/backend:3")
         # As from Temporal's UI: nothing asks before it.
         async with working(land):
             refused = await (await world.start()).result()

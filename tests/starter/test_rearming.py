@@ -10,9 +10,9 @@ from rollout.progress import RolloutStatus
 from starter.rearming import rearm
 from starter.rollouts import Rollouts
 from starter.starting import first_word
-from tests.starter.test_superseding import SOON
-from tests.workflows.many_rollouts import Shape, land_for, plan_of
+from tests.workflows.many_rollouts import SOON, one_rollout
 from tests.workflows.outside_faults import HUNG
+from tests.workflows.small_plans import Shape, plan_of
 
 NAME = "telling"
 A_FEW_LOOKS = 1.0
@@ -22,8 +22,7 @@ UNTOLD = HUNG["telling somebody never ends"]
 async def test_a_start_that_was_refused_and_cannot_tell_anybody_keeps_no_kill_switch_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with land_for([NAME], tmp_path) as land:
-        world = land.world(plan_of(NAME, Shape(), tmp_path))
+    async with one_rollout(plan_of(NAME, Shape()), tmp_path) as (land, world):
         assert (await world.store.emergency(by="kim", reason="checkout is down")).accepted
         UNTOLD.strike(land)
         handle = await world.start()
@@ -39,8 +38,7 @@ async def test_a_start_that_was_refused_and_cannot_tell_anybody_keeps_no_kill_sw
 
 
 async def test_a_start_says_that_it_was_refused_once_nothing_stands_in_the_way_of_the_next_one(tmp_path: Path) -> None:
-    async with land_for([NAME], tmp_path) as land:
-        world = land.world(plan_of(NAME, Shape(), tmp_path))
+    async with one_rollout(plan_of(NAME, Shape()), tmp_path) as (land, world):
         assert (await world.store.emergency(by="kim", reason="checkout is down")).accepted
         UNTOLD.strike(land)
         handle = await world.start()

@@ -13,13 +13,13 @@ from starter import rollouts, superseding
 from starter.outcome import CommandEnds, ExitCode
 from starter.rollouts import Rollouts
 from starter.superseding import supersede
-from tests.workflows.many_rollouts import A_MOMENT, Shape, land_for, plan_of
+from tests.workflows.many_rollouts import SOON, one_rollout
 from tests.workflows.outside_faults import FAILING, HUNG
-from tests.workflows.test_answers_beside_an_emergency import without_the_workflow
+from tests.workflows.partial_workers import without_the_workflow
+from tests.workflows.small_plans import TO_THE_END, Shape, plan_of
 from tests.workflows.world import World
 
 SHORT = timedelta(seconds=0.4)
-SOON = timedelta(milliseconds=200)
 UNTOLD = HUNG["telling somebody never ends"]
 UNCHANGED = FAILING["Cloud Run refuses changes"]
 
@@ -37,8 +37,8 @@ async def test_what_no_worker_answers_for_is_not_signalled_behind_everybodys_bac
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rollouts, "WORKER_ANSWERS_WITHIN", SHORT)
-    async with land_for(["silent"], tmp_path, worked_by=without_the_workflow) as land:
-        world = land.world(plan_of("silent", Shape(watched=True), tmp_path))
+    plan = plan_of("silent", Shape(watched=True))
+    async with one_rollout(plan, tmp_path, worked_by=without_the_workflow) as (_, world):
         handle = await world.start()
 
         with pytest.raises(CommandEnds) as ends:
@@ -55,8 +55,7 @@ async def test_a_rollout_that_is_complete_and_only_has_something_to_tell_is_not_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(superseding, "CLOSES_WITHIN", SHORT)
-    async with land_for(["telling"], tmp_path) as land:
-        world = land.world(plan_of("telling", Shape(canary_soak=A_MOMENT, staged_soak=A_MOMENT), tmp_path))
+    async with one_rollout(plan_of("telling", TO_THE_END), tmp_path) as (land, world):
         UNTOLD.strike(land)
         handle = await world.start()
         await world.until(handle, RolloutStatus.COMPLETED, step=SOON)
@@ -75,8 +74,7 @@ async def test_a_rollout_that_is_complete_and_only_has_something_to_tell_is_not_
 
 async def test_an_emergency_beside_it_keeps_the_kill_switch_set_and_nothing_is_started(tmp_path: Path) -> None:
     """Whoever sent it was told that everything is off and stays off."""
-    async with land_for(["busy"], tmp_path) as land:
-        world = land.world(plan_of("busy", Shape(), tmp_path))
+    async with one_rollout(plan_of("busy", Shape()), tmp_path) as (land, world):
         handle = await world.start()
         await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
         UNCHANGED.strike(land)
@@ -96,8 +94,7 @@ async def test_an_emergency_beside_it_keeps_the_kill_switch_set_and_nothing_is_s
 
 
 async def test_the_very_images_that_would_be_refused_after_it_end_nothing(tmp_path: Path) -> None:
-    async with land_for(["same"], tmp_path) as land:
-        world = land.world(plan_of("same", Shape(), tmp_path))
+    async with one_rollout(plan_of("same", Shape()), tmp_path) as (_, world):
         handle = await world.start()
         progress = await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
         request = asked(world).model_copy(update={"images": progress.images})
@@ -111,8 +108,7 @@ async def test_the_very_images_that_would_be_refused_after_it_end_nothing(tmp_pa
 
 
 async def test_a_name_with_a_space_after_it_is_nobody_else(tmp_path: Path) -> None:
-    async with land_for(["spaced"], tmp_path) as land:
-        world = land.world(plan_of("spaced", Shape(), tmp_path))
+    async with one_rollout(plan_of("spaced", Shape()), tmp_path) as (land, world):
         handle = await world.start()
         await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
         settings, told = Settings(ROLLOUT_REDIS_URL=land.redis.url), list[str]()

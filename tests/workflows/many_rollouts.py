@@ -1,8 +1,4 @@
-"""Many rollouts beside each other in one world on the real development server, each of a plan of its own.
-
-The plans are alike: `dark` deploys, `canary` shows one flag to a tenth of the users, `staged` to half of them.
-Services, flags and metrics carry the plan's name, so that no rollout is another one's business.
-"""
+"""Many rollouts beside each other in one world on the real development server, each of a plan of `small_plans`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
@@ -29,7 +25,6 @@ from rollout.messages import Notice
 from rollout.plan import RolloutPlan
 from sandbox.options import InstalledSecret, InstalledService, SandboxOptions
 from sandbox.server import Sandbox
-from starter.plan_file import load_plan
 from tests.binaries import TEMPORAL
 from tests.flagstore.faulty_wire import FaultyWire, wire_to
 from tests.workflows.traffic_source import TrafficSource
@@ -39,88 +34,13 @@ from worker.wiring import OutsideWorld, workers
 PROJECT, REGION = "example-shop", "europe-west1"
 SECRET = InstalledSecret(project=PROJECT, name="matrix", value=SecretStr("made up"))
 TREATED = 0.1
-A_MOMENT, AN_HOUR = "2s", "1h"
+SOON = timedelta(milliseconds=200)
+"""Between two looks at a rollout that is waited for."""
+SHORTLY = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=40")
+"""An option of Temporal's: a history grows long after so many events."""
 A_BUSY_MACHINE = timedelta(minutes=1)
 """How long the tests' own reading may take; what they read for is the rollout's patience, not theirs."""
 BUSY = Histogram(bounds=(0.2, 0.4, 0.6, 0.8), counts=(0, 0, 0, 2, 8), sum=9.0)
-
-_PLAN = """\
-name: {name}
-description: A service, a flag, three stages
-environment: matrix
-services:
-  backend: {{project: example-shop, region: europe-west1, service: {name}}}
-flags: ["{flag}"]
-check_interval: 1s
-baseline: {{window: 5s}}
-guard: 1h
-notifications: {{channels: [log]}}
-metrics:
-  cascades:
-    type: custom.googleapis.com/{name}/cascade_failures
-    filter: resource.type = "generic_task" AND resource.labels.job = "{name}"
-    value: count
-  smoke:
-    type: custom.googleapis.com/{name}/smoke
-    filter: resource.type = "generic_task" AND resource.labels.job = "{name}"
-    value: count
-  cpu:
-    type: custom.googleapis.com/{name}/utilizations
-    filter: resource.type = "generic_task" AND resource.labels.job = "{name}"
-    value: distribution
-gates:
-  cascades: {{kind: zero_tolerance, title: Cascades, metric: cascades, group: all, action: rollback, page_after: 1h}}
-  cpu: {{kind: versus_baseline, title: CPU, metric: cpu, statistic: mean, group: all, max_increase: 10%, window: 2s,
-         minimum_sample: 1, action: hold, page_after: 1h}}
-{windows}{watch}{deadman}
-stages:
-  - {{name: dark, deploy: true, traffic: [0%, 100%], traffic_hold: 1s, exposure: off, soak: 2s, gates: [cascades]}}
-  - {{name: canary, exposure: 10%, soak: {canary_soak}, gates: [cascades, cpu],
-     checks: {{after: [{check_after}]}}}}
-  - {{name: staged, exposure: 50%, soak: {staged_soak}, gates: [cascades], approval: {approval},
-     checks: {{before: [{check}]}}}}
-"""
-
-_FROZEN = """\
-windows: {time_zone: UTC, freezes: [{first: "2000-01-01", last: "2100-01-01", why: nobody is here}]}
-"""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """Where a rollout of the plan comes to stand by itself."""
-
-    canary_soak: str = A_MOMENT
-    staged_soak: str = AN_HOUR
-    approval: bool = False
-    check: str = ""
-    check_after: str = ""
-    frozen: bool = False
-    watched: bool = False
-    deadman: bool = False
-
-
-SMOKE_TEST = "{kind: monitoring, metric: smoke}"
-"""A check before `staged`; those of other kinds, there and after `canary`, are in `matrix_checks`."""
-
-
-def plan_of(name: str, shape: Shape, directory: Path) -> RolloutPlan:
-    path = directory / f"{name}.yaml"
-    path.write_text(
-        _PLAN.format(
-            name=name,
-            flag=name.replace("-", "_"),
-            canary_soak=shape.canary_soak,
-            approval=str(shape.approval).lower(),
-            check=shape.check,
-            check_after=shape.check_after,
-            staged_soak=shape.staged_soak,
-            windows=_FROZEN if shape.frozen else "",
-            watch="watch: 1h\n" if shape.watched else "",
-            deadman="deadman: {page_after: 5s, flags_off_after: 10s}\n" if shape.deadman else "",
-        )
-    )
-    return load_plan(path)
 
 
 class SourceOfMany(TrafficSource):
@@ -215,11 +135,6 @@ def port_of(sandbox: Sandbox) -> int:
     return port
 
 
-def nobody(_client: Client, _outside: OutsideWorld) -> Sequence[Worker]:
-    """For a land whose workers are started, and die, later."""
-    return ()
-
-
 @asynccontextmanager
 async def land_for(
     names: Collection[str],
@@ -266,3 +181,15 @@ async def land_for(
         for worker in worked_by(environment.client, outside):
             await stack.enter_async_context(worker)
         yield Land(environment, server, wire, endpoint_wire, load_wire, sandbox, source, channel, outside, reading)
+
+
+@asynccontextmanager
+async def one_rollout(
+    plan: RolloutPlan,
+    directory: Path,
+    *server_options: str,
+    worked_by: Callable[[Client, OutsideWorld], Sequence[Worker]] = workers,
+) -> AsyncIterator[tuple[Land, World]]:
+    """A land with the service of one plan alone, and the part of it that the plan is about, which is all of it."""
+    async with land_for([plan.name], directory, *server_options, worked_by=worked_by) as land:
+        yield land, land.world(plan)

@@ -17,7 +17,7 @@ from rollout.commands import CommandName, refusal
 from rollout.messages import Command, Extend, FlagStage, Promote, ReplaceCandidate, ResolveHold
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
-from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, SMOKE_TEST, Shape
+from tests.workflows.small_plans import A_MOMENT, IN_CANARY, SMOKE_TEST, Shape
 
 _S = RolloutStatus
 _C = CommandName
@@ -39,12 +39,12 @@ STATES: Mapping[RolloutStatus, tuple[Shape, Standing]] = {
     _S.AWAITING_WINDOW: (Shape(frozen=True), Standing(_S.AWAITING_WINDOW, TENTH)),
     _S.AWAITING_APPROVAL: (Shape(approval=True), Standing(_S.AWAITING_APPROVAL, TENTH)),
     _S.ENTERING: (Shape(check=SMOKE_TEST), Standing(_S.ENTERING, TENTH)),
-    _S.SOAKING: (Shape(canary_soak=AN_HOUR), Standing(_S.SOAKING, TENTH)),
-    _S.HOLDING: (Shape(canary_soak=AN_HOUR), Standing(_S.HOLDING, TENTH)),
-    _S.PAUSED: (Shape(canary_soak=AN_HOUR), Standing(_S.PAUSED, TENTH)),
+    _S.SOAKING: (IN_CANARY, Standing(_S.SOAKING, TENTH)),
+    _S.HOLDING: (IN_CANARY, Standing(_S.HOLDING, TENTH)),
+    _S.PAUSED: (IN_CANARY, Standing(_S.PAUSED, TENTH)),
     _S.WATCHING: (Shape(staged_soak=A_MOMENT, watched=True), Standing(_S.WATCHING, HALF)),
-    _S.ROLLING_BACK: (Shape(canary_soak=AN_HOUR), Standing(_S.SOAKING, TENTH)),
-    _S.ROLLED_BACK: (Shape(canary_soak=AN_HOUR), Standing(_S.ROLLED_BACK, NOBODY)),
+    _S.ROLLING_BACK: (IN_CANARY, Standing(_S.SOAKING, TENTH)),
+    _S.ROLLED_BACK: (IN_CANARY, Standing(_S.ROLLED_BACK, NOBODY)),
 }
 """How a plan must be for its rollout to stand there, and what is seen then; for `rolling back`, just before."""
 

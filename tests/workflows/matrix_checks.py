@@ -13,9 +13,10 @@ from rollout.commands import CommandName
 from rollout.progress import RolloutStatus
 from sandbox.faults import Fault
 from tests.flagstore.faulty_wire import FaultyWire
-from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, SECRET, Land, Shape
+from tests.workflows.many_rollouts import SECRET, Land
 from tests.workflows.matrix_cells import HALF, NOBODY, TENTH, Standing
 from tests.workflows.outside_faults import EVERY_FAULT, FOR_EVER, OutsideFault
+from tests.workflows.small_plans import A_MOMENT, AN_HOUR, Shape
 
 AN_ENDPOINT = "{kind: http, service: backend, path: /health/overall}"
 LOAD_WIRE = "LOAD_WIRE"

@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Literal
 
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateHandle, WorkflowUpdateStage
@@ -20,9 +19,10 @@ from rollout.plan import RolloutPlan
 from rollout.progress import RollbackCause, RolloutProgress, RolloutStatus
 from rollout.traffic import TrafficSplit
 from tests.workflows.kept_promises import asked
-from tests.workflows.many_rollouts import Land, Shape, plan_of
+from tests.workflows.many_rollouts import Land
 from tests.workflows.matrix_cells import ASKS_FIRST, LEADS_TO, STATES, TENTH, Standing, message
 from tests.workflows.matrix_checks import CHECKS, LOAD_WIRE, ONCE_CHECKED, ONCE_ENTERED
+from tests.workflows.small_plans import Shape, plan_of
 from tests.workflows.world import Handle, World
 
 BETWEEN_LOOKS = 1.0
@@ -72,12 +72,12 @@ class Cell:
 
 
 class MatrixRollout:
-    def __init__(self, land: Land, cell: Cell, directory: Path) -> None:
+    def __init__(self, land: Land, cell: Cell) -> None:
         self.cell = cell
         self._land = land
         shape, self._standing = cell.stands_at
         shape = replace(shape, check=shape.check.replace(LOAD_WIRE, land.load_wire.http_url))
-        self._plan: RolloutPlan = plan_of(cell.name, shape, directory)
+        self._plan: RolloutPlan = plan_of(cell.name, shape)
         self._world: World = land.world(self._plan)
         self._given: list[WorkflowUpdateHandle[Answer]] = []
         self._handle: Handle

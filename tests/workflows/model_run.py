@@ -13,12 +13,10 @@ STEP_SECONDS = 100.0
 
 
 class Stories:
-    def __init__(self, land: Land, script: Script, directory: Path) -> None:
+    def __init__(self, land: Land, script: Script) -> None:
         self._land = land
         self._script = script
-        self._stories = [
-            Story(land, name, story, directory) for name, story in zip(names_of(script), script.stories, strict=True)
-        ]
+        self._stories = [Story(land, name, story) for name, story in zip(names_of(script), script.stories, strict=True)]
         self._wrong: str | None = None
         self.failed: list[str] = []
 
@@ -83,7 +81,7 @@ def told(script: Script) -> None:
 async def _told(script: Script) -> None:
     with tempfile.TemporaryDirectory() as directory:
         async with land_for(names_of(script), Path(directory)) as land:
-            stories = Stories(land, script, Path(directory))
+            stories = Stories(land, script)
             await stories.tell()
             problems = "\n".join(stories.failed)
             assert not problems, problems

@@ -7,7 +7,6 @@ heard of at every change. So what held between two looks is known as well.
 import asyncio
 import time
 from dataclasses import replace
-from pathlib import Path
 
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateStage
 
@@ -18,10 +17,11 @@ from rollout.messages import SIGNAL_EMERGENCY, Answer, Command, Promote, Replace
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress, RolloutStatus
 from tests.workflows.kept_promises import Promises, asked, no_task_failed
-from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Land, Shape, plan_of
+from tests.workflows.many_rollouts import Land
 from tests.workflows.matrix_cells import WHY, Standing, message
 from tests.workflows.model_script import Step, StoryScript
 from tests.workflows.rollout_model import CANARY, STAGED, Place, Possible
+from tests.workflows.small_plans import A_MOMENT, AN_HOUR, Shape, plan_of
 from tests.workflows.world import Handle, World
 
 PATIENCE = 45.0
@@ -49,7 +49,7 @@ LIKELY = {_C.PROMOTE: 8, _C.STEP_BACK: 6, _C.APPROVE: 8, _C.RESUME: 6, _C.RESOLV
 
 
 class Story:
-    def __init__(self, land: Land, name: str, script: StoryScript, directory: Path) -> None:
+    def __init__(self, land: Land, name: str, script: StoryScript) -> None:
         self.name = name
         self._script = script
         shape = Shape(
@@ -58,7 +58,7 @@ class Story:
             watched=True,
         )
         self._land = land
-        self._plan: RolloutPlan = plan_of(name, shape, directory)
+        self._plan: RolloutPlan = plan_of(name, shape)
         self._world: World = land.world(self._plan)
         self._possible = Possible(frozenset({Place(quick=script.quick)}))
         self._open: list[tuple[CommandName, asyncio.Task[Answer]]] = []

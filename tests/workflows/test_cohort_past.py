@@ -5,8 +5,9 @@ from pathlib import Path
 
 from rollout.measurement import Counts, Group, Sample
 from rollout.progress import RolloutProgress, RolloutStatus
-from tests.workflows.test_going_back import in_stage
-from tests.workflows.world import hurried, laid_out
+from tests.workflows.changed_plans import hurried
+from tests.workflows.standing import in_stage
+from tests.workflows.world import laid_out
 
 SOAK = timedelta(hours=3)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
-from tests.workflows.test_going_back import in_stage
+from tests.workflows.standing import in_stage
 from tests.workflows.world import laid_out
 
 

@@ -1,24 +1,28 @@
 """One flag of several is held at an earlier stage by a person: the rollout does it, knows it, and goes on."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateHandle, WorkflowUpdateStage
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateStage
 
-from rollout.flags import Exposure
 from rollout.messages import UPDATE_SET_STAGE, Answer, FlagStage
 from rollout.progress import RolloutStatus
 from starter.controlling import NotCarriedOut, ask
 from starter.outcome import ExitCode
 from starter.rollouts import Rollouts
-from tests.workflows.many_rollouts import AN_HOUR, Land, Shape, land_for, plan_of
+from tests.workflows.answers_kept_back import written_and_seen, written_and_seen_before_it_is_acknowledged
+from tests.workflows.changed_plans import hurried
+from tests.workflows.commanding import set_stage
+from tests.workflows.foreign_changes import raise_a_flag
+from tests.workflows.many_rollouts import SOON, one_rollout
+from tests.workflows.measured_faults import one_cascade
 from tests.workflows.outside_faults import FAILING
-from tests.workflows.test_answers_beside_an_emergency import carrying_on, without_the_workflow
-from tests.workflows.test_going_back import one_cascade
-from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World, hurried, laid_out
+from tests.workflows.partial_workers import carrying_on, without_the_workflow
+from tests.workflows.small_plans import IN_CANARY, Shape, plan_of
+from tests.workflows.standing import in_stage, shown
+from tests.workflows.world import Handle, World, laid_out
 
 
 @pytest.fixture
@@ -27,27 +31,10 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield laid
 
 
-async def in_stage(world: World, stage: str) -> Handle:
-    handle = await world.start()
-    await world.approve(handle)
-    await world.until(handle, RolloutStatus.SOAKING, stage=stage)
-    return handle
-
-
-async def set_stage(handle: Handle, stage: str, flag: str = "factory_pattern") -> Answer:
-    command = FlagStage(by="kim", reason="the factory is slow", flag=flag, stage=stage)
-    answer: Answer = await handle.execute_update(UPDATE_SET_STAGE, command, result_type=Answer)
-    return answer
-
-
 async def refusal(handle: Handle, stage: str, flag: str = "factory_pattern") -> str:
     with pytest.raises(WorkflowUpdateFailedError) as refused:
         await set_stage(handle, stage, flag)
     return str(refused.value.cause)
-
-
-async def shown(world: World) -> dict[str, str]:
-    return {flag: exposure.in_words() for flag, exposure in (await world.flags()).flags.items()}
 
 
 async def test_a_flag_that_was_turned_off_stays_off_in_later_stages_while_the_others_rise(world: World) -> None:
@@ -70,8 +57,7 @@ async def test_a_flag_that_was_turned_off_stays_off_in_later_stages_while_the_ot
 
 async def test_what_somebody_else_made_of_another_flag_stays_drift_when_one_is_set_by_hand(world: World) -> None:
     handle = await in_stage(world, "canary")
-    more = {"request_isolation": Exposure(exposure="percent", bp=5_000, stage="staged")}
-    assert (await world.store.override(more, by="robin", reason="impatient")).accepted
+    await raise_a_flag(world)
     await world.until(handle, RolloutStatus.HOLDING)
 
     await set_stage(handle, "internal")
@@ -127,44 +113,16 @@ async def test_what_would_expose_more_than_the_rollout_has_reached_is_refused_wi
     assert set((await shown(world)).values()) == {"internal"}
 
 
-async def written_and_seen(land: Land, handle: Handle, stage: str, flag: str) -> WorkflowUpdateHandle[Answer]:
-    """Ask for the flag to be set. No answer of the store comes, but a look has reported what it saw written."""
-    reported = await watches_begun(handle)
-    land.wire.acknowledge_writes(False)
-    command = FlagStage(by="kim", reason="it is slow", flag=flag, stage=stage)
-    asked = await handle.start_update(
-        UPDATE_SET_STAGE, command, wait_for_stage=WorkflowUpdateStage.ACCEPTED, result_type=Answer
-    )
-    async with asyncio.timeout(REAL_SECONDS):
-        while await watches_begun(handle) == reported:  # noqa: ASYNC110  (the server is asked)
-            await asyncio.sleep(POLL_SECONDS)
-    return asked
-
-
-async def written_and_seen_before_it_is_acknowledged(land: Land, handle: Handle, stage: str, flag: str) -> Answer:
-    asked = await written_and_seen(land, handle, stage, flag)
-    land.wire.acknowledge_writes(True)
-    return await asked.result()
-
-
-async def watches_begun(handle: Handle) -> int:
-    """Looks that report nothing are attempts of one watch; after a report another one is begun."""
-    events = [event async for event in handle.fetch_history_events()]
-    scheduled = [event.activity_task_scheduled_event_attributes.activity_type.name for event in events]
-    return scheduled.count("watch_gates")
-
-
 @pytest.mark.parametrize("held", [False, True], ids=["soaking", "held by a gate"])
 async def test_a_write_whose_answer_is_lost_is_not_taken_for_somebody_elses_change(tmp_path: Path, held: bool) -> None:
     """The plan's only flag goes off: by somebody else's hand that would take the rollout back."""
     name = "answer-lost"
-    async with land_for([name], tmp_path) as land:
-        world = land.world(plan_of(name, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(name, IN_CANARY), tmp_path) as (land, world):
         handle = await world.start()
-        await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(milliseconds=200))
+        await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
         if held:
             land.source.busy_plans.add(name)
-            await world.until(handle, RolloutStatus.HOLDING, step=timedelta(milliseconds=200))
+            await world.until(handle, RolloutStatus.HOLDING, step=SOON)
 
         for stage in ("off", "canary"):
             answer = await written_and_seen_before_it_is_acknowledged(land, handle, stage, "answer_lost")
@@ -173,25 +131,22 @@ async def test_a_write_whose_answer_is_lost_is_not_taken_for_somebody_elses_chan
         progress = await world.progress(handle)
         assert progress.rollback is None, progress.why
         assert not [event.text for event in progress.timeline if "the rollout set" in event.text]
-        await world.until(
-            handle, RolloutStatus.HOLDING if held else RolloutStatus.SOAKING, step=timedelta(milliseconds=200)
-        )
+        await world.until(handle, RolloutStatus.HOLDING if held else RolloutStatus.SOAKING, step=SOON)
         assert await shown(world) == {"answer_lost": "10%"}
 
 
 async def test_a_gate_that_fails_while_a_write_is_not_acknowledged_takes_the_rollout_back(tmp_path: Path) -> None:
     name = "failed-meanwhile"
-    async with land_for([name], tmp_path) as land:
-        world = land.world(plan_of(name, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(name, IN_CANARY), tmp_path) as (land, world):
         handle = await world.start()
-        await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(milliseconds=200))
+        await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
         land.source.busy_plans.add(name)
-        await world.until(handle, RolloutStatus.HOLDING, step=timedelta(milliseconds=200))
+        await world.until(handle, RolloutStatus.HOLDING, step=SOON)
         await written_and_seen(land, handle, "off", "failed_meanwhile")
 
         land.source.fault = one_cascade
 
-        taken_back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=timedelta(milliseconds=200))
+        taken_back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
         assert taken_back.rollback is not None
         assert "Cascades: 1" in taken_back.rollback.reason
         assert taken_back.rollback.cause == "gate"
@@ -202,10 +157,9 @@ async def test_a_gate_that_fails_while_a_write_is_not_acknowledged_takes_the_rol
 
 async def test_a_flag_that_meets_the_kill_switch_on_its_way_up_says_how_far_it_had_come(tmp_path: Path) -> None:
     """Nothing was changed would be wrong, and so would be to insist."""
-    name, flag, soon = "on-its-way-up", "on_its_way_up", timedelta(milliseconds=200)
+    name, flag, soon = "on-its-way-up", "on_its_way_up", SOON
     away = FAILING["the flag store is away"]
-    async with land_for([name], tmp_path, worked_by=without_the_workflow) as land:
-        world = land.world(plan_of(name, Shape(), tmp_path))
+    async with one_rollout(plan_of(name, Shape()), tmp_path, worked_by=without_the_workflow) as (land, world):
         async with carrying_on(world.client):
             handle = await world.start()
             await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=soon)

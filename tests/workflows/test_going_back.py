@@ -1,7 +1,7 @@
 """Every way back ends in the same place: flags latched off and traffic at its anchor, read back."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,17 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.common import RawValue
 
-from activities.cloud_run import RestoreTraffic
 from rollout.flags import OFF
-from rollout.measurement import Counts, Group, Sample
 from rollout.messages import SIGNAL_EMERGENCY
-from rollout.progress import RollbackCause, RolloutProgress, RolloutStatus
+from rollout.progress import RolloutProgress, RolloutStatus
 from sandbox.faults import Fault
 from starter.plan_file import load_plan
 from tests.flagstore.ground import LADDER, begin
-from tests.workflows.world import PLANS, Handle, World, hurried, laid_out, laid_out_in_real_time
+from tests.workflows.changed_plans import hurried
+from tests.workflows.foreign_changes import give_traffic_back, restore_traffic_directly, take_back_directly
+from tests.workflows.measured_faults import errors_of_treated_users, one_cascade, one_violation
+from tests.workflows.standing import in_stage, taken_back
+from tests.workflows.world import PLANS, Handle, World, laid_out, laid_out_in_real_time
 
 NEVER = 3600.0
 SOAK = timedelta(hours=3)
@@ -37,38 +39,6 @@ async def rehearsing(tmp_path: Path) -> AsyncIterator[World]:
         yield laid
 
 
-async def in_stage(world: World, name: str) -> Handle:
-    handle = await world.start()
-    await world.approve(handle)
-    await world.until(handle, RolloutStatus.SOAKING, stage=name)
-    return handle
-
-
-async def taken_back(world: World, handle: Handle, cause: RollbackCause) -> RolloutProgress:
-    result = await handle.result()
-    assert result.status is RolloutStatus.ROLLED_BACK, result.why
-    assert result.rollback is not None
-    assert result.rollback.cause == cause
-    assert await world.is_safe(result)
-    return result
-
-
-def errors_of_treated_users(metric: str, group: Group, _end: datetime, healthy: Sample) -> Sample:
-    if metric.endswith("request_count") and group == "treated" and isinstance(healthy, Counts):
-        return Counts(total=healthy.total, bad=healthy.total // 10)
-    return healthy
-
-
-def one_violation(metric: str, group: Group, _end: datetime, healthy: Sample) -> Sample:
-    if metric.endswith("isolation_checks") and group == "treated" and isinstance(healthy, Counts):
-        return Counts(total=healthy.total, bad=1)
-    return healthy
-
-
-def one_cascade(metric: str, group: Group, _end: datetime, healthy: Sample) -> Sample:
-    return Counts(total=1) if metric.endswith("cascade_failures") and group == "all" else healthy
-
-
 async def going_back_without_being_verified(world: World, for_so_long: timedelta) -> Handle:
     handle = await in_stage(world, "internal")
     await traffic_belongs_to_a_later_fence(world, await world.progress(handle))
@@ -79,9 +49,7 @@ async def going_back_without_being_verified(world: World, for_so_long: timedelta
 
 async def traffic_belongs_to_a_later_fence(world: World, progress: RolloutProgress) -> None:
     """Cloud Run then refuses whatever this rollout writes."""
-    for key, anchor in progress.anchors.items():
-        candidate, later = progress.candidates[key], progress.fence + 100
-        await world.cloud_run.restore_traffic(RestoreTraffic(anchor=anchor, candidate=candidate, fence=later))
+    await give_traffic_back(world, progress, fence=progress.fence + 100)
 
 
 class TestALostStore:
@@ -237,11 +205,7 @@ class TestPeople:
         handle = await in_stage(world, "internal")
         progress = await world.progress(handle)
         for _ in range(2):
-            # As `rollout emergency-rollback --direct` does it: each time with a higher fence than before.
-            await world.store.emergency(by="on-call", reason="from a terminal")
-            fence = (await world.flags()).epoch
-            for anchor in progress.anchors.values():
-                await world.cloud_run.restore_traffic(RestoreTraffic(anchor=anchor, candidate=None, fence=fence))
+            fence = await take_back_directly(world, progress)
 
         await world.until(handle, RolloutStatus.ROLLED_BACK, step=timedelta(seconds=30))
 
@@ -260,8 +224,7 @@ class TestPeople:
         assert (await world.store.emergency(by="on-call", reason="from a terminal")).accepted
         world.sandbox.faults.clear()
         fence = (await world.flags()).epoch
-        for anchor in progress.anchors.values():
-            await world.cloud_run.restore_traffic(RestoreTraffic(anchor=anchor, candidate=None, fence=fence))
+        await restore_traffic_directly(world, progress, fence)
 
         await world.until(handle, RolloutStatus.ROLLED_BACK, step=timedelta(seconds=30))
 
@@ -288,11 +251,7 @@ class TestTrouble:
         self, world: World
     ) -> None:
         handle = await in_stage(world, "canary")
-        progress = await world.progress(handle)
-        for key, anchor in progress.anchors.items():
-            candidate = progress.candidates[key]
-            fence = progress.fence
-            await world.cloud_run.restore_traffic(RestoreTraffic(anchor=anchor, candidate=candidate, fence=fence))
+        await give_traffic_back(world, await world.progress(handle))
 
         result = await taken_back(world, handle, "emergency")
 

@@ -1,15 +1,14 @@
 """A hold is neither a pass nor a rollback: the credit clock stands, people are told why, and it ends by itself."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from rollout.measurement import Group, Histogram, Sample
 from rollout.progress import RolloutProgress, RolloutStatus
-from tests.rollout.samples import latencies
-from tests.workflows.test_going_back import in_stage
+from tests.workflows.measured_faults import slow_websockets
+from tests.workflows.standing import in_stage
 from tests.workflows.world import World, laid_out
 
 MINUTE = timedelta(minutes=1)
@@ -45,11 +44,6 @@ async def test_a_failing_source_holds_and_its_outage_costs_no_credit_once_the_da
     assert internal.passed_at is not None
     assert internal.entered_at is not None
     assert internal.passed_at - internal.entered_at < internal.soak + timedelta(hours=2), "late data were not credited"
-
-
-def slow_websockets(metric: str, _group: Group, _end: datetime, healthy: Sample) -> Sample:
-    slowed = metric.endswith("websocket_event_latencies")
-    return latencies(healthy.total, 200.0) if slowed and isinstance(healthy, Histogram) else healthy
 
 
 async def test_a_slow_websocket_holds_and_does_not_roll_back(world: World) -> None:

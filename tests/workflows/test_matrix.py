@@ -106,7 +106,7 @@ async def laid_out_cells(
     async with land_for([cell.name for cell in cells], directory) as land:
         for fault in wrong:
             fault.strike(land)
-        beside = BesideEachOther([MatrixRollout(land, cell, directory) for cell in cells])
+        beside = BesideEachOther([MatrixRollout(land, cell) for cell in cells])
         await beside.each(MatrixRollout.begin, at_once=BEGUN_AT_ONCE)
         await beside.each(MatrixRollout.bring_about)
         yield land, beside

@@ -1,58 +1,18 @@
 """A rollback that somebody overtakes by `emergency-rollback --direct`, while the worker that carried it out is dead."""
 
-from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 
-from temporalio.client import Client
-from temporalio.worker import Worker
-
-from activities.cloud_run import RestoreTraffic
-from rollout.messages import EMERGENCY_TASK_QUEUE, SIGNAL_EMERGENCY, TASK_QUEUE
 from rollout.progress import RolloutStatus
-from tests.workflows.many_rollouts import AN_HOUR, Land, Shape, land_for, plan_of
-from tests.workflows.outside_faults import FAILING
-from tests.workflows.world import Handle, World
-from worker.wiring import OutsideWorld, activities_of
-from workflows.canary_rollout import CanaryRolloutWorkflow
+from tests.workflows.emergencies_met import rollback_overtaken_while_its_worker_was_dead
+from tests.workflows.many_rollouts import one_rollout
+from tests.workflows.partial_workers import the_way_back, without_the_way_back
+from tests.workflows.small_plans import IN_CANARY, plan_of
 
-SOON = timedelta(milliseconds=200)
 NAME = "overtaken"
 
 
-def without_the_way_back(client: Client, outside: OutsideWorld) -> Sequence[Worker]:
-    """The workflow, and the activities of its way forward alone."""
-    normal, _ = activities_of(client, outside)
-    return (Worker(client, task_queue=TASK_QUEUE, workflows=[CanaryRolloutWorkflow], activities=normal),)
-
-
-def the_way_back(land: Land) -> Worker:
-    client = land.environment.client
-    _, emergency = activities_of(client, land.outside)
-    return Worker(client, task_queue=EMERGENCY_TASK_QUEUE, activities=emergency)
-
-
-async def rollback_overtaken_while_its_worker_was_dead(land: Land, world: World) -> Handle:
-    """Leaves a rollback whose flags are off and whose traffic somebody else gave back, with a higher fence."""
-    refusing = FAILING["Cloud Run refuses changes"]
-    handle = await world.start()
-    progress = await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
-    refusing.strike(land)
-    async with the_way_back(land):
-        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
-        await world.until_under_way(handle, "restore_traffic", 1)
-    # As `rollout emergency-rollback --direct` does it.
-    assert (await world.store.emergency(by="robin", reason="it does not go back")).accepted
-    refusing.lift(land)
-    fence = (await world.flags()).epoch
-    for anchor in progress.anchors.values():
-        await world.cloud_run.restore_traffic(RestoreTraffic(anchor=anchor, candidate=None, fence=fence))
-    return handle
-
-
 async def test_the_worker_that_comes_back_finds_everything_done_and_pages_no_refusal(tmp_path: Path) -> None:
-    async with land_for([NAME], tmp_path, worked_by=without_the_way_back) as land:
-        world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), tmp_path))
+    async with one_rollout(plan_of(NAME, IN_CANARY), tmp_path, worked_by=without_the_way_back) as (land, world):
         handle = await rollback_overtaken_while_its_worker_was_dead(land, world)
         fence = (await world.flags()).epoch
 

@@ -13,9 +13,9 @@ from rollout.verdict import Verdict
 from starter.__main__ import run_command_line
 from starter.rollouts import Rollouts, newest
 from tests.starter.command_line import Ran
-from tests.workflows.many_rollouts import AN_HOUR, Land, Shape, land_for, plan_of
-from tests.workflows.test_commands import ask, refusal
-from tests.workflows.test_where_it_stands import SOON
+from tests.workflows.commanding import ask, refusal
+from tests.workflows.many_rollouts import SOON, Land, land_for
+from tests.workflows.small_plans import IN_CANARY, plan_of
 from tests.workflows.world import REAL_SECONDS, Handle, World
 
 NAME = "passed-over"
@@ -44,8 +44,8 @@ def command(land: Land, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return ran
 
 
-async def held_by_both_gates(land: Land, directory: Path) -> tuple[World, Handle]:
-    world = land.world(plan_of(NAME, Shape(canary_soak=AN_HOUR), directory))
+async def held_by_both_gates(land: Land) -> tuple[World, Handle]:
+    world = land.world(plan_of(NAME, IN_CANARY))
     handle = await world.start()
     await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
     land.source.failing = "Cloud Monitoring answers 503"
@@ -71,7 +71,7 @@ async def until_seen(world: World, **expected: Verdict) -> RolloutProgress:
 async def test_a_gate_that_passes_again_is_not_passed_over_beside_the_one_that_holds_and_holds_when_it_is_silent(
     land: Land, command: CommandLine, tmp_path: Path
 ) -> None:
-    world, handle = await held_by_both_gates(land, tmp_path)
+    world, handle = await held_by_both_gates(land)
     land.source.busy_plans.add(NAME)
     land.source.failing = ""
     shown = await until_seen(world, cascades=Verdict.PASS, cpu=Verdict.FAIL)
@@ -92,7 +92,7 @@ async def test_a_gate_that_passes_again_is_not_passed_over_beside_the_one_that_h
 async def test_a_person_can_name_the_gate_and_one_that_does_not_hold_is_refused_with_those_that_do(
     land: Land, command: CommandLine, tmp_path: Path
 ) -> None:
-    world, handle = await held_by_both_gates(land, tmp_path)
+    world, handle = await held_by_both_gates(land)
 
     wrong = await command("resolve-hold", "continue", NAME, "--gate", "memory")
     assert wrong.code == 2
@@ -117,7 +117,7 @@ async def test_a_person_can_name_the_gate_and_one_that_does_not_hold_is_refused_
 async def test_where_nothing_says_which_gates_all_that_began_the_hold_are_passed_over_and_with_none_none_is(
     land: Land, tmp_path: Path
 ) -> None:
-    world, handle = await held_by_both_gates(land, tmp_path)
+    world, handle = await held_by_both_gates(land)
 
     none = await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", how="continue", gates=()))
 

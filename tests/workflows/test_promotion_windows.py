@@ -8,9 +8,10 @@ from temporalio.client import WorkflowUpdateFailedError
 
 from rollout.messages import SIGNAL_EMERGENCY, UPDATE_PROMOTE, Answer, Promote
 from rollout.progress import RolloutStatus
-from rollout.windows import Freeze, Windows
-from tests.workflows.test_going_back import taken_back
-from tests.workflows.world import Handle, World, hurried, laid_out
+from rollout.windows import Windows
+from tests.workflows.changed_plans import frozen_today, hurried
+from tests.workflows.standing import taken_back
+from tests.workflows.world import Handle, World, laid_out
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -19,10 +20,6 @@ DAY = timedelta(days=1)
 def an_hour_around(time: datetime) -> Windows:
     """Every day; by the end of the first stage, today's is over."""
     return Windows(time_zone="UTC", hours=f"{time - HOUR / 2:%H:%M}-{time + HOUR:%H:%M}")
-
-
-def frozen_today(time: datetime) -> Windows:
-    return Windows(time_zone="UTC", freezes=(Freeze(first=time.date(), last=time.date(), why="the big sale"),))
 
 
 async def begun(world: World, windows: Windows) -> Handle:

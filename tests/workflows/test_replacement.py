@@ -9,8 +9,10 @@ from temporalio.client import WorkflowUpdateFailedError
 
 from rollout.messages import UPDATE_REPLACE_CANDIDATE, UPDATE_RETRY, Answer, Command, ReplaceCandidate
 from rollout.progress import RolloutStatus
-from tests.workflows.test_going_back import errors_of_treated_users, in_stage, taken_back
-from tests.workflows.world import Handle, World, hurried, laid_out
+from tests.workflows.changed_plans import hurried
+from tests.workflows.measured_faults import errors_of_treated_users
+from tests.workflows.standing import in_stage, taken_back
+from tests.workflows.world import Handle, World, laid_out
 
 SOAK = timedelta(hours=3)
 HOTFIX = {"backend": "registry.example/backend:hotfix"}

@@ -11,7 +11,9 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from config.data_converter import DATA_CONVERTER
 from rollout.messages import WORKFLOW
 from rollout.progress import RolloutProgress
-from tests.workflows.record_histories import HISTORIES, RECORDED_IN_REAL_TIME, STORIES, patches_of
+from tests.workflows.record_histories import HISTORIES, patches_of
+from tests.workflows.recorded_in_real_time import REAL_STORIES
+from tests.workflows.recorded_stories import STORIES
 from workflows.canary_rollout import CanaryRolloutWorkflow
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
@@ -27,7 +29,7 @@ def history(path: Path) -> WorkflowHistory:
 
 
 def test_every_story_is_recorded() -> None:
-    assert {*STORIES, *RECORDED_IN_REAL_TIME} == {path.stem for path in RECORDED}
+    assert {*STORIES, *REAL_STORIES} == {path.stem for path in RECORDED}
 
 
 def test_every_patch_of_the_workflow_has_a_history_that_went_its_way() -> None:

@@ -3,17 +3,17 @@
 import gc
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import TypeVar
 
 from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RolloutStatus
-from tests.workflows.many_rollouts import AN_HOUR, Shape, land_for, plan_of
+from tests.workflows.many_rollouts import SOON, land_for
+from tests.workflows.small_plans import IN_CANARY, plan_of
 
 NAMES = ("one-of-three", "two-of-three", "three-of-three")
-A_LOOK = timedelta(milliseconds=200)
+A_LOOK = SOON
 
 
 def copies_of_the_workflow() -> dict[int, ModuleType]:
@@ -40,7 +40,7 @@ async def test_three_rollouts_share_their_modules_and_leave_nothing_in_them(tmp_
     async with land_for(NAMES, tmp_path) as land:
         # Held until the end: a copy that a test before this one left behind may not make room for one of these.
         copies, kept = copies_of_the_workflow(), dict(what_modules_keep())
-        worlds = [land.world(plan_of(name, Shape(canary_soak=AN_HOUR), tmp_path)) for name in NAMES]
+        worlds = [land.world(plan_of(name, IN_CANARY)) for name in NAMES]
         handles = [await world.start() for world in worlds]
         for world, handle in zip(worlds, handles, strict=True):
             await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=A_LOOK)

@@ -8,32 +8,21 @@ from typing import Any
 
 import pytest
 from temporalio.api.common.v1 import Payload
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle, WorkflowHistory
+from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError, WorkflowHistory
 from temporalio.common import RawValue
 from temporalio.worker import Replayer
 
 from config.data_converter import DATA_CONVERTER
-from rollout.messages import SIGNAL_EMERGENCY, TASK_QUEUE, WORKFLOW
 from starter.rollouts import Rollouts
-from tests.workflows.many_rollouts import Shape, land_for, plan_of
+from tests.workflows.commanding import started_with
+from tests.workflows.many_rollouts import one_rollout
+from tests.workflows.small_plans import Shape, plan_of
 from tests.workflows.world import REAL_SECONDS, World
 from workflows.canary_rollout import CanaryRolloutWorkflow
 
 HISTORIES = Path(__file__).parent / "histories"
 NAME = "typed"
 A_COMMAND = "`rollout start PLAN` sends it"
-
-
-async def started_with(world: World, inputs: Sequence[object]) -> WorkflowHandle[Any, Any]:
-    """A workflow with just these inputs, and an emergency signal that comes with its start."""
-    return await world.client.start_workflow(
-        WORKFLOW,
-        args=inputs,
-        id=world.plan.workflow_id,
-        task_queue=TASK_QUEUE,
-        start_signal=SIGNAL_EMERGENCY,
-        start_signal_args=["stop"],
-    )
 
 
 async def failure(world: World, inputs: Sequence[object]) -> str:
@@ -53,8 +42,7 @@ def in_region(plan: dict[str, Any], region: str) -> dict[str, Any]:
 
 @pytest.mark.timeout(4 * REAL_SECONDS)
 async def test_garbage_is_told_in_words_and_an_emergency_beside_it_touches_nothing(tmp_path: Path) -> None:
-    async with land_for([NAME], tmp_path) as land:
-        world = land.world(plan_of(NAME, Shape(), tmp_path))
+    async with one_rollout(plan_of(NAME, Shape()), tmp_path) as (_, world):
         service = world.plan.service_ref("backend")
         before = await world.cloud_run.read_traffic(service)
         plan = world.plan.model_dump(mode="json", exclude_none=True)

@@ -1,14 +1,12 @@
 """A gate turns one flag off alone: it is the rollout's own write, and a person decides what follows."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from rollout.flags import Exposure
 from rollout.gates import SwitchOff
-from rollout.measurement import Group, Sample
 from rollout.messages import (
     SIGNAL_EMERGENCY,
     UPDATE_APPROVE,
@@ -24,17 +22,18 @@ from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.switch_off import SWITCHED_OFF
 from rollout.wording import current_details_markdown
 from starter.plan_file import load_plan
-from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, Shape, land_for, plan_of
-from tests.workflows.test_continue_as_new import SHORTLY
-from tests.workflows.test_flag_limits import set_stage, shown
-from tests.workflows.test_going_back import one_cascade, taken_back
-from tests.workflows.traffic_source import Fault
+from tests.workflows.commanding import set_stage
+from tests.workflows.foreign_changes import raise_a_flag
+from tests.workflows.many_rollouts import SHORTLY, SOON, one_rollout
+from tests.workflows.measured_faults import no_events_at_all, no_events_for_treated, one_cascade
+from tests.workflows.small_plans import IN_CANARY, WATCHED, Shape, plan_of
+from tests.workflows.standing import shown, taken_back
+from tests.workflows.traffic_source import Fault, no_fault
 from tests.workflows.world import PLANS, Handle, World, laid_out
 
 CHECK = timedelta(seconds=1)
 A_WHILE = timedelta(minutes=1)
 """Longer than any soak of the plan, and than the time after which its gate turns the flag off."""
-SOON = timedelta(milliseconds=200)
 FLAG = "websocket_isolation"
 ON = "it stays off until `rollout update-stage --flag websocket_isolation --stage {} --updated-by … --reason …`"
 
@@ -56,19 +55,6 @@ async def in_stage(world: World, stage: str) -> Handle:
     handle = await world.start()
     await world.until(handle, RolloutStatus.SOAKING, stage=stage, step=CHECK)
     return handle
-
-
-def no_events_for_treated(metric: str, group: Group, _end: datetime, healthy: Sample) -> Sample | None:
-    silent = metric.endswith("websocket_event_latencies") and group == "treated"
-    return None if silent else healthy
-
-
-def no_events_at_all(metric: str, _group: Group, _end: datetime, healthy: Sample) -> Sample | None:
-    return None if metric.endswith("websocket_event_latencies") else healthy
-
-
-def no_fault(_metric: str, _group: Group, _end: datetime, healthy: Sample) -> Sample:
-    return healthy
 
 
 async def switched_off(
@@ -131,8 +117,7 @@ async def test_it_is_the_rollouts_own_write_and_no_drift(world: World) -> None:
 
 async def test_what_somebody_else_made_of_another_flag_stays_drift_when_it_is_written(world: World) -> None:
     handle = await in_stage(world, "canary")
-    more = {"request_isolation": Exposure(exposure="percent", bp=5_000, stage="staged")}
-    assert (await world.store.override(more, by="robin", reason="impatient")).accepted
+    await raise_a_flag(world)
     await world.until(handle, RolloutStatus.HOLDING, step=CHECK)
 
     world.source.fault = no_events_for_treated
@@ -236,14 +221,9 @@ async def test_an_emergency_takes_back_a_rollout_that_is_held_by_it(world: World
     await taken_back(world, handle, "emergency")
 
 
-LONG = Shape(canary_soak=AN_HOUR)
-
-
-def switching_off_when_busy(
-    name: str, directory: Path, shape: Shape = LONG, *, last_stage: bool = False
-) -> RolloutPlan:
+def switching_off_when_busy(name: str, shape: Shape = IN_CANARY, *, last_stage: bool = False) -> RolloutPlan:
     """Its only flag goes off where its processors are busy, at the canary, or in the `last_stage` too."""
-    plan = plan_of(name, shape, directory)
+    plan = plan_of(name, shape)
     cpu = plan.gates["cpu"].model_copy(update={"switch_off": SwitchOff(failing=plan.flags)})
     *before, staged = plan.stages
     stages = (*before, staged.model_copy(update={"gates": (*staged.gates, "cpu")}) if last_stage else staged)
@@ -251,8 +231,7 @@ def switching_off_when_busy(
 
 
 async def test_a_failing_gate_turns_off_what_its_plan_names_for_that(tmp_path: Path) -> None:
-    async with land_for(["busy"], tmp_path) as land:
-        world = land.world(switching_off_when_busy("busy", tmp_path))
+    async with one_rollout(switching_off_when_busy("busy"), tmp_path) as (land, world):
         handle = await world.start()
         await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
         land.source.busy_plans.add("busy")
@@ -266,8 +245,7 @@ async def test_a_failing_gate_turns_off_what_its_plan_names_for_that(tmp_path: P
 
 
 async def test_a_step_back_leaves_it_off_and_a_stage_that_shows_nothing_is_not_held_for_it(tmp_path: Path) -> None:
-    async with land_for(["stepped"], tmp_path) as land:
-        world = land.world(switching_off_when_busy("stepped", tmp_path))
+    async with one_rollout(switching_off_when_busy("stepped"), tmp_path) as (land, world):
         handle = await world.start()
         await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
         land.source.busy_plans.add("stepped")
@@ -284,9 +262,8 @@ async def test_a_step_back_leaves_it_off_and_a_stage_that_shows_nothing_is_not_h
 
 
 async def test_after_the_last_stage_too_and_the_watch_can_be_finished_with_the_flag_off(tmp_path: Path) -> None:
-    async with land_for(["watched"], tmp_path) as land:
-        shape = Shape(canary_soak=A_MOMENT, staged_soak=A_MOMENT, watched=True)
-        world = land.world(switching_off_when_busy("watched", tmp_path, shape, last_stage=True))
+    plan = switching_off_when_busy("watched", WATCHED, last_stage=True)
+    async with one_rollout(plan, tmp_path) as (land, world):
         handle = await world.start()
         await world.until(handle, RolloutStatus.WATCHING, step=SOON)
         land.source.busy_plans.add("watched")
@@ -302,9 +279,8 @@ async def test_after_the_last_stage_too_and_the_watch_can_be_finished_with_the_f
 async def test_a_step_back_that_is_asked_for_while_the_flag_is_still_being_written_at_the_end_is_taken(
     tmp_path: Path,
 ) -> None:
-    async with land_for(["late"], tmp_path) as land:
-        shape = Shape(canary_soak=A_MOMENT, staged_soak=A_MOMENT, watched=True)
-        world = land.world(switching_off_when_busy("late", tmp_path, shape, last_stage=True))
+    plan = switching_off_when_busy("late", WATCHED, last_stage=True)
+    async with one_rollout(plan, tmp_path) as (land, world):
         handle = await world.start()
         await world.until(handle, RolloutStatus.WATCHING, step=SOON)
         land.wire.acknowledge_writes(False)
@@ -323,8 +299,7 @@ async def test_a_step_back_that_is_asked_for_while_the_flag_is_still_being_writt
 
 
 async def test_a_write_that_the_store_refuses_is_paged_once_and_tried_until_it_is_taken(tmp_path: Path) -> None:
-    async with land_for(["refused"], tmp_path) as land:
-        world = land.world(switching_off_when_busy("refused", tmp_path))
+    async with one_rollout(switching_off_when_busy("refused"), tmp_path) as (land, world):
         handle = await world.start()
         await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
         documents = world.store.keys.key("flags")
@@ -346,8 +321,7 @@ async def test_a_write_that_the_store_refuses_is_paged_once_and_tried_until_it_i
 
 
 async def test_a_rollout_that_is_continued_as_new_goes_on_turning_it_off_and_holding(tmp_path: Path) -> None:
-    async with land_for(["continued"], tmp_path, *SHORTLY) as land:
-        world = land.world(switching_off_when_busy("continued", tmp_path))
+    async with one_rollout(switching_off_when_busy("continued"), tmp_path, *SHORTLY) as (land, world):
         handle = await world.start()
         await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
         land.wire.acknowledge_writes(False)
@@ -373,8 +347,7 @@ async def test_while_the_store_does_not_answer_the_write_gates_are_judged_and_an
     tmp_path: Path, ended: str
 ) -> None:
     name = f"hangs-{ended}"
-    async with land_for([name], tmp_path) as land:
-        world = land.world(switching_off_when_busy(name, tmp_path))
+    async with one_rollout(switching_off_when_busy(name), tmp_path) as (land, world):
         handle = await world.start()
         await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
         land.wire.acknowledge_writes(False)

@@ -17,7 +17,9 @@ from sandbox.faults import Fault
 from starter.outcome import ExitCode
 from starter.rollouts import Rollouts
 from starter.start_command import told
-from tests.workflows.many_rollouts import Shape, land_for, nobody, plan_of
+from tests.workflows.many_rollouts import land_for
+from tests.workflows.partial_workers import nobody
+from tests.workflows.small_plans import Shape, plan_of
 from tests.workflows.world import REAL_SECONDS, World, laid_out
 from worker.wiring import workers
 
@@ -94,7 +96,7 @@ async def test_while_monitoring_fails_the_server_shows_what_it_said_and_not_that
         land.sandbox.faults.put(Fault(method="GetMetricDescriptor", code="RESOURCE_EXHAUSTED", message=OVER_QUOTA))
         for worker in workers(land.environment.client, replace(land.outside, source=CloudMonitoring(google.metrics))):
             await stack.enter_async_context(worker)
-        world = land.world(plan_of("tried", Shape(), tmp_path))
+        world = land.world(plan_of("tried", Shape()))
 
         handle = await world.start()
         async with asyncio.timeout(REAL_SECONDS):

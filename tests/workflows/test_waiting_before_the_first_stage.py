@@ -11,8 +11,7 @@ from rollout.messages import UPDATE_PAUSE, Answer, Command
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
-from tests.workflows.record_histories import approved_first
-from tests.workflows.test_promotion_windows import frozen_today
+from tests.workflows.changed_plans import approved_first, frozen_today
 from tests.workflows.world import PLANS, REAL_SECONDS, Handle, World, laid_out_in_real_time
 
 

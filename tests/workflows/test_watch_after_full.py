@@ -17,9 +17,12 @@ from rollout.messages import (
     Command,
 )
 from rollout.progress import RolloutStatus
-from tests.workflows.many_rollouts import A_MOMENT, Shape, land_for, plan_of
-from tests.workflows.test_going_back import one_cascade, taken_back
-from tests.workflows.world import Handle, World, hurried, laid_out
+from tests.workflows.changed_plans import hurried
+from tests.workflows.many_rollouts import SOON, one_rollout
+from tests.workflows.measured_faults import one_cascade
+from tests.workflows.small_plans import WATCHED, plan_of
+from tests.workflows.standing import taken_back
+from tests.workflows.world import Handle, World, laid_out
 
 WATCH = timedelta(hours=6, seconds=20)
 """It ends between two looks: the server that skips time strands a run that leaves a watch at the instant of a look."""
@@ -105,10 +108,9 @@ async def test_whoever_ends_the_watch_twice_before_an_emergency_has_not_ended_th
     tmp_path: Path,
 ) -> None:
     name = "ended-twice"
-    async with land_for([name], tmp_path) as land:
-        world = land.world(plan_of(name, Shape(canary_soak=A_MOMENT, staged_soak=A_MOMENT, watched=True), tmp_path))
+    async with one_rollout(plan_of(name, WATCHED), tmp_path) as (land, world):
         handle = await world.start()
-        await world.until(handle, RolloutStatus.WATCHING, step=timedelta(milliseconds=200))
+        await world.until(handle, RolloutStatus.WATCHING, step=SOON)
         # The first one ends the watch, and what it owns cannot be given back: so the second one is taken as well.
         land.wire.silence()
         for _ in range(2):

@@ -20,11 +20,11 @@ from rollout.messages import (
     ResolveHold,
 )
 from rollout.progress import RolloutStatus
-from tests.workflows.many_rollouts import A_MOMENT, AN_HOUR, SMOKE_TEST, Land, Shape, land_for, plan_of
-from tests.workflows.test_commands import ask, refusal
-from tests.workflows.world import REAL_SECONDS, Handle, World
+from tests.workflows.commanding import ask, refusal
+from tests.workflows.many_rollouts import SOON, Land, land_for
+from tests.workflows.small_plans import A_MOMENT, IN_CANARY, SMOKE_TEST, Shape, plan_of
+from tests.workflows.standing import resumed_to_its_approval_while_held, until_held
 
-SOON = timedelta(milliseconds=200)
 WAITING, ENTERING, STEPPING = "waits-held", "enters-paused", "steps-back-paused"
 RESUMED = "resumed-held"
 
@@ -35,30 +35,18 @@ async def land(tmp_path: Path) -> AsyncIterator[Land]:
         yield laid
 
 
-async def until_held(world: World, handle: Handle) -> None:
-    """Whatever it is said to stand at: the gates of the stage that people are shown do not pass."""
-    async with asyncio.timeout(REAL_SECONDS):
-        while True:
-            progress = await world.progress(handle)
-            assert progress.entered_last is not None
-            soak = progress.stages[progress.entered_last].soak_state
-            if soak is not None and soak.standing == "holding":
-                return
-            await world.environment.sleep(SOON)
-
-
-async def test_what_waits_is_paused_and_held_is_shown_as_what_would_move_it(land: Land, tmp_path: Path) -> None:
+async def test_what_waits_is_paused_and_held_is_shown_as_what_would_move_it(land: Land) -> None:
     await asyncio.gather(
-        a_stage_that_waits_while_the_one_before_holds(land, tmp_path),
-        a_stage_that_waits_and_is_paused_before_the_one_before_holds(land, tmp_path),
-        a_pause_while_a_stage_is_entered(land, tmp_path),
+        a_stage_that_waits_while_the_one_before_holds(land),
+        a_stage_that_waits_and_is_paused_before_the_one_before_holds(land),
+        a_pause_while_a_stage_is_entered(land),
     )
     # It needs a flag store that is silent for everybody.
-    await a_pause_of_what_is_paused_already(land, tmp_path)
+    await a_pause_of_what_is_paused_already(land)
 
 
-async def a_stage_that_waits_while_the_one_before_holds(land: Land, directory: Path) -> None:
-    world = land.world(plan_of(WAITING, Shape(canary_soak=A_MOMENT, approval=True), directory))
+async def a_stage_that_waits_while_the_one_before_holds(land: Land) -> None:
+    world = land.world(plan_of(WAITING, Shape(canary_soak=A_MOMENT, approval=True)))
     handle = await world.start()
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
     land.source.busy_plans.add(WAITING)
@@ -95,8 +83,8 @@ async def a_stage_that_waits_while_the_one_before_holds(land: Land, directory: P
     await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
 
 
-async def a_stage_that_waits_and_is_paused_before_the_one_before_holds(land: Land, directory: Path) -> None:
-    world = land.world(plan_of(RESUMED, Shape(canary_soak=A_MOMENT, approval=True), directory))
+async def a_stage_that_waits_and_is_paused_before_the_one_before_holds(land: Land) -> None:
+    world = land.world(plan_of(RESUMED, Shape(canary_soak=A_MOMENT, approval=True)))
     handle = await world.start()
     await resumed_to_its_approval_while_held(land, world, handle)
 
@@ -105,20 +93,9 @@ async def a_stage_that_waits_and_is_paused_before_the_one_before_holds(land: Lan
     await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
 
 
-async def resumed_to_its_approval_while_held(land: Land, world: World, handle: Handle) -> None:
-    """It was paused before anything held it. Resumed, it waits for its approval, which nothing keeps from coming."""
-    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
-    await ask(handle, UPDATE_PAUSE)
-    land.source.busy_plans.add(world.plan.name)
-    await until_held(world, handle)
-    await ask(handle, UPDATE_RESUME)
-    waiting = await world.progress(handle)
-    assert (waiting.status, waiting.why) == (RolloutStatus.AWAITING_APPROVAL, "staged needs a person's approval")
-
-
-async def a_pause_while_a_stage_is_entered(land: Land, directory: Path) -> None:
+async def a_pause_while_a_stage_is_entered(land: Land) -> None:
     land.source.silent_metrics.add(f"custom.googleapis.com/{ENTERING}/smoke")
-    world = land.world(plan_of(ENTERING, Shape(canary_soak=A_MOMENT, check=SMOKE_TEST), directory))
+    world = land.world(plan_of(ENTERING, Shape(canary_soak=A_MOMENT, check=SMOKE_TEST)))
     handle = await world.start()
     before = await world.until(handle, RolloutStatus.ENTERING, stage="staged", step=SOON)
 
@@ -131,9 +108,9 @@ async def a_pause_while_a_stage_is_entered(land: Land, directory: Path) -> None:
     assert (after.why, after.next) == (before.why, before.next)
 
 
-async def a_pause_of_what_is_paused_already(land: Land, directory: Path) -> None:
+async def a_pause_of_what_is_paused_already(land: Land) -> None:
     """While a paused rollout steps back it is shown as entering; it is paused all the same."""
-    world = land.world(plan_of(STEPPING, Shape(canary_soak=AN_HOUR), directory))
+    world = land.world(plan_of(STEPPING, IN_CANARY))
     handle = await world.start()
     await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
     await ask(handle, UPDATE_PAUSE)

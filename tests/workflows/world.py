@@ -197,12 +197,6 @@ async def laid_out(
         yield world
 
 
-def hurried(soak: timedelta) -> RolloutPlan:
-    """The shipped plan with stages that soak this long each, for what does not need its days."""
-    plan = load_plan(PLANS / "request-isolation.yaml")
-    return plan.model_copy(update={"stages": [stage.model_copy(update={"soak": soak}) for stage in plan.stages]})
-
-
 def _briefly_loaded(plan: RolloutPlan, url: str | None) -> RolloutPlan:
     stages = tuple(
         stage.model_copy(

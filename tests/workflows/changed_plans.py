@@ -1,0 +1,45 @@
+"""Plans with something changed: shorter, frozen, with other actions, approved first, looked after."""
+
+from datetime import datetime, timedelta
+
+from rollout.gates import Gate
+from rollout.plan import RolloutPlan
+from rollout.plan_parts import Deadman
+from rollout.verdict import Action
+from rollout.windows import Freeze, Windows
+from starter.plan_file import load_plan
+from tests.workflows.world import PLANS
+
+
+def hurried(soak: timedelta) -> RolloutPlan:
+    """The shipped plan with stages that soak this long each, for what does not need its days."""
+    plan = load_plan(PLANS / "request-isolation.yaml")
+    return plan.model_copy(update={"stages": [stage.model_copy(update={"soak": soak}) for stage in plan.stages]})
+
+
+def frozen_today(time: datetime) -> Windows:
+    return Windows(time_zone="UTC", freezes=(Freeze(first=time.date(), last=time.date(), why="the big sale"),))
+
+
+def leading_one_stage_down(plan: RolloutPlan, *names: str) -> RolloutPlan:
+    """The plan with the action `step_back` in these gates."""
+    return acting("step_back", plan, *names)
+
+
+def acting(action: Action, plan: RolloutPlan, *names: str) -> RolloutPlan:
+    """The plan with another action in these gates."""
+    gates: dict[str, Gate] = {
+        name: gate.model_copy(update={"action": action}) if name in names else gate for name, gate in plan.gates.items()
+    }
+    return plan.model_copy(update={"gates": gates})
+
+
+def approved_first(plan: RolloutPlan) -> RolloutPlan:
+    """The first stage needs a person's approval."""
+    first, *others = plan.stages
+    return plan.model_copy(update={"stages": [first.model_copy(update={"approval": True}), *others]})
+
+
+def looked_after(plan: RolloutPlan) -> RolloutPlan:
+    """The dead-man pages after three seconds."""
+    return plan.model_copy(update={"deadman": Deadman(page_after=timedelta(seconds=3))})

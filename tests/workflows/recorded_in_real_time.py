@@ -1,0 +1,213 @@
+"""Stories whose histories are recorded on the real server, for what no skipped time has.
+
+Each says how it comes to what it was recorded for, of whom, and which patch of the workflow went its way then.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from temporalio.client import Client, WorkflowFailureError
+from temporalio.worker import Worker
+
+from rollout.messages import UPDATE_APPROVE, UPDATE_FINISH, Command
+from rollout.plan import RolloutPlan
+from rollout.progress import RolloutStatus
+from tests.workflows.answers_kept_back import (
+    CHECKED,
+    answered_again,
+    checked_without_an_answer,
+    written_and_seen,
+    written_and_seen_before_it_is_acknowledged,
+)
+from tests.workflows.changed_plans import looked_after
+from tests.workflows.commanding import ask, emergency, extend, started_with, step_back
+from tests.workflows.emergencies_met import (
+    emergency_as_a_step_back_is_answered,
+    emergency_as_the_dead_man_pages,
+    emergency_as_the_start_is_refused,
+    emergency_while_the_last_notice_is_not_delivered,
+    rollback_overtaken_while_its_worker_was_dead,
+)
+from tests.workflows.many_rollouts import SHORTLY, SOON, Land
+from tests.workflows.measured_faults import one_cascade
+from tests.workflows.partial_workers import carrying_on, the_way_back, without_the_way_back, without_the_workflow
+from tests.workflows.small_plans import A_MOMENT, IN_CANARY, TO_THE_END, Shape
+from tests.workflows.standing import resumed_to_its_approval_while_held, until_held
+from tests.workflows.world import Handle, World
+from worker.wiring import OutsideWorld, workers
+
+STAYING_FOR_APPROVAL = Shape(approval=True, staged_soak=A_MOMENT)
+
+
+def as_it_is(plan: RolloutPlan) -> RolloutPlan:
+    return plan
+
+
+@dataclass(frozen=True)
+class RealStory:
+    """`tell` leaves a rollout that has ended. The history has this `patch`, if any, or it is not what was meant."""
+
+    tell: Callable[[Land, World], Awaitable[Handle]]
+    patch: str | None = None
+    shape: Shape = IN_CANARY
+    change: Callable[[RolloutPlan], RolloutPlan] = as_it_is
+    worked_by: Callable[[Client, OutsideWorld], Sequence[Worker]] = workers
+    server_options: tuple[str, ...] = ()
+
+
+async def taken_back_and_finished(world: World, handle: Handle) -> Handle:
+    """Once it is guarded, a person ends that."""
+    await world.until_under_way(handle, "guard_rollback", 1)
+    await ask(handle, UPDATE_FINISH, Command(by="kim", reason="seen enough"))
+    await handle.result()
+    return handle
+
+
+async def flag_set_without_an_answer(land: Land, world: World, *, held: bool = False) -> Handle:
+    handle = await world.start()
+    await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
+    if held:
+        land.source.busy_plans.add(world.plan.name)
+        await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+    await written_and_seen_before_it_is_acknowledged(land, handle, "off", world.plan.flags[0])
+    await emergency(handle)
+    return await taken_back_and_finished(world, handle)
+
+
+async def failed_while_a_flag_was_set(land: Land, world: World) -> Handle:
+    """A gate fails before the store has answered, and the same look sees both."""
+    handle = await world.start()
+    await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
+    await written_and_seen(land, handle, "off", world.plan.flags[0])
+    land.source.fault = one_cascade
+    await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
+    land.wire.acknowledge_writes(True)
+    return await taken_back_and_finished(world, handle)
+
+
+async def stepped_back_while_it_was_checked(land: Land, world: World) -> Handle:
+    handle = await checked_without_an_answer(land, world)
+    await step_back(handle)
+    answered_again(land)
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+    await emergency(handle)
+    return await taken_back_and_finished(world, handle)
+
+
+async def extended_while_it_was_checked(land: Land, world: World) -> Handle:
+    handle = await checked_without_an_answer(land, world)
+    await extend(handle)
+    answered_again(land)
+    await world.until_under_way(handle, "watch_gates", 1)
+    await emergency(handle)
+    return await taken_back_and_finished(world, handle)
+
+
+async def approved_while_held(land: Land, world: World) -> Handle:
+    handle = await world.start()
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+    land.source.busy_plans.add(world.plan.name)
+    await until_held(world, handle)
+    await ask(handle, UPDATE_APPROVE, Command(by="kim", reason="checked"))
+    await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+    land.source.busy_plans.clear()
+    await handle.result()
+    return handle
+
+
+async def resumed_to_its_approval(land: Land, world: World) -> Handle:
+    handle = await world.start()
+    await resumed_to_its_approval_while_held(land, world, handle)
+    await ask(handle, UPDATE_APPROVE, Command(by="kim", reason="checked"))
+    land.source.busy_plans.clear()
+    await handle.result()
+    return handle
+
+
+async def carried_on_after(meeting: Callable[[Land, World], Awaitable[Handle]], land: Land, world: World) -> Handle:
+    """The workflow is carried on only once the emergency has met what it is to meet."""
+    handle = await meeting(land, world)
+    async with carrying_on(world.client):
+        return await taken_back_and_finished(world, handle)
+
+
+async def overtaken_by_a_person(land: Land, world: World) -> Handle:
+    handle = await rollback_overtaken_while_its_worker_was_dead(land, world)
+    async with the_way_back(land):
+        return await taken_back_and_finished(world, handle)
+
+
+async def emergency_that_waits_for_no_notice(land: Land, world: World) -> Handle:
+    handle = await emergency_while_the_last_notice_is_not_delivered(land, world)
+    await world.until_under_way(handle, "guard_rollback", 1)
+    land.channel.answering.set()
+    return await taken_back_and_finished(world, handle)
+
+
+async def told_as_it_ended(land: Land, world: World) -> Handle:
+    """The last notice is delivered, and something more to tell arrives, in one task of the workflow."""
+    async with carrying_on(world.client):
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
+        land.channel.answering.clear()
+        await world.until(handle, RolloutStatus.COMPLETED, step=SOON)
+        await world.until_under_way(handle, "notify", 1)
+    await handle.signal("hello")
+    land.channel.answering.set()
+    while await world.under_way(handle):
+        await world.environment.sleep(SOON)
+    async with carrying_on(world.client):
+        await handle.result()
+    return handle
+
+
+async def started_with_blanks(_land: Land, world: World) -> Handle:
+    """It fails at once, in words."""
+    request = {"plan": world.plan.model_dump(mode="json", exclude_none=True), "images": {"backend": " "}, "by": "kim"}
+    handle = await started_with(world, [request])
+    with suppress(WorkflowFailureError):
+        await handle.result()
+    return handle
+
+
+def beside_an_emergency(
+    meeting: Callable[[Land, World], Awaitable[Handle]],
+    patch: str,
+    change: Callable[[RolloutPlan], RolloutPlan] = as_it_is,
+) -> RealStory:
+    return RealStory(partial(carried_on_after, meeting), patch, change=change, worked_by=without_the_workflow)
+
+
+REAL_STORIES: dict[str, RealStory] = {
+    "flag-set-without-an-answer": RealStory(flag_set_without_an_answer, "own-flags-are-no-drift"),
+    "flag-set-without-an-answer-while-held": RealStory(
+        partial(flag_set_without_an_answer, held=True), "own-flags-beside-a-hold"
+    ),
+    "failed-while-a-flag-was-set": RealStory(failed_while_a_flag_was_set, "own-flags-beside-a-failure"),
+    "stepped-back-while-it-was-checked": RealStory(stepped_back_while_it_was_checked, "checks-give-way", CHECKED),
+    "extended-while-it-was-checked": RealStory(extended_while_it_was_checked, "extended-while-it-was-checked", CHECKED),
+    "approved-while-held": RealStory(approved_while_held, shape=STAYING_FOR_APPROVAL),
+    "resumed-to-its-approval": RealStory(resumed_to_its_approval, "resumed-to-its-approval", STAYING_FOR_APPROVAL),
+    "answered-beside-an-emergency": beside_an_emergency(
+        emergency_as_a_step_back_is_answered, "nothing-goes-on-beside-a-rollback"
+    ),
+    "refused-beside-an-emergency": beside_an_emergency(emergency_as_the_start_is_refused, "failed-beside-a-rollback"),
+    "paged-beside-an-emergency": beside_an_emergency(
+        emergency_as_the_dead_man_pages, "ended-as-it-paged", looked_after
+    ),
+    "rollback-overtaken-by-a-person": RealStory(
+        overtaken_by_a_person, "overtaken-is-not-refused", worked_by=without_the_way_back
+    ),
+    "told-as-it-ended": RealStory(
+        told_as_it_ended,
+        "nothing-told-is-left-behind",
+        TO_THE_END,
+        worked_by=without_the_workflow,
+    ),
+    "started-with-blanks": RealStory(started_with_blanks, "blanks-begin-nothing", Shape()),
+    "an-emergency-waits-for-no-notice": RealStory(
+        emergency_that_waits_for_no_notice, "an-emergency-waits-for-no-notice", server_options=SHORTLY
+    ),
+}
