@@ -34,8 +34,9 @@ from starter.plan_file import load_plan
 from starter.what_if import Rehearsal
 from starter.what_if_queries import queries_of
 from starter.what_if_recording import of_file
+from tests.checkout import PLANS
 from tests.workflows.changed_plans import hurried
-from tests.workflows.world import PLANS, laid_out
+from tests.workflows.world import laid_out
 
 WORKFLOW, REHEARSAL = "workflow", "what-if"
 WALL_SECONDS_AT_MOST = 90.0

@@ -21,6 +21,7 @@ from chaos.evidence import (
 from chaos.scenario import Scenario
 from config.settings import Settings, inherited_environment
 from config.temporal import connect
+from local.checkout import CHECKOUT
 from local.child_process import ChildFailed
 from local.sandbox_server import SandboxTiming
 from local.stack import LocalStack
@@ -28,7 +29,6 @@ from rollout.progress import RolloutProgress, RolloutStatus
 from starter.plan_file import load_plan
 from starter.rollouts import ID_PREFIX, Rollouts
 
-CHECKOUT = Path(__file__).parents[1]
 PLAN = Path(__file__).with_name("plan.yaml")
 IMAGE = "backend=example/backend:2"
 TIMING = SandboxTiming(sample_seconds=0.5, ingest_delay_seconds=0.2, reconcile_seconds=0.1)

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,6 +19,7 @@ from rich.table import Table
 
 from config.settings import inherited_environment
 from local.background_users import REQUESTS_PER_SECOND_AND_SERVICE, USERS_PER_SERVICE, BackgroundUsers, in_words, total
+from local.checkout import CHECKOUT
 from local.child_process import ChildFailed
 from local.sandbox_server import SAMPLE_APP
 from local.simulated_users import INTERNAL_DOMAIN
@@ -28,7 +28,6 @@ from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.wording import duration_in_words, stage_verdict
 from starter.plan_file import load_plan
 
-CHECKOUT = Path(__file__).parents[1]
 DIRECTORY = CHECKOUT / ".rollout" / "demo"
 PLAN_FILE = CHECKOUT / "plans" / "rehearsal.yaml"
 PLAN = load_plan(PLAN_FILE)

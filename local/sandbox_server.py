@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 
 from config.settings import inherited_environment
+from local.checkout import CHECKOUT
 from local.child_process import ChildProcess
 from local.part import Part
 from local.ports import LOOPBACK, free_port
@@ -17,7 +18,6 @@ from local.sandbox_secrets import install
 from rollout.plan import RolloutPlan
 from sandbox.options import InstalledSecret
 
-CHECKOUT = Path(__file__).parents[1]
 SAMPLE_APP = f"{shlex.quote(sys.executable)} -m sample_app"
 STABLE_IMAGE = "example/{service}:1"
 

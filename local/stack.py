@@ -16,10 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from local.checkout import CHECKOUT
 from local.part import Part
 from local.redis_server import RedisServer
 from local.sandbox_secrets import secrets_of
-from local.sandbox_server import CHECKOUT, SandboxOptions, SandboxServer, SandboxTiming, services_of
+from local.sandbox_server import SandboxOptions, SandboxServer, SandboxTiming, services_of
 from local.temporal_server import NAMESPACE, TemporalServer
 from local.worker_process import WorkerProcess
 from rollout.messages import SEARCH_ATTRIBUTES

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from config.settings import inherited_environment
+from local.checkout import CHECKOUT
 from local.child_process import ChildProcess
 from local.part import Part
 from local.temporal_frontend import TemporalFrontend
 from rollout.messages import EMERGENCY_TASK_QUEUE, TASK_QUEUE
-
-CHECKOUT = Path(__file__).parents[1]
 
 
 class WorkerProcess(Part):

@@ -9,10 +9,11 @@ from flagstore.store import FlagStore, connect
 from local.child_process import ChildProcess
 from local.ports import LOOPBACK, answers, free_port
 from local.redis_server import RedisServer
+from tests.checkout import CHECKOUT
 from tests.flagstore.ground import INTERNAL, begin, to
 from tests.flagstore.waiting import until
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = CHECKOUT / "docs"
 EXAMPLE = DOCS / "examples" / "shop.py"
 NEW, OLD = "the new basket\n", "the old basket\n"
 

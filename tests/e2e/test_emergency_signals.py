@@ -10,8 +10,9 @@ from local.stack import LocalStack
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
 from tests.binaries import TEMPORAL
+from tests.checkout import CHECKOUT
 from tests.e2e.observer import observing
-from tests.starter.command_line import CHECKOUT, rollout
+from tests.starter.command_line import rollout
 
 NAME = "emergency_rollback"
 SHAPES = {

@@ -15,9 +15,9 @@ from local.stack import LocalStack
 from rollout import exposure as exposures
 from rollout.progress import RolloutProgress, RolloutStatus
 from starter.plan_file import load_plan
+from tests.checkout import CHECKOUT
 from tests.e2e.observer import Observer, observing
 
-CHECKOUT = Path(__file__).parents[2]
 PLAN_FILE = CHECKOUT / "plans" / "rehearsal.yaml"
 PLAN = load_plan(PLAN_FILE)
 

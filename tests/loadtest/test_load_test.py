@@ -22,8 +22,9 @@ from activities.failures import Failure
 from activities.load_test import run_load_test
 from config.settings import inherited_environment
 from flagstore.store import FlagStore, connect
+from local.checkout import CHECKOUT
 from local.redis_server import RedisServer
-from local.sandbox_server import CHECKOUT, SAMPLE_APP, SandboxOptions, SandboxServer
+from local.sandbox_server import SAMPLE_APP, SandboxOptions, SandboxServer
 from rollout.flags import Audience, Exposure
 from rollout.load_test import LoadTest
 from tests.loadtest.certificates import LOOPBACK, self_signed

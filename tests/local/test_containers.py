@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -19,8 +18,7 @@ from rollout.messages import SEARCH_ATTRIBUTES
 from sandbox.options import InstalledSecret, InstalledService
 from starter.plan_file import load_plan
 from tests.binaries import TEMPORAL
-
-CHECKOUT = Path(__file__).parents[2]
+from tests.checkout import CHECKOUT
 
 
 class Strict(BaseModel):

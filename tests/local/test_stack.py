@@ -19,8 +19,8 @@ from local.sandbox_server import services_of
 from local.stack import PLANS, DirectoryInUse, LocalStack
 from rollout.messages import EMERGENCY_TASK_QUEUE, SEARCH_ATTRIBUTES, TASK_QUEUE
 from starter.plan_file import PlanRefused, load_plan
+from tests.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 60.0
 
 

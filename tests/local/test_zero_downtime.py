@@ -16,7 +16,8 @@ import pytest
 
 from activities.google_clients import google_clients
 from config.settings import inherited_environment
-from local.sandbox_server import CHECKOUT, SAMPLE_APP, SandboxTiming
+from local.checkout import CHECKOUT
+from local.sandbox_server import SAMPLE_APP, SandboxTiming
 from local.simulated_users import SimulatedUsers
 from local.stack import LocalStack
 from rollout.progress import RolloutProgress, RolloutStatus

@@ -24,8 +24,8 @@ from rollout.plan import RolloutPlan
 from rollout.plan_parts import LoadTestCheck
 from rollout.verdict import Action
 from starter.plan_file import load_plan
+from tests.checkout import PLANS
 
-PLANS = Path(__file__).parents[2] / "plans"
 ALL = sorted(PLANS.glob("*.yaml"))
 
 

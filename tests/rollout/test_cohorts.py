@@ -14,9 +14,9 @@ from rollout.flags import Exposure, evaluate
 from rollout.measurement import GroupsByCohort
 from rollout.plan import RolloutPlan
 from starter.plan_file import load_plan
+from tests.checkout import PLANS
 from tests.rollout.flag_samples import DOMAIN, OFF, snapshot_of
 from tests.rollout.samples import MINUTE, NOON
-from tests.rollout.test_silence import PLANS
 
 STEPS = (1, 10, 50)
 COHORT = snapshot_of(OFF).model_copy(update={"cohort": "request_isolation"})

@@ -1,13 +1,13 @@
 """The vectors of the written specification are what the code computes: other languages are built from them."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from rollout.flags import BASIS_POINTS, HASH_SPACE, FlagSnapshot, email_domain, threshold, user_hash
+from tests.checkout import CHECKOUT
 
-SPECIFICATION = (Path(__file__).parents[2] / "docs" / "flags.md").read_text(encoding="utf-8")
+SPECIFICATION = (CHECKOUT / "docs" / "flags.md").read_text(encoding="utf-8")
 
 
 def rows(heading: str) -> list[list[str]]:

@@ -20,7 +20,7 @@ from rollout.soak_evidence import of_soak
 from rollout.verdict import Judgement, Verdict
 from rollout.watch import BoundGate, Expected, WatchBeat, WatchReport, WatchRequest, WorthTelling
 from tests.rollout.samples import MINUTE, NOON
-from tests.rollout.test_soak_evidence import ERRORS, HELD_ERRORS
+from tests.rollout.soaked_gates import ERRORS, HELD_ERRORS
 
 SOAK = begin(NOON, MINUTE)
 HOURS = timedelta(hours=3)

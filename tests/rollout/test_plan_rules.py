@@ -1,12 +1,11 @@
-from pathlib import Path
-
 import pytest
 from pydantic import ValidationError
 
 from rollout.plan import RolloutPlan
 from starter.plan_file import load_plan
+from tests.checkout import PLANS
 
-REHEARSAL = load_plan(Path(__file__).parents[2] / "plans" / "rehearsal.yaml")
+REHEARSAL = load_plan(PLANS / "rehearsal.yaml")
 
 
 def test_a_stage_whose_gates_only_warn_is_refused_because_nothing_could_stop_it() -> None:

@@ -1,7 +1,6 @@
 """The power card: how soon a gate finds a regression, said before a start, and close to what the judge does."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -10,9 +9,10 @@ from rollout.detection import Flow, minutes_to_detect
 from rollout.power_card import Forecast, Usual, blind_spots, error_regression, forecasts, usual_of
 from rollout.quantity import parse_duration
 from starter.plan_file import load_plan
+from tests.checkout import PLANS
 from tests.rollout.samples import MINUTE, counts, latencies
 
-PLAN = Path(__file__).parents[2] / "plans" / "traffic-canary.yaml"
+PLAN = PLANS / "traffic-canary.yaml"
 
 
 def canary_errors(per_second: float, error_rate: float = 0.005) -> Forecast:

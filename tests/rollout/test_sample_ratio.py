@@ -3,7 +3,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -20,11 +19,12 @@ from rollout.sequential_model import GroupCounts, Interval, SequentialGate, Sequ
 from rollout.sequential_state import SequentialState
 from rollout.verdict import Verdict
 from starter.plan_file import load_plan
+from tests.checkout import PLANS
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ERRORS = {"kind": "versus_control", "max_difference": "1%", "title": "Errors", "planned_share": "10%", "users": 100_000}
 REQUESTS_A_MINUTE = 1_200
-SHIPPED = Path(__file__).parents[2] / "plans" / "request-isolation.yaml"
+SHIPPED = PLANS / "request-isolation.yaml"
 
 
 def minutes(share: float, count: int, *, seed: int = 1, users: int = 0) -> Iterator[dict[str, Any]]:

@@ -3,7 +3,6 @@
 # ruff: noqa: S311  (seeded data for tests, no secrets)
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -20,10 +19,10 @@ from rollout.verdict import Judgement, Lack, Verdict
 from rollout.watch import BoundGate, Expected, WatchBeat, WatchRequest, WorthTelling
 from rollout.window_reading import size_of
 from starter.plan_file import load_plan
+from tests.checkout import PLANS
 from tests.rollout.samples import MINUTE, NOON, counts, latencies
-from tests.rollout.test_soak_evidence import gate
+from tests.rollout.soaked_gates import gate
 
-PLANS = Path(__file__).parents[2] / "plans"
 EVENTS = gate(kind="threshold", statistic="p95", at_most="100ms", action="hold", metric="events", title="Events")
 ERRORS = gate(kind="versus_control", statistic="bad_share", max_difference="1%", metric="requests", title="Errors")
 PAGE_AFTER = EVENTS.page_after

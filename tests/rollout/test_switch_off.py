@@ -19,7 +19,7 @@ from rollout.switch_off import SWITCHED_OFF, judge_switched_off
 from rollout.verdict import Judgement, Verdict
 from rollout.watch import BoundGate, Expected, WatchBeat, WatchRequest, WorthTelling
 from tests.rollout.samples import MINUTE, NOON, counts, latencies
-from tests.rollout.test_soak_evidence import gate
+from tests.rollout.soaked_gates import gate
 
 SILENT = SwitchOff(silent=("sockets",))
 EVENTS = gate(kind="threshold", statistic="p95", at_most="100ms", action="hold", metric="events", title="Events")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from local.child_process import ChildProcess
 from local.ports import answers, free_port
+from tests.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 TOKEN = "only-the-test-knows"  # noqa: S105
 TREATED = {"X-User": "ann", "X-Email": "ann@netrasystems.ai"}
 CONTROL = {"X-User": "bob", "X-Email": "bob@example.com"}

@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import httpx
 import pytest
@@ -15,9 +14,9 @@ from google.api_core.exceptions import GoogleAPICallError, ServiceUnavailable
 from sandbox.behaviours import Behaviour
 from starter import sandbox_commands
 from starter.outcome import CommandEnds, ExitCode
+from tests.checkout import CHECKOUT
 from tests.sandbox.google import CANDIDATE, NEW_IMAGE, OLD_IMAGE, Google, result_of, template_of
 
-CHECKOUT = Path(__file__).parents[2]
 APP = f"{shlex.quote(sys.executable)} -m sample_app"
 
 Asked = Callable[..., Awaitable[str]]

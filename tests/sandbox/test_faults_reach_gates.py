@@ -9,7 +9,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -31,9 +30,10 @@ from rollout.window_reading import size_of
 from sandbox.options import InstalledService
 from starter import sandbox_commands
 from starter.plan_file import load_plan
+from tests.checkout import PLANS
 from tests.sandbox.google import Google
 
-PLAN = load_plan(Path(__file__).parents[2] / "plans" / "rehearsal.yaml")
+PLAN = load_plan(PLANS / "rehearsal.yaml")
 APP = f"{shlex.quote(sys.executable)} -m sample_app"
 IMAGE = "example/backend:1"
 SAMPLE = timedelta(seconds=0.5)

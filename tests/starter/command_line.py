@@ -5,12 +5,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from config.settings import inherited_environment
+from tests.checkout import CHECKOUT
 
-CHECKOUT = Path(__file__).parents[2]
 LONGEST_COMMAND_SECONDS = 90.0
 
 

@@ -1,16 +1,16 @@
 """What the documentation says of commands is what the workflow does."""
 
 import inspect
-from pathlib import Path
 
 import pytest
 
 from rollout.commands import CommandName, refusal
 from rollout.progress import RolloutStatus
 from starter.command_table import BEGIN, END, table
+from tests.checkout import CHECKOUT
 from workflows.canary_rollout import CanaryRolloutWorkflow
 
-OPERATING = Path(__file__).parents[2] / "docs" / "operating.md"
+OPERATING = CHECKOUT / "docs" / "operating.md"
 
 
 def test_the_table_in_the_documentation_is_the_one_that_the_validators_read() -> None:

@@ -10,7 +10,8 @@ import jsonschema
 import pytest
 
 from starter.plan_file import load_plan
-from tests.starter.command_line import CHECKOUT, rollout
+from tests.checkout import CHECKOUT
+from tests.starter.command_line import rollout
 from tests.starter.conftest import Run
 
 SMALL_PLAN = Path(__file__).with_name("small_plan.yaml")

@@ -21,10 +21,10 @@ from rollout.measurement import (
 from rollout.plan import RolloutPlan
 from rollout.quantity import Limit
 from starter.plan_file import load_plan
+from tests.checkout import PLANS
 from tests.rollout.samples import NOON, latencies
 from tests.starter.conftest import QUICK_PLAN, Rollout
 from tests.workflows.traffic_source import TrafficSource
-from tests.workflows.world import PLANS
 
 SHIPPED = ["request-isolation.yaml", "rehearsal.yaml", "traffic-canary.yaml"]
 Change = Callable[[str, Sample | None], Sample | None]

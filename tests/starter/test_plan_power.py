@@ -1,10 +1,9 @@
 """`rollout plan power`: how soon gates would find regressions, without asking anybody."""
 
-from pathlib import Path
-
+from tests.checkout import PLANS
 from tests.starter.conftest import Run
 
-PLAN = Path(__file__).parents[2] / "plans" / "traffic-canary.yaml"
+PLAN = PLANS / "traffic-canary.yaml"
 
 
 def test_the_command_ends_with_1_where_a_soak_is_too_short_and_with_2_on_wrong_input(run: Run) -> None:

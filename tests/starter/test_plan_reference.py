@@ -1,9 +1,9 @@
 import re
-from pathlib import Path
 
 from starter.plan_reference import reference
+from tests.checkout import CHECKOUT
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "plan-reference.md"
+DOCUMENT = CHECKOUT / "docs" / "plan-reference.md"
 
 
 def test_the_document_is_what_the_models_say() -> None:

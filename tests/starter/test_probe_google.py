@@ -19,8 +19,9 @@ from sandbox.faults import Fault
 from starter.outcome import CommandEnds
 from starter.probe_report import PointName, Report, State
 from starter.probe_run import Wanted, probe
+from tests.checkout import CHECKOUT
 from tests.sandbox.google import NAME, OLD_IMAGE, PARENT, PROJECT, REGION, Google, result_of, template_of, to_latest
-from tests.starter.command_line import CHECKOUT, Ran, rollout
+from tests.starter.command_line import Ran, rollout
 from tests.starter.conftest import Run
 
 SCRATCH = "scratch"

@@ -8,7 +8,7 @@ from rollout.plan_parts import Deadman
 from rollout.verdict import Action
 from rollout.windows import Freeze, Windows
 from starter.plan_file import load_plan
-from tests.workflows.world import PLANS
+from tests.checkout import PLANS
 
 
 def hurried(soak: timedelta) -> RolloutPlan:

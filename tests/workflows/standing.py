@@ -50,3 +50,8 @@ async def resumed_to_its_approval_while_held(land: Land, world: World, handle: H
     await ask(handle, UPDATE_RESUME)
     waiting = await world.progress(handle)
     assert (waiting.status, waiting.why) == (RolloutStatus.AWAITING_APPROVAL, "staged needs a person's approval")
+
+
+def told(world: World, title: str) -> list[str]:
+    """The notices whose title has this in it."""
+    return [notice.text for notice in world.channel.notices if title in notice.title]

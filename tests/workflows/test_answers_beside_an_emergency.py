@@ -6,6 +6,7 @@ from pathlib import Path
 
 from rollout.messages import UPDATE_FINISH
 from rollout.progress import RolloutStatus
+from tests.checkout import CHECKOUT
 from tests.workflows.changed_plans import looked_after
 from tests.workflows.commanding import ask
 from tests.workflows.emergencies_met import (
@@ -19,7 +20,7 @@ from tests.workflows.small_plans import IN_CANARY, plan_of
 from tests.workflows.world import REAL_SECONDS
 
 NAME = "answered-late"
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
+WORKFLOWS = CHECKOUT / "workflows"
 BESIDE_THE_WAY_FORWARD = {
     "adoption._read_flags": "a person's command",
     "adoption._read_traffic.of": "a person's command",

@@ -24,19 +24,13 @@ from rollout.messages import (
 )
 from rollout.progress import RolloutStatus, StageProgress
 from starter.plan_file import load_plan
-from tests.workflows.changed_plans import hurried
+from tests.checkout import PLANS
 from tests.workflows.commanding import ask, refusal
 from tests.workflows.measured_faults import errors_of_treated_users, slow_websockets
 from tests.workflows.standing import in_stage, shown
-from tests.workflows.world import PLANS, REAL_SECONDS, World, laid_out, laid_out_in_real_time
+from tests.workflows.world import REAL_SECONDS, World, laid_out_in_real_time
 
 SOAK = timedelta(hours=3)
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out(hurried(SOAK), tmp_path) as laid:
-        yield laid
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ from rollout.messages import (
 )
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
+from tests.checkout import PLANS
 from tests.workflows.emergencies_met import emergency_while_the_last_notice_is_not_delivered, look_at_once
 from tests.workflows.many_rollouts import SHORTLY, SOON, one_rollout
 from tests.workflows.small_plans import IN_CANARY, WATCHED, plan_of
-from tests.workflows.world import PLANS, REAL_SECONDS, laid_out_in_real_time
+from tests.workflows.world import REAL_SECONDS, laid_out_in_real_time
 
 SHORT = timedelta(seconds=3)
 KIM = Command(by="kim", reason="I know why")

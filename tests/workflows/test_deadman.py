@@ -15,8 +15,9 @@ from rollout.plan import RolloutPlan
 from rollout.plan_parts import Deadman
 from rollout.progress import RolloutProgress, RolloutStatus
 from starter.plan_file import load_plan
+from tests.checkout import PLANS
 from tests.workflows.standing import taken_back
-from tests.workflows.world import PLANS, POLL_SECONDS, REAL_SECONDS, World, laid_out_in_real_time
+from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, World, laid_out_in_real_time
 
 PATIENCE = timedelta(seconds=3)
 LEASE = timedelta(seconds=5)

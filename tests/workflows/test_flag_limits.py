@@ -1,6 +1,5 @@
 """One flag of several is held at an earlier stage by a person: the rollout does it, knows it, and goes on."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from starter.controlling import NotCarriedOut, ask
 from starter.outcome import ExitCode
 from starter.rollouts import Rollouts
 from tests.workflows.answers_kept_back import written_and_seen, written_and_seen_before_it_is_acknowledged
-from tests.workflows.changed_plans import hurried
 from tests.workflows.commanding import set_stage
 from tests.workflows.foreign_changes import raise_a_flag
 from tests.workflows.many_rollouts import SOON, one_rollout
@@ -22,13 +20,7 @@ from tests.workflows.outside_faults import FAILING
 from tests.workflows.partial_workers import carrying_on, without_the_workflow
 from tests.workflows.small_plans import IN_CANARY, Shape, plan_of
 from tests.workflows.standing import in_stage, shown
-from tests.workflows.world import Handle, World, laid_out
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out(hurried(timedelta(hours=3)), tmp_path) as laid:
-        yield laid
+from tests.workflows.world import Handle, World
 
 
 async def refusal(handle: Handle, stage: str, flag: str = "factory_pattern") -> str:

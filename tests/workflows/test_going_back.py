@@ -15,21 +15,14 @@ from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RolloutProgress, RolloutStatus
 from sandbox.faults import Fault
 from starter.plan_file import load_plan
-from tests.flagstore.ground import LADDER, begin
-from tests.workflows.changed_plans import hurried
+from tests.checkout import PLANS
 from tests.workflows.foreign_changes import give_traffic_back, restore_traffic_directly, take_back_directly
 from tests.workflows.measured_faults import errors_of_treated_users, one_cascade, one_violation
 from tests.workflows.standing import in_stage, taken_back
-from tests.workflows.world import PLANS, Handle, World, laid_out, laid_out_in_real_time
+from tests.workflows.world import Handle, World, laid_out_in_real_time
 
 NEVER = 3600.0
 SOAK = timedelta(hours=3)
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out(hurried(SOAK), tmp_path) as laid:
-        yield laid
 
 
 @pytest.fixture
@@ -50,55 +43,6 @@ async def going_back_without_being_verified(world: World, for_so_long: timedelta
 async def traffic_belongs_to_a_later_fence(world: World, progress: RolloutProgress) -> None:
     """Cloud Run then refuses whatever this rollout writes."""
     await give_traffic_back(world, progress, fence=progress.fence + 100)
-
-
-class TestALostStore:
-    """Redis came back without what was written to it last; what it holds now may be anybody's."""
-
-    async def test_a_store_that_lost_everything_is_latched_off_and_the_rollout_goes_back(self, world: World) -> None:
-        handle = await in_stage(world, "internal")
-        await world.outside.redis.flushall()
-
-        result = await taken_back(world, handle, "emergency")
-
-        assert result.rollback is not None
-        assert "lost its data" in result.rollback.reason
-
-    async def test_the_flags_of_an_earlier_rollout_that_came_back_with_an_old_copy_are_latched_off(
-        self, world: World
-    ) -> None:
-        redis = world.outside.redis
-        begun = await begin(world.store, "rollout/earlier", flags=tuple(world.plan.flags))
-        for exposure in LADDER[1:]:
-            to = dict.fromkeys(world.plan.flags, exposure)
-            assert (await world.store.set_exposures(to, fence=begun.epoch, by="kim", reason="earlier")).accepted
-        await world.store.release(owner="rollout/earlier", outcome="completed")
-        for key in await redis.keys():
-            await redis.copy(str(key), str(key), destination_db="1")
-        handle = await in_stage(world, "internal")
-        await redis.swapdb(0, 1)
-
-        result = await taken_back(world, handle, "emergency")
-
-        assert result.rollback is not None
-        assert "lost writes: it is at epoch 1, the rollout at 2" in result.rollback.reason
-
-    async def test_a_kill_switch_that_is_lost_after_the_rollback_is_set_again_while_it_is_guarded(
-        self, world: World
-    ) -> None:
-        handle = await in_stage(world, "internal")
-        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
-        await world.until(handle, RolloutStatus.ROLLED_BACK, step=timedelta(seconds=2))
-        latched_at = (await world.flags()).epoch
-        await world.outside.redis.flushall()
-
-        result = await handle.result()
-
-        assert await world.is_safe(result)
-        assert (await world.flags()).epoch > latched_at
-        assert any(
-            "the flag store had lost the kill switch; it is set again" in event.text for event in result.timeline
-        )
 
 
 class TestGates:

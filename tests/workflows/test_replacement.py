@@ -1,27 +1,18 @@
 """A hotfix in the middle of a rollout: dark first, under the first stage's gates, then the stage that it is for."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
 from rollout.messages import UPDATE_REPLACE_CANDIDATE, UPDATE_RETRY, Answer, Command, ReplaceCandidate
 from rollout.progress import RolloutStatus
-from tests.workflows.changed_plans import hurried
 from tests.workflows.measured_faults import errors_of_treated_users
 from tests.workflows.standing import in_stage, taken_back
-from tests.workflows.world import Handle, World, laid_out
+from tests.workflows.world import Handle, World
 
 SOAK = timedelta(hours=3)
 HOTFIX = {"backend": "registry.example/backend:hotfix"}
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out(hurried(SOAK), tmp_path) as laid:
-        yield laid
 
 
 async def replace(handle: Handle, images: dict[str, str], reason: str = "a fix") -> Answer:

@@ -11,12 +11,13 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 from config.data_converter import DATA_CONVERTER
 from rollout.messages import WORKFLOW
 from rollout.progress import RolloutProgress
+from tests.checkout import CHECKOUT
 from tests.workflows.record_histories import HISTORIES, patches_of
 from tests.workflows.recorded_in_real_time import REAL_STORIES
 from tests.workflows.recorded_stories import STORIES
 from workflows.canary_rollout import CanaryRolloutWorkflow
 
-WORKFLOWS = Path(__file__).parents[2] / "workflows"
+WORKFLOWS = CHECKOUT / "workflows"
 RECORDED = sorted(HISTORIES.glob("*.json"))
 REMEDY = (
     "a rollout that is under way would break: guard the change with workflow.patched, "

@@ -11,7 +11,8 @@ from rollout.progress import RolloutStatus
 from sandbox.options import InstalledSecret
 from sandbox.secrets import DISABLED, ENABLED
 from starter.plan_file import load_plan
-from tests.workflows.world import PLANS, STABLE_IMAGE, World, laid_out
+from tests.checkout import PLANS
+from tests.workflows.world import STABLE_IMAGE, World, laid_out
 
 SERVICE, SECRET, VALUE = "storefront", "db-password", "opensesame"
 

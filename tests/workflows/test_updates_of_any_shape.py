@@ -26,7 +26,8 @@ from rollout.messages import (
 )
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
-from tests.workflows.world import PLANS, REAL_SECONDS, Handle, World, laid_out_in_real_time
+from tests.checkout import PLANS
+from tests.workflows.world import REAL_SECONDS, Handle, World, laid_out_in_real_time
 
 
 def raw(encoding: str, data: bytes) -> RawValue:

@@ -11,8 +11,9 @@ from rollout.messages import UPDATE_PAUSE, Answer, Command
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
+from tests.checkout import PLANS
 from tests.workflows.changed_plans import approved_first, frozen_today
-from tests.workflows.world import PLANS, REAL_SECONDS, Handle, World, laid_out_in_real_time
+from tests.workflows.world import REAL_SECONDS, Handle, World, laid_out_in_real_time
 
 
 def rehearsal() -> RolloutPlan:

@@ -41,11 +41,11 @@ from sandbox.options import InstalledService, SandboxOptions
 from sandbox.server import Sandbox
 from starter.plan_file import load_plan
 from tests.binaries import TEMPORAL, TEMPORAL_TEST_SERVER
+from tests.checkout import PLANS
 from tests.workflows.traffic_source import TrafficSource
 from worker.wiring import OutsideWorld, workers
 from workflows.canary_rollout import CanaryRolloutWorkflow
 
-PLANS = Path(__file__).parents[2] / "plans"
 POLL_SECONDS = 0.02
 REAL_SECONDS = 30.0
 BUSY_SECONDS = 120.0
