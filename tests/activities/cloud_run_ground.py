@@ -6,12 +6,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+import pytest
 from google.cloud import run_v2
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcAsyncIOTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcAsyncIOTransport
+from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
 from activities.cloud_run import CloudRunActivities, DeployCandidate, RestoreTraffic, ShiftTraffic
+from activities.failures import Failure
 from activities.google_clients import GoogleClients, google_clients
 from rollout.traffic import Candidate, ServiceAnchor, ServiceRef, TrafficSplit
 from sandbox.behaviours import Behaviour
@@ -139,3 +142,18 @@ class Ground:
     ) -> TrafficSplit:
         request = RestoreTraffic(anchor=anchor, candidate=candidate, fence=fence)
         return await ActivityEnvironment().run(self.activities.restore_traffic, request)
+
+
+def failure_type(outcome: object) -> str | None:
+    return outcome.type if isinstance(outcome, ApplicationError) else None
+
+
+def is_final(raised: pytest.ExceptionInfo[ApplicationError], failure: Failure) -> bool:
+    return raised.value.non_retryable and raised.value.type == failure
+
+
+async def exposed(ground: Ground, percent: int = 30) -> tuple[ServiceAnchor, Candidate]:
+    anchor = await ground.anchor()
+    candidate = await ground.deploy(anchor)
+    await ground.shift(anchor, candidate, percent)
+    return anchor, candidate

@@ -5,6 +5,7 @@ import pytest
 from activities import cloud_run_calls
 from sandbox.cloud_run import EtagProfile, InflightProfile
 from tests.activities.cloud_run_ground import Ground
+from tests.activities.monitored_ground import Monitored, Watch, monitored
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +39,15 @@ async def any_ground(request: pytest.FixtureRequest) -> AsyncIterator[Ground]:
     etag, inflight = request.param
     async with Ground.laid(etag=etag, inflight=inflight) as laid:
         yield laid
+
+
+@pytest.fixture
+def clock() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+async def monitoring(clock: Watch) -> AsyncIterator[Monitored]:
+    """An hour of traffic on one revision, up to noon."""
+    async with monitored(clock) as (ground, source):
+        yield ground, source

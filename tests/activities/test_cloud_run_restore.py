@@ -5,22 +5,14 @@ from time import monotonic
 
 import pytest
 from temporalio.exceptions import ApplicationError
-from temporalio.testing import ActivityEnvironment
 
 from activities.cloud_run import RestoreTraffic
 from activities.cloud_run_service import FENCE_ANNOTATION
 from activities.failures import Failure
 from rollout.traffic import Candidate, ServiceAnchor, TrafficSplit
-from tests.activities.cloud_run_ground import FENCE, TAG, Ground
+from tests.activities.cloud_run_ground import FENCE, TAG, Ground, exposed
 
 SLOW_START_SECONDS = 1.5
-
-
-async def exposed(ground: Ground, percent: int = 30) -> tuple[ServiceAnchor, Candidate]:
-    anchor = await ground.anchor()
-    candidate = await ground.deploy(anchor)
-    await ground.shift(anchor, candidate, percent)
-    return anchor, candidate
 
 
 async def assert_restored(ground: Ground, anchor: ServiceAnchor, fence: int = FENCE + 1) -> None:
@@ -289,23 +281,3 @@ async def test_outside_an_activity_traffic_is_restored_just_the_same(ground: Gro
     anchor, candidate = await exposed(ground)
     request = RestoreTraffic(anchor=anchor, candidate=candidate, fence=FENCE + 1)
     assert await ground.activities.restore_traffic(request) == anchor.split
-
-
-async def test_it_says_that_it_still_tries_and_ends_when_it_is_cancelled() -> None:
-    async with Ground.laid() as ground:
-        anchor, candidate = await exposed(ground)
-        ground.fails("GetService", "UNAVAILABLE")
-        environment = ActivityEnvironment()
-        beats: list[str] = []
-
-        def heard(*details: str) -> None:
-            beats.append(details[0])
-            if len(beats) == 5:
-                environment.cancel()
-
-        environment.on_heartbeat = heard
-        with pytest.raises(asyncio.CancelledError):
-            await environment.run(
-                ground.activities.restore_traffic, RestoreTraffic(anchor=anchor, candidate=candidate, fence=FENCE + 1)
-            )
-        assert beats == [f"restoring backend to {anchor.stable} 100 %"] * 5

@@ -1,105 +1,35 @@
 """Cloud Monitoring as a rollout uses it: groups follow the traffic, windows add up, silence stays silence."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from temporalio.exceptions import ApplicationError
-from temporalio.testing import ActivityEnvironment
 
-from activities.failures import Failure
 from activities.google_clients import google_clients
-from activities.monitoring import CaptureBaseline, CloudMonitoring, MonitoringActivities, SourceRefusal
+from activities.monitoring import CloudMonitoring, SourceRefusal
 from rollout.measurement import (
-    BadLabel,
     Counts,
-    GroupsByLabel,
     GroupsByRevision,
     Histogram,
-    IntervalMeasurement,
     Level,
     Metric,
-    Sample,
     SourceFailure,
-    TimeSeriesQuery,
 )
 from rollout.sample_sums import merge
-from rollout.wording import duration_in_words
-from sandbox.faults import Fault
-from tests.activities.cloud_run_ground import BACKEND, Ground
-from tests.activities.scripted_monitoring import Script, page, scripted
-
-MINUTE = timedelta(minutes=1)
-NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
-INGEST_DELAY = timedelta(minutes=2)
-REQUESTS_PER_MINUTE = 200 * 60
-
-OWN = "custom.googleapis.com/rollout"
-COHORT = GroupsByLabel(label="metric.labels.group", treated="treated", control="control")
-OF_BACKEND = 'resource.labels.job = "backend"'
-REQUESTS = Metric(
-    type=f"{OWN}/request_count",
-    filter=OF_BACKEND,
-    value="count",
-    bad=BadLabel(label="metric.labels.outcome", values=("error",)),
-    groups=COHORT,
+from tests.activities.monitored_ground import (
+    INGEST_DELAY,
+    LATENCIES,
+    MINUTE,
+    NOON,
+    OWN,
+    REQUESTS,
+    REQUESTS_BY_REVISION,
+    REQUESTS_PER_MINUTE,
+    Monitored,
+    Watch,
+    counts,
+    minutes,
+    query,
 )
-LATENCIES = Metric(type=f"{OWN}/request_latencies", filter=OF_BACKEND, value="distribution", groups=COHORT)
-REQUESTS_BY_REVISION = Metric(
-    type="run.googleapis.com/request_count",
-    filter='resource.labels.service_name = "backend"',
-    value="count",
-    bad=BadLabel(label="metric.labels.response_code_class", values=("5xx",)),
-    groups=GroupsByRevision(service="backend"),
-)
-
-
-class Watch:
-    """A clock that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-
-    async def read(self) -> datetime:
-        return self.now
-
-
-def query(metric: Metric, **values: str | None) -> TimeSeriesQuery:
-    return TimeSeriesQuery(project=BACKEND.project, metric=metric, **values)
-
-
-@asynccontextmanager
-async def monitored(clock: Watch) -> AsyncIterator[tuple[Ground, CloudMonitoring]]:
-    async with Ground.laid(clock=clock.read) as ground:
-        yield ground, CloudMonitoring(ground.stranger.metrics)
-
-
-@pytest.fixture
-def clock() -> Watch:
-    return Watch()
-
-
-@pytest.fixture
-async def monitoring(clock: Watch) -> AsyncIterator[tuple[Ground, CloudMonitoring]]:
-    """An hour of traffic on one revision, up to noon."""
-    async with monitored(clock) as (ground, source):
-        yield ground, source
-
-
-Monitored = tuple[Ground, CloudMonitoring]
-
-
-async def minutes(
-    source: CloudMonitoring, asked: TimeSeriesQuery, count: int, end: datetime = NOON - INGEST_DELAY
-) -> list[IntervalMeasurement]:
-    return await source.measure(asked, start=end - count * MINUTE, end=end, interval=MINUTE)
-
-
-def counts(sample: Sample) -> Counts:
-    assert isinstance(sample, Counts)
-    return sample
 
 
 async def test_without_a_candidate_everybody_is_control(monitoring: Monitored) -> None:
@@ -238,73 +168,3 @@ async def test_a_source_that_is_gone_is_a_failure_of_the_source(monitoring: Moni
     with pytest.raises(SourceFailure, match="UNAVAILABLE"):
         await minutes(CloudMonitoring(gone.metrics), query(REQUESTS), 1)
     await gone.close()
-
-
-async def captured(
-    source: CloudMonitoring, clock: Watch, window: timedelta = 30 * MINUTE, **metrics: Metric
-) -> dict[str, Sample]:
-    request = CaptureBaseline(queries={name: query(metric) for name, metric in metrics.items()}, window=window)
-    return await ActivityEnvironment().run(MonitoringActivities(source, clock.read).capture_baseline, request)
-
-
-async def test_a_baseline_is_what_was_measured_before(monitoring: Monitored, clock: Watch) -> None:
-    _, source = monitoring
-    baseline = await captured(source, clock, requests=REQUESTS, latencies=LATENCIES)
-    assert counts(baseline["requests"]).total == pytest.approx(30 * REQUESTS_PER_MINUTE, rel=0.1)
-    assert isinstance(baseline["latencies"], Histogram)
-    assert baseline["latencies"].total == counts(baseline["requests"]).total
-
-
-async def test_metrics_without_data_are_named_and_no_baseline_is_taken(monitoring: Monitored, clock: Watch) -> None:
-    _, source = monitoring
-    silent = REQUESTS.model_copy(update={"filter": 'resource.labels.job = "nobody"'})
-    with pytest.raises(ApplicationError, match=r"silent \(custom\.googleapis\.com/rollout/request_count\)") as raised:
-        await captured(source, clock, requests=REQUESTS, silent=silent)
-    assert (raised.value.type, raised.value.non_retryable) == (Failure.NO_DATA, True)
-    assert "requests" not in raised.value.message
-
-
-async def test_a_baseline_of_a_metric_that_nobody_knows_is_refused_for_good(
-    monitoring: Monitored, clock: Watch
-) -> None:
-    _, source = monitoring
-    with pytest.raises(ApplicationError, match="request_cuont: NOT_FOUND") as raised:
-        await captured(source, clock, requests=REQUESTS.model_copy(update={"type": f"{OWN}/request_cuont"}))
-    assert (raised.value.type, raised.value.non_retryable) == (Failure.SOURCE_FAILURE, True)
-
-
-async def test_a_baseline_that_could_not_be_read_may_be_tried_again(monitoring: Monitored, clock: Watch) -> None:
-    ground, source = monitoring
-    ground.sandbox.faults.put(Fault(method="ListTimeSeries", code="UNAVAILABLE"))
-    with pytest.raises(ApplicationError, match="UNAVAILABLE") as raised:
-        await captured(source, clock, requests=REQUESTS)
-    assert (raised.value.type, raised.value.non_retryable) == (Failure.SOURCE_FAILURE, False)
-    ground.sandbox.faults.clear()
-    await captured(source, clock, requests=REQUESTS)
-
-
-@pytest.mark.parametrize(
-    ("window", "end"),
-    [
-        (timedelta(hours=24), NOON.replace(hour=11, minute=57)),
-        (timedelta(seconds=20), NOON.replace(hour=11, minute=57, second=40)),
-    ],
-)
-async def test_a_baseline_is_one_interval_that_ends_where_the_data_are_complete(
-    clock: Watch, window: timedelta, end: datetime
-) -> None:
-    clock.now = NOON.replace(hour=11, minute=59, second=51)
-    script = Script(listed=[page([])])
-    metric = REQUESTS.model_copy(update={"ingest_delay": INGEST_DELAY})
-    async with scripted(script) as source:
-        with pytest.raises(ApplicationError, match=f"no data in the last {duration_in_words(window)},"):
-            await captured(source, clock, window, requests=metric)
-    (request,) = script.requests
-    assert (request.interval.start_time, request.interval.end_time) == (end - window, end)
-    assert request.aggregation.alignment_period == window
-
-
-def test_a_baseline_of_no_time_at_all_is_refused() -> None:
-    asked: dict[str, Any] = {"queries": {}, "window": timedelta()}
-    with pytest.raises(ValueError, match="window"):
-        CaptureBaseline(**asked)

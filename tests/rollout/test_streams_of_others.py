@@ -1,75 +1,30 @@
 # ruff: noqa: S311  (seeded data for tests, no secrets)
-"""Streams as others write them: at their own pace, from any moment on, with buckets that change, and with mistakes."""
+"""Streams as others write them: at their own pace, from any moment on, with nobody in them; and why it decides so."""
 
 import json
-import math
 import random
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from rollout.gates import judge_stream
 from rollout.verdict import Verdict
-
-NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
-ERRORS = {"kind": "versus_control", "statistic": "bad_share", "max_difference": "1%", "title": "error rate"}
-P95 = {"kind": "versus_control", "statistic": "p95", "max_increase": "10%"}
-SCORE = {"kind": "threshold", "statistic": "level", "at_least": "99.5%"}
-THRESHOLD = {"kind": "threshold", "statistic": "bad_share", "at_most": "1%"}
-NONE_AT_ALL = {"kind": "zero_tolerance"}
-
-Interval = dict[str, Any]
-WIDE: list[float] = [5, 10, 25, 50, 75, 100, 150, 200, 300, 500, 1000]
-NARROW = [round(1.4**power, 4) for power in range(1, 22)]
-
-
-def near(source: random.Random, mean: float) -> int:
-    """A count that scatters as independent events do."""
-    return max(0, round(source.gauss(mean, math.sqrt(mean))))
-
-
-def traffic(
-    count: int, *, seconds: int = 60, excess: float = 0.0, onset: int = 0, both: float = 0.0, seed: int = 1
-) -> Iterator[Interval]:
-    """20 requests a second, 10 % treated, 0.3 % errors; from `onset` on more of them in treated, or in both groups."""
-    source = random.Random(seed)
-    for index in range(count):
-        shared = 0.003 + (both if index >= onset else 0.0)
-        share = shared + (excess if index >= onset else 0.0)
-        total, other = 2 * seconds, 18 * seconds
-        yield {
-            "end": (NOON + timedelta(seconds=seconds * index)).isoformat(),
-            "treated": {"total": total, "bad": min(total, near(source, total * share))},
-            "control": {"total": other, "bad": min(other, near(source, other * shared))},
-        }
-
-
-def histogram(source: random.Random, total: int, edges: list[float], factor: float = 1.0) -> Interval:
-    below = [0.5 * (1 + math.erf(math.log(edge / (60 * factor)) / (0.6 * math.sqrt(2)))) for edge in edges]
-    shares = [high - low for low, high in zip([0.0, *below], [*below, 1.0], strict=True)]
-    return {"bounds_ms": edges, "counts": [near(source, total * share) for share in shares]}
-
-
-def latencies(count: int, edges: Callable[[int], list[float]], *, slower: int | None = None) -> Iterator[Interval]:
-    """A lognormal in buckets that may be others in each interval; treated takes half as long again from `slower` on."""
-    source = random.Random(1)
-    for index in range(count):
-        factor = 1.5 if slower is not None and index >= slower else 1.0
-        yield {
-            "end": (NOON + timedelta(minutes=index)).isoformat(),
-            "treated": histogram(source, 120, edges(index), factor),
-            "control": histogram(source, 1080, edges(index)),
-        }
-
-
-def first_rollback(gate: dict[str, Any], intervals: list[Interval]) -> int | None:
-    decisions = [judgement.decision for judgement in judge_stream(gate, intervals)]
-    return decisions.index("rollback") if "rollback" in decisions else None
+from tests.rollout.streams import (
+    ERRORS,
+    NONE_AT_ALL,
+    NOON,
+    P95,
+    SCORE,
+    THRESHOLD,
+    WIDE,
+    Interval,
+    first_rollback,
+    latencies,
+    traffic,
+)
 
 
 class TestAnyPace:
@@ -206,63 +161,6 @@ class TestNobody:
         assert (before.decision, after.decision) == ("hold", "hold")
 
 
-class TestBucketsThatChange:
-    @pytest.mark.parametrize("again", ["an interval that was judged", "one that was missing"])
-    def test_late_latencies_with_the_buckets_of_before_change_nothing(self, again: str) -> None:
-        whole = list(latencies(60, lambda index: WIDE if index < 20 else NARROW))
-        late = whole[3]
-        taken = whole if again == "an interval that was judged" else [one for one in whole if one is not late]
-
-        straight = list(judge_stream(P95, taken))
-        disturbed = list(judge_stream(P95, [*taken[:50], late, *taken[50:]]))
-        assert disturbed[-1].evidence == straight[-1].evidence
-        assert disturbed[-1].reason == straight[-1].reason
-
-    def test_an_interval_without_anybody_in_other_buckets_forgets_nothing(self) -> None:
-        whole = list(latencies(60, lambda _: WIDE))
-        empty = {"bounds_ms": NARROW, "counts": [0] * (len(NARROW) + 1)}
-        nobody = {"end": (NOON + timedelta(minutes=60)).isoformat(), "treated": empty, "control": empty}
-
-        assert list(judge_stream(P95, [*whole, nobody]))[-1].evidence == list(judge_stream(P95, whole))[-1].evidence
-        (*_, before, _nobody, after) = judge_stream(P95, [*whole, nobody, {**whole[0], "end": "2026-11-23T13:01:00Z"}])
-        assert before.verdict is after.verdict is Verdict.PASS
-
-    def test_healthy_latencies_are_left_alone_and_pass_again_by_what_the_new_buckets_show(self) -> None:
-        found = list(judge_stream(P95, latencies(400, lambda index: WIDE if index < 200 else NARROW)))
-
-        assert {one.decision for one in found} == {"continue", "advance"}
-        assert found[200].verdict is Verdict.UNKNOWN
-        assert found[-1].verdict is Verdict.PASS
-        assert "24,0" in found[-1].reason or "23,9" in found[-1].reason, "120 requests in each of the last 200"
-
-    def test_latencies_that_rise_afterwards_are_rolled_back(self) -> None:
-        found = first_rollback(P95, list(latencies(300, lambda index: WIDE if index < 100 else NARROW, slower=200)))
-        assert found is not None
-        assert 200 <= found < 230
-
-    def test_buckets_that_change_every_few_minutes_prove_nothing_and_break_nothing(self) -> None:
-        found = list(judge_stream(P95, latencies(120, lambda index: WIDE if index // 3 % 2 else NARROW)))
-        assert {one.decision for one in found} == {"continue"}
-
-    def test_latencies_that_all_lie_above_the_last_edge_are_never_a_pass(self) -> None:
-        found = list(judge_stream(P95, latencies(120, lambda _: [1.0, 2.0, 3.0], slower=0)))
-
-        assert {one.verdict for one in found} == {Verdict.UNKNOWN}
-        assert found[-1].reason == (
-            "gate: nearly all requests of control lie above the last edge, 3, where no bucket shows them get slower"
-        )
-
-    @pytest.mark.parametrize("last", [150.0, 75.0, 50.0])
-    def test_a_p95_alone_above_the_last_edge_is_judged_by_what_lies_there(self, last: float) -> None:
-        def edges(_: int) -> list[float]:
-            return [edge for edge in WIDE if edge <= last]
-
-        assert [one.decision for one in judge_stream(P95, latencies(300, edges))][-1] == "advance"
-        found = first_rollback(P95, list(latencies(300, edges, slower=200)))
-        assert found is not None
-        assert 200 <= found < 230
-
-
 class TestReasons:
     def test_a_rollback_after_a_day_begins_with_what_has_been_measured_since_it_became_worse(self) -> None:
         (*_, last) = judge_stream(ERRORS, traffic(1860, excess=0.02, onset=1800))
@@ -317,159 +215,3 @@ class TestReasons:
                 written = json.loads(judgement.model_dump_json(), parse_constant=pytest.fail)
                 assert [*written] == ["decision", "verdict", "evidence", "interval", "reason"]
                 assert min(written["evidence"].values()) >= 0
-
-
-LATENCY = {"bounds_ms": [10, 20, 30], "counts": [1, 1, 1, 1]}
-COUNTS = {"total": 900, "bad": 1}
-
-
-@pytest.mark.parametrize(
-    ("gate", "groups", "said"),
-    [
-        (
-            ERRORS,
-            {"treated": {"total": 10**15 + 1, "bad": 0}},
-            "treated.total: Input should be less than or equal to 1000000000000000, got 1000000000000001",
-        ),
-        (ERRORS, {"treated": {"total": 10**400, "bad": 0}, "control": COUNTS}, "treated.total: Input should be less"),
-        (ERRORS, {"treated": {"total": 10**5000, "bad": 0}, "control": COUNTS}, "got a number of thousands of digits"),
-        (ERRORS, {"treated": {"total": 10}, "control": COUNTS}, "treated.bad: is missing, got {'total': 10}"),
-        (ERRORS, {"treated": {"total": math.nan, "bad": 0}}, "treated.total: a finite number is expected, got nan"),
-        (
-            P95,
-            {"treated": {**LATENCY, "counts": [2**62] * 4}, "control": LATENCY},
-            "treated: counts: at most 1,000,000,000,000,000 together, got 18,446,744,073,709,551,616",
-        ),
-        (
-            P95,
-            {"treated": {**LATENCY, "bounds_ms": [10, 20, math.inf]}, "control": LATENCY},
-            "treated.bounds_ms: finite edges from 0 on, as what lies above the last has its own count; got inf",
-        ),
-        (
-            P95,
-            {"treated": LATENCY, "control": {**LATENCY, "bounds_ms": [-1, 20, 30]}},
-            "control.bounds_ms: finite edges",
-        ),
-        (
-            P95,
-            {"treated": LATENCY, "control": {**LATENCY, "bounds_ms": [10, 20, 40]}},
-            "bounds_ms: treated and control need the same edges, got [10.0, 20.0, 30.0] and [10.0, 20.0, 40.0]",
-        ),
-        (
-            SCORE,
-            {"treated": {"score": 99.5, "total": 5}},
-            "treated.score: Input should be less than or equal to 1, got",
-        ),
-    ],
-)
-def test_what_no_metric_can_hold_is_refused_with_its_field_and_value(
-    gate: dict[str, Any], groups: Interval, said: str
-) -> None:
-    with pytest.raises(ValueError, match=r"^interval 1: ") as refused:
-        list(judge_stream(gate, [{"end": "2026-11-23T12:00:00Z", **groups}]))
-    assert said in str(refused.value)
-
-
-@pytest.mark.parametrize("end", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:00Z", "9999-12-31T23:59:00Z"])
-def test_an_end_that_leaves_no_time_around_it_is_refused(end: str) -> None:
-    with pytest.raises(ValueError, match="interval 1: end: a year from 1970 to 9998, got"):
-        list(judge_stream(ERRORS, [{"end": end}]))
-
-
-def test_the_largest_count_that_is_taken_is_judged() -> None:
-    counts = {"total": 10**15, "bad": 10**12}
-    groups = {"treated": counts, "control": counts}
-    ends = ((NOON + timedelta(minutes=minute)).isoformat() for minute in range(50))
-    assert {one.decision for one in judge_stream(ERRORS, ({"end": end, **groups} for end in ends))} <= {
-        "continue",
-        "advance",
-    }
-
-
-def test_intervals_without_a_length_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"gate: interval: longer than nothing, got '0s'"):
-        list(judge_stream({**ERRORS, "interval": "0s"}, []))
-
-
-def test_a_plans_gate_may_name_flags_that_it_turns_off() -> None:
-    asked = {**ERRORS, "action": "hold", "switch_off": {"silent": ["websocket_isolation"]}}
-    assert {one.decision for one in judge_stream(asked, traffic(40, excess=0.05))} == {"continue", "hold"}
-
-
-NUMBERS = st.one_of(
-    st.integers(-1, 50),
-    st.sampled_from(
-        [0, 1, 2**53, 2**63 - 1, 2**63, 10**30, 1e308, 1e-320, -0.0, 0.5, math.nan, math.inf, True, "7", None]
-    ),
-)
-EDGES_OF_ANY_KIND = st.one_of(
-    st.just([10, 20, 30]), st.just([0, 1e-300, 1e300]), st.lists(NUMBERS, max_size=5), st.just([1, 2, 3, 4])
-)
-GROUPS = st.one_of(
-    st.none(),
-    st.fixed_dictionaries({"total": NUMBERS, "bad": NUMBERS}),
-    st.fixed_dictionaries({"bounds_ms": EDGES_OF_ANY_KIND, "counts": st.lists(NUMBERS, max_size=6)}),
-    st.fixed_dictionaries({"score": NUMBERS, "total": NUMBERS}),
-    st.just([]),
-    st.just({}),
-)
-ENDS = st.one_of(
-    st.integers(-30, 30).map(lambda minute: (NOON + timedelta(minutes=minute)).isoformat()),
-    st.datetimes(datetime(1970, 1, 2), datetime(9998, 12, 30), timezones=st.just(UTC)).map(datetime.isoformat),  # noqa: DTZ001
-    st.sampled_from(["", "now", "2026-11-23", "2026-11-23T12:00:00", None, 0, 1e30]),
-)
-ANYTHING = st.fixed_dictionaries(
-    {"end": ENDS, "treated": GROUPS, "control": GROUPS}, optional={"exposed": st.booleans()}
-)
-
-
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.sampled_from([ERRORS, P95, SCORE, THRESHOLD, NONE_AT_ALL, {**ERRORS, "planned_share": "10%"}]), st.data())
-def test_whatever_an_interval_holds_is_judged_or_refused_in_words(gate: dict[str, Any], data: st.DataObject) -> None:
-    sound = st.fixed_dictionaries({"end": ENDS, "treated": GROUPS, "control": GROUPS}).filter(
-        lambda one: accepted(gate, one)
-    )
-    intervals = [*data.draw(st.lists(sound, max_size=12)), data.draw(ANYTHING)]
-    try:
-        for judgement in judge_stream(gate, intervals):
-            json.loads(judgement.model_dump_json(), parse_constant=pytest.fail)
-    except ValueError as problem:
-        refused = str(problem)
-    else:
-        refused = "interval"
-    assert refused.startswith("interval")
-    assert len(refused) < 2_000
-
-
-def accepted(gate: dict[str, Any], interval: Interval) -> bool:
-    try:
-        return bool([*judge_stream(gate, [interval])])
-    except ValueError:
-        return False
-
-
-SIZES = st.sampled_from([0, 1, 2, 5, 50, 1_000, 10**6, 10**12, 10**14])
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.tuples(st.lists(SIZES, min_size=4, max_size=4), st.lists(SIZES, min_size=4, max_size=4)), max_size=12),
-    st.sampled_from([[10, 20, 30], [0, 1e-300, 1e300], [1e-320, 1e-310, 1], [1, 1.0000001, 1.0000002]]),
-    st.sampled_from(["0.01%", "10%", "900%"]),
-    st.booleans(),
-)
-def test_latencies_of_any_size_at_any_edges_are_judged(
-    counts: list[tuple[list[int], list[int]]], edges: list[float], increase: str, exposed: bool
-) -> None:
-    gate = {**P95, "max_increase": increase}
-    intervals = [
-        {
-            "end": (NOON + timedelta(minutes=minute)).isoformat(),
-            "treated": {"bounds_ms": edges, "counts": treated},
-            "control": {"bounds_ms": edges, "counts": control},
-            "exposed": exposed or minute > 6,
-        }
-        for minute, (treated, control) in enumerate(counts)
-    ]
-    for judgement in judge_stream(gate, intervals):
-        json.loads(judgement.model_dump_json(), parse_constant=pytest.fail)

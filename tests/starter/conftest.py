@@ -16,6 +16,7 @@ from starter.__main__ import run_command_line
 from starter.rollouts import Rollouts
 from tests.starter.command_line import Ran
 from tests.starter.quick_rollout import closed, is_open, it_waits_for_approval
+from tests.starter.shop import Shop
 
 QUICK_PLAN = Path(__file__).with_name("quick_plan.yaml")
 
@@ -86,3 +87,10 @@ def quick(command: Rollout, look: Look, image: str) -> Iterator[None]:
         command("emergency-rollback", "quick", "--reason", "the test is over")
     look(closed)
     command("rearm", "quick", "--reason", "the next test", "--environment", "test")
+
+
+@pytest.fixture
+def shop(stack: LocalStack) -> Shop:
+    shop = Shop(f"test-{uuid.uuid4().hex[:8]}", stack.redis.url)
+    shop.owned_by(None)
+    return shop

@@ -10,7 +10,7 @@ from rollout.plan import RolloutPlan
 from starter.plan_file import PlanRefused, group_and_environment, parse_plan
 from starter.yaml_document import read_document
 from tests.starter.command_line import rollout
-from tests.starter.test_plan_file import messages, small_plan
+from tests.starter.wrong_plans import messages, small_plan
 
 
 class Odd(NamedTuple):
