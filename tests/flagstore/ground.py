@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from flagstore.client import Flags
 from flagstore.store import FlagStore, StoreReply
 from rollout.flags import Audience, Exposure, FlagSnapshot
 
@@ -18,6 +19,7 @@ FULL = Exposure(exposure="percent", bp=10_000, stage="full")
 LADDER = (OFF, INTERNAL, CANARY, STAGED, FULL)
 FLAGS = ("basket", "search")
 NO_CANDIDATES: Mapping[str, str] = MappingProxyType({})
+KIM = ("user-1", "kim@example.com")
 
 
 async def begin(
@@ -65,3 +67,7 @@ async def snapshot_of(store: FlagStore) -> FlagSnapshot:
 async def shown(store: FlagStore) -> set[str]:
     """The names of the stages that flags are in."""
     return {exposure.stage for exposure in (await snapshot_of(store)).flags.values()}
+
+
+def flags_by(url: str, **options: object) -> Flags:
+    return Flags(url, ENVIRONMENT, GROUP, **options)  # type: ignore[arg-type]

@@ -1,84 +1,28 @@
 """Requests that Cloud Run v2 turns away before anything changes: one row each, with the words it does so in."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
-
 from google.cloud import run_v2
 
-from tests.sandbox.conformance_facts import PLACE, Standing
-from tests.sandbox.conformance_story import Story
+from tests.sandbox.cloud_run_refusal import (
+    HYPHEN,
+    LETTERS,
+    LONG_TAG,
+    PREFIX,
+    REVISION,
+    SERVICE_ID,
+    TRAFFIC,
+    Refusal,
+    creation,
+    foreign_target,
+    invalid,
+    named,
+    of_traffic,
+    update,
+)
+from tests.sandbox.conformance_facts import PLACE
 from tests.sandbox.google import CANDIDATE, NAME, NEW_IMAGE, OLD_IMAGE, PARENT, template_of, to, to_latest
 
-Request = Callable[[Story], dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """`standing` is that of the refusal, `worded` that of its text. `field` is where `BadRequest` puts the blame."""
-
-    standing: Standing
-    worded: Standing
-    fact: str
-    method: str
-    request: Request
-    kind: str
-    said: str
-    field: str = ""
-
-
-def update(paths: list[str] | None = None, **fields: Any) -> Request:
-    service = run_v2.Service(name=NAME, **fields)
-    return lambda _: {"service": service, "update_mask": {"paths": list(fields) if paths is None else paths}}
-
-
-def creation(service_id: str, template: run_v2.RevisionTemplate | None) -> Request:
-    return lambda _: {"parent": PARENT, "service_id": service_id, "service": run_v2.Service(template=template)}
-
-
-def of_traffic(rows: list[run_v2.TrafficTarget]) -> Request:
-    return update(["traffic"], traffic=rows)
-
-
-def named(method: str, name: str) -> tuple[str, Request]:
-    return method, lambda _: {"name": name}
-
-
-def _invalid(
-    standing: Standing, worded: Standing, fact: str, request: Request, place: str, problem: str, rpc: str = "update"
-) -> Refusal:
-    """INVALID_ARGUMENT in the form that v2 words it in: `Violation in <place>: <problem>`, the place in the details."""
-    at = f"{rpc.capitalize()}ServiceRequest.{place}"
-    said = f"Violation in {at}: {problem}"
-    return Refusal(standing, worded, fact, f"{rpc}_service", request, "InvalidArgument", said, f"Violation in {at}")
-
-
-def _foreign_target(fact: str, revision: str) -> Refusal:
-    return Refusal(
-        "reported",
-        "reported",
-        fact,
-        "update_service",
-        of_traffic([to(revision, 100)]),
-        "InvalidArgument",
-        f"Revision target '{revision}' invalid. Expected a revision prefixed with 'backend-'",
-        "Violation in UpdateServiceRequest.service.traffic[0].revision",
-    )
-
-
-TRAFFIC = "service.traffic"
-REVISION = "service.template.revision"
-PREFIX = "The revision name must be prefixed by the name of the enclosing Service or Configuration with a trailing -"
-LONG_TAG = "t" * 40
-LETTERS = "must hold lower-case letters, digits and hyphens, a letter first."
-HYPHEN = "must not end with a hyphen, and may hold at most 63 lower-case letters, digits and hyphens."
-SERVICE_ID = (
-    "must begin with a letter, must not end with a hyphen, and may hold at most 49 lower-case letters, digits and "
-    "hyphens."
-)
-
 REFUSALS = (
-    _invalid(
+    invalid(
         "documented",
         "assumed",
         "a sum below 100",
@@ -86,7 +30,7 @@ REFUSALS = (
         TRAFFIC,
         "Traffic targets sum to 50, want 100.",
     ),
-    _invalid(
+    invalid(
         "documented",
         "assumed",
         "a sum above 100",
@@ -94,7 +38,7 @@ REFUSALS = (
         TRAFFIC,
         "Traffic targets sum to 120, want 100.",
     ),
-    _invalid(
+    invalid(
         "documented",
         "assumed",
         "a percent above 100",
@@ -102,7 +46,7 @@ REFUSALS = (
         f"{TRAFFIC}[0].percent",
         "200 is not between 0 and 100.",
     ),
-    _invalid(
+    invalid(
         "documented",
         "assumed",
         "a percent below 0",
@@ -110,7 +54,7 @@ REFUSALS = (
         f"{TRAFFIC}[0].percent",
         "-1 is not between 0 and 100.",
     ),
-    _invalid(
+    invalid(
         "reported",
         "assumed",
         "one tag twice",
@@ -118,7 +62,7 @@ REFUSALS = (
         TRAFFIC,
         "Multiple definitions for tag 'blue'.",
     ),
-    _invalid(
+    invalid(
         "reported",
         "assumed",
         "a tag of two characters",
@@ -126,7 +70,7 @@ REFUSALS = (
         f"{TRAFFIC}[0].tag",
         "Traffic tag 's1' must have at least 3 characters.",
     ),
-    _invalid(
+    invalid(
         "reported",
         "reported",
         "tag and service of 47 characters",
@@ -135,7 +79,7 @@ REFUSALS = (
         f"traffic tag '{LONG_TAG}' and service name 'backend' together are too long. "
         "Combined traffic tag and service name cannot exceed 46 characters.",
     ),
-    _invalid(
+    invalid(
         "documented",
         "assumed",
         "a tag that no host name may hold",
@@ -143,7 +87,7 @@ REFUSALS = (
         f"{TRAFFIC}[0].tag",
         f"'Not Good' {LETTERS}",
     ),
-    _invalid(
+    invalid(
         "documented",
         "assumed",
         "a row without a type",
@@ -151,10 +95,10 @@ REFUSALS = (
         f"{TRAFFIC}[1].type",
         "The allocation type must be LATEST or REVISION.",
     ),
-    _foreign_target("a full name as target", f"{NAME}/revisions/backend-a"),
-    _foreign_target("another service's revision as target", "auth-a"),
-    _foreign_target("no revision as target", ""),
-    _invalid(
+    foreign_target("a full name as target", f"{NAME}/revisions/backend-a"),
+    foreign_target("another service's revision as target", "auth-a"),
+    foreign_target("no revision as target", ""),
+    invalid(
         "reported",
         "reported",
         "a revision name without the service's",
@@ -162,7 +106,7 @@ REFUSALS = (
         REVISION,
         PREFIX,
     ),
-    _invalid(
+    invalid(
         "reported",
         "reported",
         "a revision name that is the prefix alone",
@@ -170,7 +114,7 @@ REFUSALS = (
         REVISION,
         PREFIX,
     ),
-    _invalid(
+    invalid(
         "assumed",
         "assumed",
         "a revision name of 64 characters",
@@ -178,7 +122,7 @@ REFUSALS = (
         REVISION,
         f"'backend-{'r' * 56}' {HYPHEN}",
     ),
-    _invalid(
+    invalid(
         "assumed",
         "assumed",
         "a revision name that ends with a hyphen",
@@ -195,7 +139,7 @@ REFUSALS = (
         "AlreadyExists",
         f"Revision named '{CANDIDATE}' with different configuration already exists.",
     ),
-    _invalid(
+    invalid(
         "reported",
         "reported",
         "a service without a template",
@@ -204,7 +148,7 @@ REFUSALS = (
         "required field not present.",
         "create",
     ),
-    _invalid(
+    invalid(
         "documented",
         "assumed",
         "a template without a container",
@@ -212,7 +156,7 @@ REFUSALS = (
         "service.template.containers",
         "A revision needs at least one container.",
     ),
-    _invalid(
+    invalid(
         "documented",
         "assumed",
         "a container without an image",
@@ -220,7 +164,7 @@ REFUSALS = (
         "service.template.containers[0].image",
         "A container needs an image.",
     ),
-    _invalid(
+    invalid(
         "documented",
         "assumed",
         "a mask that names no field",
@@ -228,7 +172,7 @@ REFUSALS = (
         "update_mask",
         "Service has no field 'trafficStatuses'.",
     ),
-    _invalid(
+    invalid(
         "documented",
         "assumed",
         "an annotation of the system",
@@ -236,7 +180,7 @@ REFUSALS = (
         "service.annotations",
         "'run.googleapis.com/ingress' is in a namespace that belongs to the system.",
     ),
-    _invalid(
+    invalid(
         "documented",
         "assumed",
         "a label of the system",
@@ -244,7 +188,7 @@ REFUSALS = (
         "service.labels",
         "'serving.knative.dev/x' is in a namespace that belongs to the system.",
     ),
-    _invalid(
+    invalid(
         "documented",
         "assumed",
         "a service id of 50 characters",
@@ -253,7 +197,7 @@ REFUSALS = (
         f"'{'a' * 50}' {SERVICE_ID}",
         "create",
     ),
-    _invalid(
+    invalid(
         "documented",
         "assumed",
         "a service id that begins with a digit",

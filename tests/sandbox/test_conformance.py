@@ -11,9 +11,10 @@ import pytest
 
 from sandbox.cloud_run import EtagProfile, InflightProfile
 from tests.sandbox.both_clients import ClientKind
+from tests.sandbox.cloud_run_refusal import Refusal
 from tests.sandbox.conformance_changes import CHANGES
 from tests.sandbox.conformance_facts import Fact
-from tests.sandbox.conformance_refusals import REFUSALS, Refusal
+from tests.sandbox.conformance_refusals import REFUSALS
 from tests.sandbox.conformance_services import SERVICES
 from tests.sandbox.conformance_story import Refused, Story, told
 

@@ -1,7 +1,7 @@
 """The tables of what is known of Cloud Monitoring, held against the sandbox by both of Google's clients.
 
-tests/sandbox/conformance_metrics.py            what is answered
-tests/sandbox/conformance_metric_refusals.py    what is turned away, and in which words
+tests/sandbox/conformance_metrics.py, conformance_metric_lists.py              what is answered
+tests/sandbox/conformance_metric_refusals.py, conformance_write_refusals.py    what is turned away, in which words
 """
 
 import asyncio
@@ -13,9 +13,11 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.cloud import monitoring_v3
 
 from tests.sandbox.both_clients import ClientKind
-from tests.sandbox.conformance_metric_refusals import METRIC_REFUSALS, MetricRefusal
+from tests.sandbox.conformance_metric_refusals import METRIC_REFUSALS
 from tests.sandbox.conformance_metric_story import DEPTH, END, MINUTE, OWN, PARENT, Descriptor, gauge, told
-from tests.sandbox.conformance_metrics import ANSWERS, SCALED, Answer, asked, value
+from tests.sandbox.conformance_metrics import ANSWERS
+from tests.sandbox.monitoring_answer import SCALED, Answer, asked, value
+from tests.sandbox.monitoring_refusal import MetricRefusal
 
 CLIENTS: tuple[ClientKind, ...] = ("sync", "async")
 

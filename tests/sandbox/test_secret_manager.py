@@ -1,75 +1,24 @@
 """Secret Manager as a rollout's checks meet it: with both unmodified clients, states, refusals, pages and checksums."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-import grpc
 import httpx
 import pytest
 from google.api_core import exceptions
-from google.cloud import secretmanager_v1
-from google.cloud.secretmanager_v1.services.secret_manager_service.transports import (
-    SecretManagerServiceGrpcAsyncIOTransport,
-    SecretManagerServiceGrpcTransport,
-)
 
 from sandbox.checksums import crc32c
 from sandbox.faults import Fault
-from sandbox.options import InstalledSecret
-from sandbox.project_numbers import project_number
-from tests.sandbox.google import PROJECT, Google
-
-State = secretmanager_v1.SecretVersion.State
-NUMBER = project_number(PROJECT)
-ASKED = f"projects/{PROJECT}/secrets/db-password"
-ANSWERED = f"projects/{NUMBER}/secrets/db-password"
-VALUE = "opensesame-77"
-INSTALLED = InstalledSecret.parse(f"{PROJECT}/db-password={VALUE}")
-
-Call = Callable[..., Awaitable[Any]]
-
-
-@dataclass
-class Secrets:
-    """One of the two clients: `call("get_secret", name=…)` makes a call, `listed` reads all pages of one."""
-
-    google: Google
-    call: Call
-    listed: Call
+from tests.sandbox.google import INSTALLED, PROJECT
+from tests.sandbox.secret_manager_clients import ANSWERED, ASKED, NUMBER, VALUE, Secrets, State, secrets_by
 
 
 @pytest.fixture(params=["sync", "async"])
 async def secrets(request: pytest.FixtureRequest) -> AsyncIterator[Secrets]:
-    async with Google.started(secrets=(INSTALLED,)) as google:
-        if request.param == "async":
-            transport = SecretManagerServiceGrpcAsyncIOTransport(channel=google.channel)
-            client = secretmanager_v1.SecretManagerServiceAsyncClient(transport=transport)
-
-            async def call(method: str, **request: Any) -> Any:
-                return await getattr(client, method)(request=request)
-
-            async def listed(method: str, **request: Any) -> Any:
-                return [entry async for entry in await call(method, **request)]
-
-            yield Secrets(google, call, listed)
-            return
-        with grpc.insecure_channel(google.sandbox.grpc_target) as channel:
-            blocking = secretmanager_v1.SecretManagerServiceClient(
-                transport=SecretManagerServiceGrpcTransport(channel=channel)
-            )
-
-            async def call_blocking(method: str, **request: Any) -> Any:
-                return await asyncio.to_thread(getattr(blocking, method), request=request)
-
-            async def listed_blocking(method: str, **request: Any) -> Any:
-                pager = await call_blocking(method, **request)
-                return await asyncio.to_thread(list, pager)
-
-            yield Secrets(google, call_blocking, listed_blocking)
+    async with secrets_by(request.param) as asked:
+        yield asked
 
 
 def test_the_checksum_is_crc32c() -> None:

@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from config.settings import inherited_environment
+from starter.rollouts import Rollouts
 from tests.checkout import CHECKOUT
 
 LONGEST_COMMAND_SECONDS = 90.0
@@ -22,6 +24,14 @@ class Ran:
     @property
     def json(self) -> Any:
         return json.loads(self.out)
+
+
+QUICK_PLAN = Path(__file__).with_name("quick_plan.yaml")
+Rollout = Callable[..., Ran]
+"""With the variables of the stack."""
+Run = Callable[..., Ran]
+"""With the variables that it is given first."""
+Look = Callable[[Callable[[Rollouts], Awaitable[Any]]], Any]
 
 
 def rollout(*arguments: object, environment: Mapping[str, str] | None = None, stdin: str | None = None) -> Ran:

@@ -14,15 +14,10 @@ from local.sandbox_server import SandboxTiming
 from local.stack import LocalStack
 from starter.__main__ import run_command_line
 from starter.rollouts import Rollouts
-from tests.starter.command_line import Ran
+from tests.starter.command_line import QUICK_PLAN, Look, Ran, Rollout, Run
+from tests.starter.played_metrics import PLAN
 from tests.starter.quick_rollout import closed, is_open, it_waits_for_approval
 from tests.starter.shop import Shop
-
-QUICK_PLAN = Path(__file__).with_name("quick_plan.yaml")
-
-Rollout = Callable[..., Ran]
-Run = Callable[..., Ran]
-Look = Callable[[Callable[[Rollouts], Awaitable[Any]]], Any]
 
 
 @pytest.fixture(scope="session")
@@ -94,3 +89,11 @@ def shop(stack: LocalStack) -> Shop:
     shop = Shop(f"test-{uuid.uuid4().hex[:8]}", stack.redis.url)
     shop.owned_by(None)
     return shop
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    """A file of a plan whose one gate compares revisions."""
+    file = tmp_path / "plan.yaml"
+    file.write_text(PLAN, encoding="utf-8")
+    return file

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.starter.conftest import Run
+from tests.starter.command_line import Run
 
 PLAN = "plans/rehearsal.yaml"
 WRONG = {

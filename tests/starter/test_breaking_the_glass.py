@@ -5,7 +5,7 @@ import re
 
 from config.temporal import connect as connect_to_temporal
 from local.stack import LocalStack
-from tests.starter.conftest import QUICK_PLAN, Look, Rollout, Run
+from tests.starter.command_line import QUICK_PLAN, Look, Rollout, Run
 from tests.starter.quick_rollout import closed, it_waits_for_approval
 from tests.starter.shop import NOBODY_LISTENS
 

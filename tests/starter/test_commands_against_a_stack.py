@@ -15,8 +15,7 @@ import redis
 from local.stack import LocalStack
 from rollout.progress import RolloutStatus
 from starter import emergency
-from tests.starter.command_line import rollout
-from tests.starter.conftest import QUICK_PLAN, Look, Rollout
+from tests.starter.command_line import QUICK_PLAN, Look, Rollout, rollout
 from tests.starter.quick_rollout import closed, is_open, it_waits_for_approval, once
 
 SNAPSHOT = "{rf:test:quick}:snap"

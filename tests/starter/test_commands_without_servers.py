@@ -11,8 +11,7 @@ import pytest
 
 from starter.plan_file import load_plan
 from tests.checkout import CHECKOUT
-from tests.starter.command_line import rollout
-from tests.starter.conftest import Run
+from tests.starter.command_line import Run, rollout
 
 SMALL_PLAN = Path(__file__).with_name("small_plan.yaml")
 QUICK_PLAN = Path(__file__).with_name("quick_plan.yaml")

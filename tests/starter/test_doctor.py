@@ -6,7 +6,7 @@ from config.temporal import connect
 from flagstore.connection import connect as connect_to_store
 from flagstore.ownership import claim
 from local.stack import LocalStack
-from tests.starter.conftest import Rollout, Run
+from tests.starter.command_line import Rollout, Run
 
 NOBODY_LISTENS = "127.0.0.1:1"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.starter.conftest import Run
+from tests.starter.command_line import Run
 
 
 @pytest.fixture

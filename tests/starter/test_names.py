@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.starter.conftest import Rollout, Run
+from tests.starter.command_line import Rollout, Run
 
 WHO = ("--by", "kim", "--reason", "checkout is down")
 BLANK = {

@@ -8,8 +8,7 @@ from flagstore.connection import connect
 from flagstore.store import FlagStore
 from local.stack import LocalStack
 from starter.stage_change import EXPOSURES
-from tests.starter.command_line import Ran
-from tests.starter.conftest import QUICK_PLAN, Look, Rollout, Run
+from tests.starter.command_line import QUICK_PLAN, Look, Ran, Rollout, Run
 from tests.starter.quick_rollout import closed
 from tests.starter.shop import NOBODY_LISTENS, WHO, Shop
 

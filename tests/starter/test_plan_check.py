@@ -23,7 +23,7 @@ from rollout.quantity import Limit
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
 from tests.rollout.samples import NOON, latencies
-from tests.starter.conftest import QUICK_PLAN, Rollout
+from tests.starter.command_line import QUICK_PLAN, Rollout
 from tests.workflows.traffic_source import TrafficSource
 
 SHIPPED = ["request-isolation.yaml", "rehearsal.yaml", "traffic-canary.yaml"]

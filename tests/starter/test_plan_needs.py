@@ -15,7 +15,7 @@ from starter.findings import Finding
 from starter.plan_file import load_plan
 from starter.plan_needs import needs_of
 from tests.activities.http_endpoint import response, sends, serving
-from tests.starter.conftest import QUICK_PLAN
+from tests.starter.command_line import QUICK_PLAN
 
 NOBODY_LISTENS = "http://127.0.0.1:1"
 SECRET = {"kind": "secret", "project": "example-shop", "name": "db-password"}

@@ -1,7 +1,7 @@
 """`rollout plan power`: how soon gates would find regressions, without asking anybody."""
 
 from tests.checkout import PLANS
-from tests.starter.conftest import Run
+from tests.starter.command_line import Run
 
 PLAN = PLANS / "traffic-canary.yaml"
 

@@ -6,7 +6,7 @@ import httpx
 
 from local.stack import LocalStack
 from rollout.progress import RolloutProgress
-from tests.starter.conftest import QUICK_PLAN, Look, Rollout
+from tests.starter.command_line import QUICK_PLAN, Look, Rollout
 from tests.starter.quick_rollout import it_holds, it_is_watched, it_waits_for_approval
 from tests.starter.shop import WHO
 
