@@ -60,7 +60,7 @@ class ScratchService:
         self._services = services
         self._calls = calls
         self._run_id = uuid.uuid4().hex[:12]
-        self._creating = False
+        self.made_here = False
         self._uid: str | None = None
         self._generation = 0
         self._original: tuple[run_v2.TrafficTarget, ...] = ()
@@ -107,7 +107,7 @@ class ScratchService:
             CallFailed: refused, or nobody knows: `clean_up` looks for it.
             CannotTell: it did not become ready.
         """
-        self._creating = True
+        self.made_here = True
         service = run_v2.Service(
             labels={SCRATCH_LABEL: SCRATCH_VALUE, RUN_LABEL: self._run_id},
             ingress=run_v2.IngressTraffic.INGRESS_TRAFFIC_INTERNAL_ONLY,
@@ -128,7 +128,7 @@ class ScratchService:
                 ),
             )
         except CallFailed as failure:
-            self._creating = failure.may_pass
+            self.made_here = failure.may_pass
             raise
         made = await self.settled()
         if why := failure_of(made):
@@ -139,10 +139,6 @@ class ScratchService:
         self._uid = service.uid
         self._original = tuple(service.traffic) or (run_v2.TrafficTarget(type_=_LATEST, percent=WHOLE),)
         self.stable = service.latest_ready_revision.rpartition("/")[2]
-
-    @property
-    def made_here(self) -> bool:
-        return self._creating
 
     @property
     def base(self) -> list[run_v2.TrafficTarget]:
@@ -230,14 +226,14 @@ class ScratchService:
         """Put the traffic back, or delete what this run made; tries again until it is seen to be done. Never raises
         for what Google answers.
         """
-        if not self._creating and not self._original:
+        if not self.made_here and not self._original:
             return Cleanup(done=True, text="Nothing was changed.")
         why = "it was not done in time"
         try:
             async with asyncio.timeout(CLEAN_WITHIN_SECONDS):
                 while True:
                     try:
-                        return await (self._delete() if self._creating and not keep else self._put_back())
+                        return await (self._delete() if self.made_here and not keep else self._put_back())
                     except CallFailed as failure:
                         why = str(failure)
                         if not failure.may_pass:
@@ -280,7 +276,7 @@ class ScratchService:
         return None
 
     async def _put_back(self) -> Cleanup:
-        kept = "is kept, with" if self._creating else "has"
+        kept = "is kept, with" if self.made_here else "has"
         service = await self.settled()
         self._require_ours(service)
         if self._original and (tuple(service.traffic) != self._original or failure_of(service)):
@@ -292,7 +288,7 @@ class ScratchService:
 
     def _by_hand(self, *, keep: bool) -> str:
         where = f"--project={self.ref.project} --region={self.ref.region}"
-        if self._creating and not keep:
+        if self.made_here and not keep:
             return f"gcloud run services delete {self.ref.service} {where}"
         return f"gcloud run services update-traffic {self.ref.service} {where} --to-revisions={self._split()}"
 
