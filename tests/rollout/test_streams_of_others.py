@@ -160,6 +160,11 @@ class TestNobody:
         (*_, before, after) = judge_stream(ERRORS, [*silent, self.at(2, 0, 900)])
         assert (before.decision, after.decision) == ("hold", "hold")
 
+    def test_what_was_measured_some_time_ago_and_comes_late_ends_no_silence_of_now(self) -> None:
+        silent = [self.at(minute, None, None) for minute in range(9) if minute != 2]
+        (*_, before, after) = judge_stream(ERRORS, [*silent, self.at(2, 100, 900)])
+        assert (before.decision, after.decision) == ("hold", "hold")
+
 
 class TestReasons:
     def test_a_rollback_after_a_day_begins_with_what_has_been_measured_since_it_became_worse(self) -> None:
