@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,23 +11,35 @@ from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowUpdateFailedError
 from temporalio.common import RawValue
 
+from rollout.commands import CommandName
 from rollout.messages import (
     LONGEST_IMAGE,
     LONGEST_NAME,
     LONGEST_TEXT,
     SIGNAL_EMERGENCY,
+    UPDATE_APPROVE,
     UPDATE_EXTEND,
+    UPDATE_FINISH,
     UPDATE_PAUSE,
     UPDATE_PROMOTE,
     UPDATE_REPLACE_CANDIDATE,
     UPDATE_RESOLVE_HOLD,
     UPDATE_RESUME,
+    UPDATE_RETRY,
     UPDATE_SET_STAGE,
+    UPDATE_STEP_BACK,
     Answer,
+    Command,
+    Extend,
+    FlagStage,
+    Promote,
+    ReplaceCandidate,
+    ResolveHold,
 )
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
+from tests.workflows import commanding
 from tests.workflows.world import REAL_SECONDS, Handle, World, laid_out_in_real_time
 
 
@@ -179,3 +192,30 @@ async def test_an_emergency_that_is_sent_as_an_update_is_believed(
     assert rolled_back.rollback is not None
     assert rolled_back.rollback.reason == reason
     assert await world.is_safe(rolled_back)
+
+
+async def test_a_command_that_makes_no_sense_where_the_rollout_stands_is_refused_before_it_is_written_down(
+    tmp_path: Path,
+) -> None:
+    guarded = load_plan(PLANS / "rehearsal.yaml").model_copy(update={"guard": timedelta(hours=1)})
+    commands: dict[str, Command] = {
+        **dict.fromkeys((UPDATE_PAUSE, UPDATE_RESUME, UPDATE_APPROVE, UPDATE_STEP_BACK, UPDATE_RETRY), commanding.KIM),
+        UPDATE_PROMOTE: Promote(by="kim", reason="seen enough"),
+        UPDATE_EXTEND: Extend(by="kim", more=timedelta(hours=1)),
+        UPDATE_RESOLVE_HOLD: ResolveHold(by="kim", how="continue"),
+        UPDATE_SET_STAGE: FlagStage(by="kim", flag=guarded.flags[0], stage="off"),
+        UPDATE_REPLACE_CANDIDATE: ReplaceCandidate(by="kim", reason="a fix", images={"backend": "shop/backend:fix"}),
+    }
+    async with laid_out_in_real_time(guarded, tmp_path) as world:
+        handle = await soaking(world)
+        said = [await commanding.refusal(handle, UPDATE_FINISH)]
+        await commanding.emergency(handle)
+        await world.until(handle, RolloutStatus.ROLLED_BACK, step=world.plan.check_interval / 20)
+        said += [await commanding.refusal(handle, update, command) for update, command in commands.items()]
+
+        assert {*commands, UPDATE_FINISH} == {name.value for name in CommandName}
+        assert [sentence for sentence in said if not sentence.startswith("cannot ")] == []
+        history = await handle.fetch_history()
+        assert not any(
+            event.HasField("workflow_execution_update_accepted_event_attributes") for event in history.events
+        )
