@@ -1,7 +1,5 @@
 """What earns credit and what takes back, however late data come and whoever looks."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -9,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from rollout.measurement import Counts, Group, GroupsByLabel, Metric, Sample
-from tests.activities.watched_soak import MINUTE, NOON, Clock, WatchedSoak, bound, gate, watched
+from tests.activities.watched_soak import MINUTE, NOON, Clock, bound, gate, watched
 from tests.rollout.samples import counts
 from tests.workflows.traffic_source import Fault, TrafficSource
 
@@ -29,8 +27,6 @@ CPU = gate(
     minimum_sample=1,
 )  # fmt: skip
 GATES = {name: bound(asked, METRICS) for name, asked in {"errors": ERRORS, "cascades": CASCADES, "cpu": CPU}.items()}
-
-Soaks = Callable[..., AbstractAsyncContextManager[WatchedSoak]]
 
 
 @pytest.fixture
