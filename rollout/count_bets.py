@@ -5,7 +5,7 @@ from typing import NamedTuple
 from rollout.capped_bets import WELL_KNOWN_EVENTS, WELL_KNOWN_EVENTS_BEFORE, capped_bets
 from rollout.sequential_model import GroupCounts
 from rollout.sequential_state import Keys
-from rollout.statistics import LARGEST_GAIN, Mixture, StakeOf, fastest_stake, log_won, stake_for
+from rollout.statistics import LARGEST_GAIN, Mixture, StakeOf, fastest_stake, log_factor, log_won, stake_for
 
 UNKNOWN_BURST = 2.0
 """The burst size of a gate that has no control to estimate it from."""
@@ -64,7 +64,7 @@ def _first_bettors(keys: Keys, counted: CountedInterval) -> tuple[Mixture, Mixtu
     bets = {ratio: _bets(keys, counted, ratio) for ratio in {counted.harm.ratio, counted.beyond.ratio}}
     harm, beyond = (
         mixture.after(
-            [won - allowed.margin * stake * total for stake, won in bets[allowed.ratio]],
+            [log_factor(won, margin=allowed.margin, stake=stake, total=total) for stake, won in bets[allowed.ratio]],
             counted.minutes,
             largest_gain=largest,
             largest_cash=keys.largest_cash,
@@ -103,7 +103,10 @@ def _second_bettors(keys: Keys, counted: CountedInterval) -> tuple[Mixture, Mixt
     )
     harm, beyond = (
         mixture.after(
-            [min(bet.largest, bet.won - allowed.margin * bet.stake * total) for bet in bets],
+            [
+                min(bet.largest, log_factor(bet.won, margin=allowed.margin, stake=bet.stake, total=total))
+                for bet in bets
+            ],
             counted.minutes,
             largest_cash=keys.largest_cash,
         )

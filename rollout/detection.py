@@ -22,7 +22,7 @@ from rollout.overdispersion import (
     PRIOR_WEIGHTS,
 )
 from rollout.sequential_model import BEYOND_NEEDED, HARM_NEEDED
-from rollout.statistics import LARGEST_CASH, LARGEST_GAIN, Mixture, fastest_stake, log_won
+from rollout.statistics import LARGEST_CASH, LARGEST_GAIN, Mixture, fastest_stake, log_factor, log_won
 
 STEPS_OF_ONE_INTERVAL = 100
 """So many are followed one by one; later ones are taken together, ever more of them, since less and less changes."""
@@ -172,7 +172,9 @@ def _won(flow: Flow, regression: Regression, allowed: Allowed, burst: float, lar
         share, stake = _bet(flow, ratio, risk_ratio, burst)
         gain = log_won(1, 0, share=share, stake=stake, burst=burst)
         loss = log_won(0, 1, share=share, stake=stake, burst=burst)
-        expected = bad * gain + flow.control * regression.control * loss - margin * stake * flow.treated
+        expected = log_factor(
+            bad * gain + flow.control * regression.control * loss, margin=margin, stake=stake, total=flow.treated
+        )
         scatter = gain * sqrt(max(flow.phis[0], 1.0) * bad)
         won.append(expected - _above(largest, expected, scatter))
     return won

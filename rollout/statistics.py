@@ -4,7 +4,7 @@ An e-process is the wealth of a bettor who starts with 1 and cannot expect to ga
 Where it reaches 1/alpha, the null is rejected with an error of at most alpha, however often and whenever one looks
 (Ville's inequality). Nothing here is tuned to a data set, and nothing is estimated from the interval that is judged.
 
-Exact: the kernel, given the mean burst size m, for Poisson arrivals of bursts and for independent requests; daily
+Exact: the factor, given the mean burst size m, for Poisson arrivals of bursts and for independent requests; daily
 cycles and incidents that treated and control share cancel, because the control rate is never estimated. Approximate:
 m is estimated from the past (`rollout.dispersion`).
 """
@@ -29,31 +29,21 @@ ONSET_EVERY_MINUTES = 1440.0
 REGIME_MINUTES = 240.0
 
 
-def log_kernel(
-    bad: int,
-    total: int,
-    control_bad: int,
-    control_total: int,
-    *,
-    margin: float,
-    ratio: float,
-    stake: float,
-    burst: float,
-) -> float:
+def log_factor(won: float, *, margin: float, stake: float, total: float) -> float:
     """Log of the factor by which one interval multiplies a bet of `stake` on "treated is worse than allowed".
 
-    Its mean is at most 1 wherever treated rate <= margin + ratio * control rate. Counts of one closed interval; `burst`
-    is the mean number of bad events that come together (1: independent). The stake must keep burst * q * stake < 1,
-    with q = ratio * total / control_total, as `stake_for` does.
+    `won` is what its bad events win the bet, by `log_won`; it pays for the `margin` of all `total` treated requests.
+    The factor's mean is at most 1 wherever treated rate <= margin + ratio * control rate.
     """
-    share = ratio * total / control_total if control_total else 0.0
-    return log_won(bad, control_bad, share=share, stake=stake, burst=burst) - margin * stake * total
+    return won - margin * stake * total
 
 
 def log_won(bad: int, control_bad: int, *, share: float, stake: float, burst: float) -> float:
-    """What the bad events of one interval win a bet, before it pays for the margin: log of a factor.
+    """What the bad events of one interval win a bet, before it pays for the margin.
 
-    `share` is what the bet expects among the treated for each bad event in control.
+    `share` is what the bet expects among the treated for each bad event in control: ratio * total / control total.
+    `burst` is the mean number of bad events that come together (1: independent). The stake must keep
+    burst * share * stake < 1, as `stake_for` does.
     """
     gain = log1p(burst * stake) - log1p((burst - 1) * stake) if bad else 0.0
     loss = log1p(-burst * share * stake) - log1p(-(burst - 1) * share * stake) if control_bad else 0.0

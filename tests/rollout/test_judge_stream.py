@@ -18,7 +18,7 @@ from rollout.sequential_gate import begin, step
 from rollout.sequential_model import Interval as ParsedInterval
 from rollout.sequential_model import SequentialGate
 from rollout.sequential_state import SequentialState
-from rollout.statistics import Mixture, log_kernel, stake_for
+from rollout.statistics import Mixture, log_factor, log_won, stake_for
 from rollout.verdict import Verdict
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -201,12 +201,11 @@ class TestTheBet:
         control_total = 1_000
         total = round(control_total * share)
         stake = stake_for(risk_ratio, total / control_total, 1.0)
-        up, down, idle = (
-            math.exp(
-                log_kernel(bad, total, control_bad, control_total, margin=margin, ratio=1.0, stake=stake, burst=1.0)
-            )
+        won = (
+            log_won(bad, control_bad, share=total / control_total, stake=stake, burst=1.0)
             for bad, control_bad in ((1, 0), (0, 1), (0, 0))
         )
+        up, down, idle = (math.exp(log_factor(each, margin=margin, stake=stake, total=total)) for each in won)
         treated_rate = margin + control_rate
         exponent = total * treated_rate * (up / idle - 1) + control_total * control_rate * (down / idle - 1)
         assert idle * math.exp(exponent) == pytest.approx(1.0, abs=1e-6)

@@ -18,7 +18,7 @@ from rollout.confidence_sequence import PASS_TUNED_AT, Average
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate
 from rollout.sequential_state import SequentialState
-from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, fastest_stake, log_kernel, log_won, stake_for
+from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, fastest_stake, log_factor, log_won, stake_for
 
 NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 Shares = npt.NDArray[np.float64]
@@ -27,25 +27,19 @@ MANY = 120
 """Bad events beyond which the distributions below have nothing left that a double could show."""
 
 
-def mean_of_kernel(treated: Shares, control: Shares, sizes: tuple[int, int], **bet: float) -> float:
+def mean_of_factor(treated: Shares, control: Shares, sizes: tuple[int, int], **bet: float) -> float:
     """The mean over every pair of counts, given the probability of each count in either group."""
-    by_treated = sum(p * math.exp(kernel(k, 0, sizes, bet)) for k, p in enumerate(treated))
-    idle = kernel(0, 0, sizes, bet)
-    by_control = sum(p * math.exp(kernel(0, k, sizes, bet) - idle) for k, p in enumerate(control))
+    by_treated = sum(p * math.exp(log_of_factor(k, 0, sizes, bet)) for k, p in enumerate(treated))
+    idle = log_of_factor(0, 0, sizes, bet)
+    by_control = sum(p * math.exp(log_of_factor(0, k, sizes, bet) - idle) for k, p in enumerate(control))
     return float(by_treated * by_control)
 
 
-def kernel(bad: int, control_bad: int, sizes: tuple[int, int], bet: dict[str, float]) -> float:
-    return log_kernel(
-        bad,
-        sizes[0],
-        control_bad,
-        sizes[1],
-        margin=bet["margin"],
-        ratio=bet["ratio"],
-        stake=bet["stake"],
-        burst=bet["burst"],
-    )
+def log_of_factor(bad: int, control_bad: int, sizes: tuple[int, int], bet: dict[str, float]) -> float:
+    treated, control = sizes
+    share = bet["ratio"] * treated / control
+    won = log_won(bad, control_bad, share=share, stake=bet["stake"], burst=bet["burst"])
+    return log_factor(won, margin=bet["margin"], stake=bet["stake"], total=treated)
 
 
 def bursts(expected: float, mean_size: float) -> Shares:
@@ -72,7 +66,7 @@ class TestTheMeanOfTheBetOnTheBoundary:
         treated = binom.pmf(np.arange(sizes[0] + 1), sizes[0], margin + ratio * rate)
         control = binom.pmf(np.arange(sizes[1] + 1), sizes[1], rate)
 
-        assert mean_of_kernel(treated, control, sizes, margin=margin, ratio=ratio, stake=stake, burst=1.0) <= 1 + 1e-9
+        assert mean_of_factor(treated, control, sizes, margin=margin, ratio=ratio, stake=stake, burst=1.0) <= 1 + 1e-9
 
     def test_is_at_most_one_for_arrivals_of_bursts_and_smaller_where_they_are_taken_for_longer(
         self, risk_ratio: float, sizes: tuple[int, int], rate: float, margin: float, ratio: float
@@ -83,7 +77,7 @@ class TestTheMeanOfTheBetOnTheBoundary:
         control = bursts(sizes[1] * rate, 3.0)
 
         right, cautious = (
-            mean_of_kernel(treated, control, sizes, margin=margin, ratio=ratio, stake=stake, burst=burst)
+            mean_of_factor(treated, control, sizes, margin=margin, ratio=ratio, stake=stake, burst=burst)
             for burst in (3.0, 4.0)
         )
         assert cautious <= right + 1e-12
@@ -96,7 +90,7 @@ def test_the_longer_bursts_are_taken_to_be_the_less_a_bet_wins(
 ) -> None:
     stake = stake_for(risk_ratio, 0.1, burst + more)
     shorter, longer = (
-        kernel(bad, control_bad, (100, 1_000), {"margin": 0.005, "ratio": 1.0, "stake": stake, "burst": size})
+        log_of_factor(bad, control_bad, (100, 1_000), {"margin": 0.005, "ratio": 1.0, "stake": stake, "burst": size})
         for size in (burst, burst + more)
     )
     assert longer <= shorter + 1e-9
