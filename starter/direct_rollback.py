@@ -17,9 +17,10 @@ from flagstore.store import FlagStore
 from rollout.traffic import ServiceAnchor
 from starter.by_hand import gcloud_line
 from starter.cloud_run_access import cloud_run
-from starter.emergency import BY_HAND_AFTER, FLAGS_WITHOUT_THE_STORE
+from starter.emergency import BY_HAND_AFTER
 from starter.emergency_disable import disable
 from starter.flag_store_access import HoldsNothing, StoreSilent, flag_store, recorded_anchors, stores_meant
+from starter.flags_read_back import FLAGS_WITHOUT_THE_STORE
 from starter.outcome import CommandEnds, refused
 from starter.recorded_rollout import RecordedRollout, RecordedRollouts
 

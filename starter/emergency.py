@@ -8,14 +8,10 @@ from datetime import timedelta
 
 from temporalio.service import RPCError, RPCStatusCode
 
-from flagstore import store
-from flagstore.connection import STORE_FAILURES
-from flagstore.held import Leases
-from flagstore.store import FlagStore
 from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import Rollback, RolloutProgress, RolloutStatus
-from rollout.wording import duration_in_words
 from starter.by_hand import gcloud_line
+from starter.flags_read_back import FlagsReadBack
 from starter.outcome import CommandEnds, ExitCode, failed
 from starter.rollouts import (
     MEMO_ENVIRONMENT,
@@ -31,17 +27,10 @@ WORKER_MUST_ACT_WITHIN = timedelta(seconds=10)
 """Begin, turn the flags off, and answer whenever it is asked: a worker may be killed after any of them."""
 ASK_AGAIN_AFTER = timedelta(seconds=3)
 """A rollout whose history stands still may be waiting for Cloud Run, or have lost its worker."""
-FLAGS_MUST_SHOW_WITHIN = timedelta(seconds=5)
-"""How long the store may take to show what the rollout has read back already."""
 BY_HAND_AFTER = timedelta(seconds=30)
 """Without the traffic read back this is more than Cloud Run's usual seconds: a person may do it beside the rollout."""
 ROLLED_BACK_WITHIN = timedelta(minutes=10)
 """A rollback goes on being tried for ever; this is only how long the command stays to see it."""
-FLAGS_WITHOUT_THE_STORE = (
-    f"Applications that have lost the store too turn flags of some users off by themselves after "
-    f"{duration_in_words(Leases().partial)}, all flags after {duration_in_words(Leases().full)}."
-)
-BETWEEN_READS = timedelta(milliseconds=100)
 BETWEEN_LOOKS = timedelta(milliseconds=300)
 
 
@@ -52,13 +41,6 @@ class Verified:
     flags_off_after: float
     rolled_back_after: float
     progress: RolloutProgress
-
-
-@dataclass
-class StoreSeen:
-    """What this command has read of the flags so far: nothing, while the store is silent."""
-
-    on: bool = False
 
 
 class NobodyActs(CommandEnds):
@@ -97,12 +79,11 @@ async def take_back(
     else:
         tell(f"{workflow_id} was rolled back before and is closed; reading the flags back once more")
     began = time.monotonic()
-    flags: asyncio.Task[float | None] | None = None
-    enough, seen = asyncio.Event(), StoreSeen()
+    flags = FlagsReadBack(redis_url, began, tell)
     try:
-        if redis_url is not None and environment is not None and group is not None:
-            flags = asyncio.create_task(_flags_off(redis_url, environment, group, began, tell, enough, seen))
-        progress = await _rolled_back(rollouts, workflow_id, began, tell if sent else _keep_quiet, seen)
+        if environment is not None and group is not None:
+            flags.begin(environment, group)
+        progress = await _rolled_back(rollouts, workflow_id, began, tell if sent else _keep_quiet, flags)
         rolled_back_after = time.monotonic() - began
         if redis_url is None:
             # Asked for only now: nothing that is missing here may keep the signal from being sent.
@@ -110,15 +91,10 @@ async def take_back(
                 f"the rollout reports {progress.status.replace('_', ' ')} after {rolled_back_after:.1f} s, but it is "
                 "NOT VERIFIED from here: ROLLOUT_REDIS_URL is not set, so the flags could not be read back"
             )
-        if flags is None:
-            where = (progress.environment, progress.plan)
-            flags = asyncio.create_task(_flags_off(redis_url, *where, began, tell, enough, seen))
-        return Verified(await _soon(flags), rolled_back_after, progress)
+        flags.begin(progress.environment, progress.plan)
+        return Verified(await flags.off_soon(), rolled_back_after, progress)
     finally:
-        # Told to stop, not cancelled: on Python 3.11 a read of the store can swallow a cancellation.
-        enough.set()
-        if flags is not None:
-            await asyncio.wait({flags})
+        await flags.end()
 
 
 async def _signal(rollouts: Rollouts, workflow_id: str, by: str, reason: str) -> bool:
@@ -143,51 +119,8 @@ async def _signal(rollouts: Rollouts, workflow_id: str, by: str, reason: str) ->
     return True
 
 
-async def _flags_off(
-    redis_url: str,
-    environment: str,
-    group: str,
-    began: float,
-    tell: Callable[[str], None],
-    enough: asyncio.Event,
-    seen: StoreSeen,
-) -> float | None:
-    """Read the flag store itself until it holds the latch and every flag off; seconds since `began`."""
-    client = store.connect(redis_url)
-    try:
-        flag_store = FlagStore(client, environment, group)
-        answered = True
-        while not enough.is_set():
-            off = await _reads_as_off(flag_store)
-            after = time.monotonic() - began
-            seen.on = off is False
-            if off:
-                tell(f"{after:6.1f} s  flags: read back from the store, latched, every one off")
-                return after
-            if off is None and answered:
-                tell(
-                    f"{after:6.1f} s  flags: the store does not answer; it goes on being asked.\n"
-                    f"          {FLAGS_WITHOUT_THE_STORE}"
-                )
-            answered = off is not None
-            await asyncio.sleep(BETWEEN_READS.total_seconds())
-        return None
-    finally:
-        await client.aclose()
-
-
-async def _reads_as_off(flag_store: FlagStore) -> bool | None:
-    """None where the store does not answer."""
-    try:
-        snapshot = await flag_store.read()
-    except STORE_FAILURES:
-        # The store may be the problem; the deadline of the whole command is what ends the reading.
-        return None
-    return snapshot is not None and snapshot.is_latched_off
-
-
 async def _rolled_back(
-    rollouts: Rollouts, workflow_id: str, began: float, tell: Callable[[str], None], flags: StoreSeen
+    rollouts: Rollouts, workflow_id: str, began: float, tell: Callable[[str], None], flags: FlagsReadBack
 ) -> RolloutProgress:
     told, acted, by_hand, heard = 0, False, False, began
     observation = None
@@ -228,7 +161,7 @@ def _still_to_be_taken_back(observation: Observation) -> None:
         raise NobodyActs(f"{observation.workflow_id} was {observation.execution}: no rollout carries anything out")
 
 
-def _why_nobody_acts(*, acted: bool, flags: StoreSeen, waited: float, unheard: float) -> str:
+def _why_nobody_acts(*, acted: bool, flags: FlagsReadBack, waited: float, unheard: float) -> str:
     """Empty while a worker may still be at it."""
     patience = WORKER_MUST_ACT_WITHIN.total_seconds()
     if waited > patience and not acted:
@@ -249,14 +182,3 @@ def _what_else_can_be_done(progress: RolloutProgress, rollback: Rollback) -> str
 
 def _keep_quiet(_: str) -> None:
     """For steps that were taken before this command was given."""
-
-
-async def _soon(flags: "asyncio.Task[float | None]") -> float:
-    done, _ = await asyncio.wait({flags}, timeout=FLAGS_MUST_SHOW_WITHIN.total_seconds())
-    after = flags.result() if done else None
-    if after is None:
-        raise failed(
-            "NOT VERIFIED: the rollout says that it is rolled back, but the flag store, read from here, does not show "
-            "its kill switch set with every flag off (ROLLOUT_REDIS_URL)"
-        )
-    return after

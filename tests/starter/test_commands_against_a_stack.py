@@ -14,7 +14,7 @@ import redis
 
 from local.stack import LocalStack
 from rollout.progress import RolloutStatus
-from starter import emergency
+from starter import flags_read_back
 from tests.starter.command_line import QUICK_PLAN, Look, Rollout, rollout
 from tests.starter.quick_rollout import closed, is_open, it_waits_for_approval, once
 
@@ -163,7 +163,7 @@ def test_a_rearm_waits_for_an_open_rollout_and_what_is_armed_again_is_not_called
     command("emergency-rollback", "--reason", "a mistake")
     look(closed)
     assert command("rearm", "quick", "--reason", "patience").code == 0
-    monkeypatch.setattr(emergency, "FLAGS_MUST_SHOW_WITHIN", timedelta(seconds=0.3))
+    monkeypatch.setattr(flags_read_back, "FLAGS_MUST_SHOW_WITHIN", timedelta(seconds=0.3))
     not_latched = command("emergency-rollback", "quick", "--reason", "once more")
     assert not_latched.code == 1
     assert "NOT VERIFIED: the rollout says that it is rolled back, but the flag store" in not_latched.err
