@@ -12,7 +12,7 @@ from starter.controlling import NotCarriedOut, ask
 from starter.outcome import ExitCode
 from starter.rollouts import Rollouts
 from tests.workflows.answers_kept_back import written_and_seen, written_and_seen_before_it_is_acknowledged
-from tests.workflows.commanding import set_stage
+from tests.workflows.commanding import refusal, set_stage
 from tests.workflows.foreign_changes import raise_a_flag
 from tests.workflows.many_rollouts import SOON, one_rollout
 from tests.workflows.measured_faults import one_cascade
@@ -23,10 +23,9 @@ from tests.workflows.standing import in_stage, shown
 from tests.workflows.world import Handle, World
 
 
-async def refusal(handle: Handle, stage: str, flag: str = "factory_pattern") -> str:
-    with pytest.raises(WorkflowUpdateFailedError) as refused:
-        await set_stage(handle, stage, flag)
-    return str(refused.value.cause)
+async def unset(handle: Handle, stage: str, flag: str = "factory_pattern") -> str:
+    """Why the flag cannot be set to that stage."""
+    return await refusal(handle, UPDATE_SET_STAGE, FlagStage(by="kim", flag=flag, stage=stage))
 
 
 async def test_a_flag_that_was_turned_off_stays_off_in_later_stages_while_the_others_rise(world: World) -> None:
@@ -91,15 +90,15 @@ async def test_what_would_expose_more_than_the_rollout_has_reached_is_refused_wi
 ) -> None:
     handle = await in_stage(world, "internal")
 
-    assert await refusal(handle, "canary") == (
+    assert await unset(handle, "canary") == (
         "the rollout has reached internal: its gates decide when factory_pattern rises to canary. "
         "By hand it can be set to internal, deploy-off or off"
     )
-    assert await refusal(handle, "internal") == "factory_pattern is at internal already"
-    assert await refusal(handle, "half") == (
+    assert await unset(handle, "internal") == "factory_pattern is at internal already"
+    assert await unset(handle, "half") == (
         "stage 'half': the plan has deploy-off, internal, canary, staged, full, and off"
     )
-    assert "flag 'basket' does not belong to the plan; there are request_isolation" in await refusal(
+    assert "flag 'basket' does not belong to the plan; there are request_isolation" in await unset(
         handle, "off", "basket"
     )
     assert set((await shown(world)).values()) == {"internal"}

@@ -2,11 +2,9 @@
 
 from datetime import timedelta
 
-import pytest
-from temporalio.client import WorkflowUpdateFailedError
-
 from rollout.messages import UPDATE_REPLACE_CANDIDATE, UPDATE_RETRY, Answer, Command, ReplaceCandidate
 from rollout.progress import RolloutStatus
+from tests.workflows.commanding import ask, refusal
 from tests.workflows.measured_faults import errors_of_treated_users
 from tests.workflows.standing import in_stage, taken_back
 from tests.workflows.world import Handle, World
@@ -15,16 +13,17 @@ SOAK = timedelta(hours=3)
 HOTFIX = {"backend": "registry.example/backend:hotfix"}
 
 
-async def replace(handle: Handle, images: dict[str, str], reason: str = "a fix") -> Answer:
-    command = ReplaceCandidate(by="kim", reason=reason, images=images)
-    answer: Answer = await handle.execute_update(UPDATE_REPLACE_CANDIDATE, command, result_type=Answer)
-    return answer
+def replacing(images: dict[str, str], reason: str = "a fix") -> ReplaceCandidate:
+    return ReplaceCandidate(by="kim", reason=reason, images=images)
 
 
-async def refusal(handle: Handle, images: dict[str, str], reason: str = "a fix") -> str:
-    with pytest.raises(WorkflowUpdateFailedError) as refused:
-        await replace(handle, images, reason)
-    return str(refused.value.cause)
+async def replace(handle: Handle, images: dict[str, str]) -> Answer:
+    return await ask(handle, UPDATE_REPLACE_CANDIDATE, replacing(images))
+
+
+async def not_replaced(handle: Handle, images: dict[str, str], reason: str = "a fix") -> str:
+    """Why it is not."""
+    return await refusal(handle, UPDATE_REPLACE_CANDIDATE, replacing(images, reason))
 
 
 async def test_a_hotfix_is_deployed_dark_soaks_in_the_first_stage_and_then_in_the_one_it_is_for(world: World) -> None:
@@ -73,9 +72,9 @@ async def test_a_replacement_needs_a_reason_a_service_of_the_plan_and_another_im
     handle = await in_stage(world, "internal")
     now = (await world.progress(handle)).images
 
-    assert "needs a reason" in await refusal(handle, HOTFIX, reason="")
-    assert "frontend is no service of the plan; it has: backend, auth" in await refusal(handle, {"frontend": "x"})
-    assert "these images are being rolled out already" in await refusal(handle, now)
+    assert "needs a reason" in await not_replaced(handle, HOTFIX, reason="")
+    assert "frontend is no service of the plan; it has: backend, auth" in await not_replaced(handle, {"frontend": "x"})
+    assert "these images are being rolled out already" in await not_replaced(handle, now)
     assert (await world.progress(handle)).images == now
 
 
@@ -85,7 +84,7 @@ async def test_a_candidate_that_was_taken_back_before_cannot_come_in_as_a_replac
     refused = await world.store.refuse_candidates(images, by="kim", reason="it broke checkout", idempotency_key="k")
     assert refused.accepted
 
-    assert "taken back before (kim: it broke checkout)" in await refusal(handle, HOTFIX)
+    assert "taken back before (kim: it broke checkout)" in await not_replaced(handle, HOTFIX)
     assert (await world.progress(handle)).replacing is None
 
 
