@@ -1,5 +1,7 @@
 """The `rollout` command: one place that names every command; what they do is in the modules beside this one."""
 
+from typing import Annotated
+
 import typer
 
 from starter import (
@@ -29,12 +31,30 @@ HELP = (
 app = typer.Typer(
     name="rollout",
     cls=CommandGroup,
-    help=HELP,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version  # noqa: PLC0415  (not for `--help`)
+
+        typer.echo(version("cloud-run-rollout"))
+        raise typer.Exit
+
+
+@app.callback(help=HELP)
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """What stands before the name of a command."""
+
+
 app.add_typer(plan_commands.app, name="plan", rich_help_panel="Look")
 app.add_typer(flag_commands.app, name="flags", rich_help_panel="Look")
 app.add_typer(gate_commands.app, name="gates", rich_help_panel="Look")

@@ -4,6 +4,7 @@ import fcntl
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import jsonschema
@@ -42,6 +43,12 @@ def test_every_command_explains_itself(run: Run, command: list[str]) -> None:
     ran = run({}, *command, "--help")
     assert ran.code == 0
     assert f"Usage: rollout {' '.join(command)} " in " ".join(ran.out.split())
+
+
+def test_the_version_is_that_of_the_package(run: Run) -> None:
+    said = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"]
+    ran = run({}, "--version")
+    assert (ran.code, ran.out, ran.err) == (0, f"{said}\n", "")
 
 
 def test_the_start_of_the_command_line_loads_no_client_library() -> None:
