@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 PREFIX = "ROLLOUT_"
+LARGEST_PORT = 65_535
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 # Written by `rollout local` for people and scripts; nothing of the product reads them.
 PROCESS_VARIABLES = ("ROLLOUT_REDIS_PID", "ROLLOUT_SANDBOX_PID", "ROLLOUT_TEMPORAL_PID", "ROLLOUT_WORKER_PID")
@@ -35,13 +36,17 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def host_of(address: str) -> str | None:
+    """The host of a host:port; None where it is none that can be connected to."""
+    written = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+)):([0-9]{1,5})", address)
+    if written is None or not 0 < int(written[3]) <= LARGEST_PORT:
+        return None
+    return written[1] or written[2]
+
+
 def _loopback_endpoint(value: str) -> str:
-    parts = urlsplit(f"//{value}")
-    try:
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host or not port or parts.netloc != value:
+    host = host_of(value)
+    if host is None:
         raise ValueError("expected host:port, for example 127.0.0.1:9010")
     if not is_loopback(host):
         raise ValueError(

@@ -9,12 +9,17 @@ from temporalio.client import Client
 from temporalio.envconfig import ClientConfigProfile
 
 from config.data_converter import DATA_CONVERTER
-from config.settings import SettingsError
+from config.settings import LARGEST_PORT, SettingsError, host_of
+from rollout.field_problems import shown
 
 CONNECT_TIMEOUT = timedelta(seconds=5)
 DEFAULT_ADDRESS = "localhost:7233"
 
 _SAID = re.compile(r'(?:message|error): "([^"]+)"')
+
+
+class TemporalMisconfigured(SettingsError):  # noqa: N818  (named as what is the case)
+    """Temporal's own variables, or the profile that they name, are wrong: nothing was asked of any server."""
 
 
 class TemporalUnreachable(ConnectionError):  # noqa: N818  (named as what is the case)
@@ -25,15 +30,20 @@ async def connect(environment: Mapping[str, str] | None = None) -> Client:
     """A client as the environment (or the one given) configures it: address, namespace, API key, TLS, profile.
 
     Raises:
-        SettingsError: the configuration cannot be read, for example an unknown profile.
+        TemporalMisconfigured: the configuration cannot be read or used: an unknown profile, an address that is none.
         TemporalUnreachable: nothing answers as Temporal within `CONNECT_TIMEOUT`.
     """
     try:
         profile = ClientConfigProfile.load(override_env_vars=environment)
         options = profile.to_client_connect_config()
     except (RuntimeError, OSError) as failure:
-        raise SettingsError(f"Temporal's configuration (TEMPORAL_…, TEMPORAL_PROFILE): {failure}") from failure
+        raise _misconfigured(failure) from failure
     address = options.setdefault("target_host", DEFAULT_ADDRESS)
+    if host_of(address) is None:
+        raise TemporalMisconfigured(
+            f"TEMPORAL_ADDRESS (or the address of a profile) {shown(address)}: expected host:port, for example "
+            f"127.0.0.1:7233, the port from 1 to {LARGEST_PORT}"
+        )
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT.total_seconds()):
             return await Client.connect(**options, data_converter=DATA_CONVERTER, connect_timeout=CONNECT_TIMEOUT)
@@ -41,8 +51,14 @@ async def connect(environment: Mapping[str, str] | None = None) -> Client:
         raise TemporalUnreachable(
             _nothing_answers(address, f"no answer within {CONNECT_TIMEOUT.total_seconds():g} s")
         ) from None
+    except ValueError as failure:
+        raise _misconfigured(failure) from failure
     except RuntimeError as failure:
         raise TemporalUnreachable(_nothing_answers(address, _said_at_last(str(failure)))) from failure
+
+
+def _misconfigured(failure: Exception) -> TemporalMisconfigured:
+    return TemporalMisconfigured(f"Temporal's configuration (TEMPORAL_…, TEMPORAL_PROFILE): {failure}")
 
 
 def _said_at_last(text: str) -> str:

@@ -37,7 +37,7 @@ def emergency_rollback(
     import asyncio
 
     from config.settings import SettingsError
-    from config.temporal import TemporalUnreachable
+    from config.temporal import TemporalMisconfigured, TemporalUnreachable
     from starter.emergency import Closed, NobodyActs
     from starter.orphans import owner_of
     from starter.outcome import failed
@@ -48,7 +48,7 @@ def emergency_rollback(
     if not direct:
         try:
             in_session(lambda session: _take_back(session, rollout, by, reason, json=json))
-        except (TemporalUnreachable, TemporalSilent, NobodyActs) as failure:
+        except (TemporalMisconfigured, TemporalUnreachable, TemporalSilent, NobodyActs) as failure:
             nobody = str(failure)
         except (NoSuchRollout, Closed):
             # Temporal may have lost it, or show a start that was refused after it was terminated; or somebody mistyped.

@@ -5,7 +5,7 @@ import pytest
 
 from config import temporal
 from config.settings import SettingsError
-from config.temporal import TemporalUnreachable, connect
+from config.temporal import TemporalMisconfigured, TemporalUnreachable, connect
 
 
 async def test_a_refused_connection_says_where_and_what_can_be_done(free_port: int) -> None:
@@ -31,3 +31,33 @@ async def test_a_server_that_accepts_and_stays_silent_is_given_up_in_time(monkey
 async def test_an_unknown_profile_is_a_setting_that_is_wrong() -> None:
     with pytest.raises(SettingsError, match="Profile 'nowhere' not found"):
         await connect({"TEMPORAL_PROFILE": "nowhere"})
+
+
+NO_ADDRESS = {
+    "a name alone": "nonsense",
+    "no host": ":7233",
+    "no port": "localhost:",
+    "port 0": "localhost:0",
+    "a port out of range": "localhost:65536",
+    "a port that is no number": "localhost:http",
+    "an address of the web": "http://localhost:7233",
+    "an IPv6 address without brackets": "::1:7233",
+    "blanks": "localhost:7233 ",
+    "a path": "localhost:7233/default",
+}
+
+
+@pytest.mark.parametrize("address", NO_ADDRESS.values(), ids=NO_ADDRESS)
+async def test_an_address_that_is_none_is_a_setting_that_is_wrong_and_told_with_what_is_allowed(address: str) -> None:
+    with pytest.raises(TemporalMisconfigured) as refused:
+        await connect({"TEMPORAL_ADDRESS": address})
+    assert str(refused.value) == (
+        f"TEMPORAL_ADDRESS (or the address of a profile) {address!r}: expected host:port, for example 127.0.0.1:7233, "
+        "the port from 1 to 65535"
+    )
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
+async def test_an_address_where_nobody_listens_is_no_wrong_setting(free_port: int, host: str) -> None:
+    with pytest.raises(TemporalUnreachable):
+        await connect({"TEMPORAL_ADDRESS": f"{host}:{free_port}"})

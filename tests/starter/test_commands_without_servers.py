@@ -190,6 +190,21 @@ def test_an_emergency_with_everything_down_says_that_nothing_was_done_and_what_i
     assert "VERIFIED" not in ran.err + ran.out
 
 
+@pytest.mark.parametrize("command", [["status"], ["pause"], ["rearm", "quick", "--reason", "x"], ["worker"]])
+def test_an_address_of_temporal_that_is_none_is_refused_as_a_wrong_setting(run: Run, command: list[str]) -> None:
+    ran = run({"TEMPORAL_ADDRESS": "nonsense", "ROLLOUT_REDIS_URL": REDIS_IS_DOWN}, *command)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("TEMPORAL_ADDRESS (or the address of a profile) 'nonsense': expected host:port")
+
+
+def test_a_wrong_address_of_temporal_keeps_no_emergency_from_being_tried_on_the_flag_store(run: Run) -> None:
+    wrong = {"TEMPORAL_ADDRESS": "nonsense", "ROLLOUT_REDIS_URL": REDIS_IS_DOWN}
+    ran = run(wrong, "emergency-rollback", "--reason", "x")
+    assert ran.code == 1
+    assert "TEMPORAL_ADDRESS (or the address of a profile) 'nonsense': expected host:port" in ran.err
+    assert f"NOT DONE: the flag store at {REDIS_IS_DOWN} did not answer" in ran.err
+
+
 def test_a_misspelt_variable_is_refused(run: Run) -> None:
     ran = run({"ROLLOUT_REDIS_ULR": "redis://127.0.0.1:1"}, "status")
     assert ran.code == 2
