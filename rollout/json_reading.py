@@ -5,7 +5,10 @@ Python's own words of what it cannot read tell of its recursion, and of a settin
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any, NoReturn
+
+from rollout.field_problems import shown
 
 DEEPEST = 20
 MOST_DIGITS = 300
@@ -16,14 +19,21 @@ _NAME = re.compile(r'"((?:[^"\\]|\\.)*)"\s*:')
 _TEXT_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 
 
+class _StandsTwiceError(ValueError):
+    """Of two values under one name, only the writer knows which was meant."""
+
+
 def read_json(text: str) -> Any:
     """The value.
 
     Raises:
-        ValueError: it is no JSON, is nested deeper than anything meant, or holds a number of hundreds of digits.
+        ValueError: it is no JSON, is nested deeper than anything meant, names a field of an object twice, or holds a
+            number of hundreds of digits.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_object)
+    except _StandsTwiceError:
+        raise
     except RecursionError:
         _refuse(text, _too_deep(text), f"nested deeper than {DEEPEST} levels")
     except json.JSONDecodeError as problem:
@@ -31,6 +41,29 @@ def read_json(text: str) -> Any:
     except ValueError:
         long = _TOO_LONG.search(_without_texts(text))
         _refuse(text, long.start() if long else 0, f"a number of more than {MOST_DIGITS} digits")
+
+
+def names_each_field_once(text: str, value: object) -> bool:
+    """Whether a value that any parser made of a text is certain to lack none of its fields; `read_json` knows the rest.
+
+    A field that stands twice leaves the marks of a name that is nowhere in the value.
+    """
+    return text.count('"') == 2 * _texts(value)
+
+
+def _texts(value: object) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_texts, value.values()))
+    return isinstance(value, str)
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _StandsTwiceError(f"{name}: stands twice, as {shown(found[name])} and as {shown(value)}")
+        found[name] = value
+    return found
 
 
 def _refuse(text: str, position: int, problem: str) -> NoReturn:

@@ -16,7 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from pydantic_core import from_json
 
 from rollout.field_problems import in_plain_words, shown
-from rollout.json_reading import read_json
+from rollout.json_reading import names_each_field_once, read_json
 from rollout.measurement import (
     LARGEST_COUNT,
     Counts,
@@ -152,8 +152,11 @@ def written(recording: Recording) -> Iterator[str]:
 def _parsed(text: str) -> _Line:
     try:
         given = from_json(text)
+        understood = names_each_field_once(text, given)
     except ValueError:
-        # Twice as quick, but known to read less, and without words for where in the line the mistake is.
+        understood = False
+    if not understood:
+        # Twice as quick, but known to read less, to keep the last of two alike, and without words for what is wrong.
         given = _with_what_is_wrong(text)
     if not isinstance(given, dict):
         raise ValueError(f'{shown(given)} is no interval, which is {{"metric": …, "end": …, "treated": …}}')  # noqa: TRY004

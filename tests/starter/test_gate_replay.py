@@ -57,6 +57,7 @@ def with_bad(written: str) -> str:
         (with_bad("[" * 100_000), "line 1: bad: nested deeper than 20 levels"),
         ("[" * 100_000, "line 1: nested deeper than 20 levels"),
         ('{"end": ' + "9" * 5_000 + "}", "line 1: end: a number of more than 300 digits"),
+        (f'{line(0)}\n{{"end": "a", "treated": null, "end": "b"}}', "line 2: end: stands twice, as 'a' and as 'b'"),
         ("", "holds no interval; each line is one"),
         (line(0).replace("Z", ""), "interval 1: end: a time with its zone is expected, such as 2026-11-24T12:00:00Z"),
         (line(0).replace("100", "-1"), "interval 1: treated.total: Input should be greater than or equal to 0, got -1"),

@@ -28,6 +28,10 @@ LONGEST_LINE = 500
         ('{"metric": "requests", "all": {"total": ' + "9" * 6_000, "line 1: total: a number of more than 300 digits"),
         (a_total_of("9" * 400), "line 1: all.total: Input should be less than or equal to 1000000000000000, got 99"),
         (a_total_of("[" * 900 + "]" * 900), "line 1: all.total: Input should be a valid integer, got [[["),
+        (
+            '{"metric": "requests", "end": "2026-11-23T12:00:00Z", "all": {"total": 9, "total": 1}}',
+            "line 1: total: stands twice, as 9 and as 1",
+        ),
         ('{"metric": "requests" "end"', "line 1: not JSON: Expecting ',' delimiter: line 1 column 23"),
         ('{"metric": "\\ud800", "end": "2026-11-23T12:00:00Z"}', r"metric: '\ud800' is none of the plan's metrics"),
         (
