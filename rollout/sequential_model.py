@@ -8,6 +8,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    field_validator,
     model_validator,
 )
 
@@ -61,6 +62,13 @@ class SequentialGate(_Frozen):
         description="the treated part of the requests; without it the sizes are not asked",
     )
     users: int = Field(default=ASSUMED_USERS, ge=1, description="about how many make the requests, for `planned_share`")
+
+    @field_validator("interval")
+    @classmethod
+    def _lasts(cls, interval: timedelta) -> timedelta:
+        if interval <= timedelta():
+            raise ValueError("longer than nothing, such as 1m")
+        return interval
 
     @model_validator(mode="after")
     def _one_limit_that_fits(self) -> "SequentialGate":

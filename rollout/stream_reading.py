@@ -1,7 +1,6 @@
 """Gates and intervals of a stream, from plain dictionaries; whatever is wrong is said by its field and value."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -25,10 +24,7 @@ def gate_of(given: Mapping[str, Any]) -> SequentialGate:
         ValueError: it says none; the text names the field, the value and what is allowed.
     """
     asked = {name: value for name, value in given.items() if name not in _NOT_ASKED} if _is_object(given) else given
-    gate = _parsed(SequentialGate, asked, "gate")
-    if gate.interval <= timedelta():
-        raise ValueError(f"gate: interval: longer than nothing, got {shown(given['interval'])}")
-    return gate
+    return _parsed(SequentialGate, asked, "gate")
 
 
 def interval_of(given: Mapping[str, Any], number: int) -> Interval:

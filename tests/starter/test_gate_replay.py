@@ -91,9 +91,10 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(gate: Path) ->
         ("a: &a [x]\n" + "".join(f"b{n}: &b{n} [{f'*b{n - 1}, ' * 9 if n else '*a'}]\n" for n in range(9)), "values"),
         ("kind: versus_control\nkind: threshold\n", ":2: key 'kind' stands twice, first on line 1"),
         ("kind: 2026-13-45\n", ": gate: kind: Input should be 'versus_control'"),
+        (f"{GATE}interval: 0s\n", ": gate: interval: longer than nothing, such as 1m, got '0s'"),
         ("", ":1: the file is empty"),
     ],
-    ids=["deep", "a bomb", "twice", "no date", "empty"],
+    ids=["deep", "a bomb", "twice", "no date", "no length", "empty"],
 )
 def test_a_gate_file_is_read_as_carefully_as_a_plan(gate: Path, tmp_path: Path, written: str, said: str) -> None:
     gate.write_text(written)
