@@ -12,6 +12,7 @@ from activities.clock import Clock
 from activities.failures import Failure
 from activities.monitoring import USER_METRIC_DOMAINS, SourceRefusal
 from rollout.binding import query_for
+from rollout.counting import counted
 from rollout.gate_trial import GateFinding, MetricAnswer, faults, finding, stages_of
 from rollout.gates import metrics_of
 from rollout.measurement import MeasurementSource, SourceFailure
@@ -90,7 +91,8 @@ async def _asked(plan: RolloutPlan, metric: str, source: MeasurementSource, now:
     covered = sum("all" in interval.groups for interval in measured)
     return MetricAnswer(
         "ok",
-        f"{metric}: {size_of(total):,} observations in {covered} of {length // plan.check_interval} intervals",
+        f"{metric}: {counted(size_of(total), 'observation')} in {covered} of "
+        f"{counted(length // plan.check_interval, 'interval')}",
         total=total,
         baseline=times(total, plan.baseline.window / (covered * plan.check_interval)),
         usual=times(total, 1 / covered),

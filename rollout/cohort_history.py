@@ -8,6 +8,7 @@ well enough, and never less than equality: a cohort that was better proves nothi
 from dataclasses import dataclass
 from math import exp, sqrt
 
+from rollout.counting import counted
 from rollout.stored_state import DIGITS, STORED
 
 LARGEST_ERROR = 0.15
@@ -35,7 +36,7 @@ class CohortHistory:
         if not self.bad or not self.control_weighted:
             return "nothing is known of the cohort before"
         ratio = self.weighted / self.control_weighted
-        seen = f"the cohort had {ratio:.2f} times control's share before, on {self.bad:,} bad events"
+        seen = f"the cohort had {ratio:.2f} times control's share before, on {counted(self.bad, 'bad event')}"
         return f"{seen}: {self.allowed:.2f} times is allowed" if self.allowed > 1 else f"{seen}: nothing is allowed"
 
     def after(self, bad: int, total: int, control_bad: int, control_total: int, phi: float) -> "CohortHistory":

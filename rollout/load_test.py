@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from rollout.counting import counted
 from rollout.quantity import Duration, Share, format_duration, format_share
 
 MOST_USERS = 5_000
@@ -233,11 +234,11 @@ def _of_isolation(report: LoadReport) -> list[str]:
         further = report.users_breached - min(USERS_NAMED, len(report.breaches))
         more = f" and {further} more" if further else ""
         broken.append(
-            f"isolation: {report.users_breached} users were served another user's data, "
-            f"{report.violations} times: {named}{more}"
+            f"isolation: {counted(report.users_breached, 'user was', 'users were')} served another user's data, "
+            f"{counted(report.violations, 'time')}: {named}{more}"
         )
     if report.unsaid:
-        broken.append(f"isolation: {report.unsaid} answers did not say whose data they carried")
+        broken.append(f"isolation: {counted(report.unsaid, 'answer')} did not say whose data was carried")
     elif not report.checked:
         broken.append("isolation: no answer could be checked")
     return broken
@@ -258,15 +259,15 @@ def in_a_line(test: LoadProfile, report: LoadReport) -> str:
     asked = report.kinds[0]
     parts = [
         f"{report.elapsed_seconds:.0f}s of {format_duration(test.duration)}",
-        f"{report.users} users",
+        counted(report.users, "user"),
         f"{report.throughput():.1f} requests/s",
         f"{report.error_rate:.2%} errors",
         f"p95 {milliseconds(asked.p95_ms)}",
     ]
     if test.monitor_isolation:
-        parts.append(f"{report.violations} isolation violations")
+        parts.append(counted(report.violations, "isolation violation"))
     if test.mixed_traffic:
-        parts.append(f"{report.events} events, {report.events_lost} lost")
+        parts.append(f"{counted(report.events, 'event')}, {report.events_lost} lost")
     return ", ".join(parts)
 
 

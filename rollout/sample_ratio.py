@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from math import exp, inf, isinf, lgamma, log, log1p, sqrt
 
+from rollout.counting import counted
 from rollout.statistics import Mixture, log_won
 from rollout.stored_state import DIGITS, STORED
 
@@ -162,8 +163,8 @@ class SampleRatio:
         return (
             f"{observed * 100:.1f} % of the requests are from treated users, planned are {self.planned * 100:.3g} % "
             f"({low * 100:.1f} to {high * 100:.1f} are tolerated{among}): {treated:,} of {treated + control:,} in "
-            f"the last {intervals} intervals; the groups are not those of the plan, so no comparison of them can be "
-            "believed"
+            f"the last {counted(intervals, 'interval')}; the groups are not those of the plan, so no comparison of "
+            "them can be believed"
         )
 
 

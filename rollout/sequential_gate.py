@@ -15,6 +15,7 @@ from datetime import datetime
 from rollout.best_run import RUN, BestRun
 from rollout.changed_edges import has_other_edges
 from rollout.confidence_sequence import PASS_INTERVALS
+from rollout.counting import counted
 from rollout.dispersion import Dispersion
 from rollout.interval_estimates import newcombe, wilson
 from rollout.score_evidence import SCORE_STAKES
@@ -81,7 +82,7 @@ def step(
     placed = _placed(gate, state, interval.end)
     if placed is None:
         after = state
-        remark = f"the interval that ended at {_at(interval.end)} was judged before, or comes too late to be judged"
+        remark = f"the interval that ended at {_at(interval.end)} {_why_not_placed(gate, state, interval.end)}"
     else:
         newest = state.newest is None or interval.end > state.newest
         packed = placed if placed.packed else placed.model_copy(update={"packed": True})
@@ -141,6 +142,12 @@ def _placed(gate: SequentialGate, state: SequentialState, end: datetime) -> Sequ
             left = tuple(piece for piece in pieces if piece[1] - piece[0] > half)
             return state.model_copy(update={"gaps": (*state.gaps[:index], *left, *state.gaps[index + 1 :])})
     return None
+
+
+def _why_not_placed(gate: SequentialGate, state: SequentialState, end: datetime) -> str:
+    """Between the gaps everything was judged; of what lies before them all nobody knows."""
+    before_all = bool(state.gaps) and end <= state.gaps[0][0] + gate.interval / 2
+    return "was judged, or comes too late to be judged" if before_all else "was judged"
 
 
 def _evidence(gate: SequentialGate, state: SequentialState) -> Evidence:
@@ -259,7 +266,8 @@ def _measured(gate: SequentialGate, state: SequentialState) -> str:
     share = keys.bad / keys.total
     if gate.statistic == "level":
         mean = keys.average.difference / keys.average.weight if keys.average.weight else 0.0
-        return f"mean score {(1 - mean) * 100:.3f} %, limit ≥ {gate.limit}; {keys.average.intervals:,} intervals"
+        intervals = counted(keys.average.intervals, "interval")
+        return f"mean score {(1 - mean) * 100:.3f} %, limit ≥ {gate.limit}; {intervals}"
     if gate.kind != "versus_control":
         low, high = wilson(keys.bad, keys.total, SHOWN_Z)
         limit = "0" if gate.kind == "zero_tolerance" else f"{gate.allowed_share * 100:.3g} %"

@@ -63,6 +63,11 @@ def _two(large: int, large_unit: str, small: int, small_unit: str) -> str:
     return f"{large} {large_unit} {small} {small_unit}" if small else f"{large} {large_unit}"
 
 
+def all_passed(stages: int) -> str:
+    """`all 5 stages passed`."""
+    return f"all {stages} stages passed" if stages > 1 else "its one stage passed"
+
+
 def moment_in_words(moment: datetime) -> str:
     """In the zone the moment carries, to the second."""
     return f"{moment:%Y-%m-%d %H:%M:%S} {moment.tzname() or ''}".rstrip()

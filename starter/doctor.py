@@ -15,6 +15,7 @@ from config.temporal import TemporalUnreachable, connect
 from flagstore.environment import groups_of
 from flagstore.ownership import owned, release
 from flagstore.store import DamagedStore, FlagStore
+from rollout.counting import counted
 from rollout.messages import EMERGENCY_TASK_QUEUE, TASK_QUEUE
 from starter.findings import Finding
 from starter.flag_store_access import environments, flag_store
@@ -146,7 +147,7 @@ async def _group(store: FlagStore) -> Finding:
     if snapshot.latch:
         text = f"the kill switch is set: off until `rollout rearm {store.keys.group} --reason …`"
         return Finding(level="warn", what=what, text=text)
-    return Finding(level="ok", what=what, text=f"epoch {snapshot.epoch}, {len(snapshot.flags)} flags")
+    return Finding(level="ok", what=what, text=f"epoch {snapshot.epoch}, {counted(len(snapshot.flags), 'flag')}")
 
 
 async def _owners(redis: Redis, client: Client | None) -> list[Finding]:

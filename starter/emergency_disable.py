@@ -10,6 +10,7 @@ from config.settings import Settings, SettingsError
 from config.temporal import TemporalUnreachable, connect
 from flagstore.held import Leases
 from flagstore.kill_switch import SwitchedOff, switch_off
+from rollout.counting import counted
 from rollout.messages import SIGNAL_EMERGENCY
 from starter.flag_store_access import flag_store, stores_meant
 from starter.rollouts import Rollouts, workflow_id_of
@@ -39,7 +40,7 @@ async def disable(
 def in_words(outcome: SwitchedOff) -> str:
     if outcome.problem:
         return f"{outcome.group}: NOT VERIFIED: {outcome.problem}"
-    flags = f"{outcome.flags} flag{'s' if outcome.flags != 1 else ''}"
+    flags = counted(outcome.flags, "flag")
     known = len(outcome.confirmed) + len(outcome.waiting)
     seen = (
         f"{len(outcome.confirmed)} of {known} application instances confirm it" if known else "no application is known"

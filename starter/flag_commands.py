@@ -74,6 +74,7 @@ def history(
     """
     import asyncio
 
+    from rollout.counting import counted
     from starter.flag_reading import histories
     from starter.flag_views import entry_for_programs, history_table
     from starter.outcome import ExitCode
@@ -86,7 +87,11 @@ def history(
         if not json:
             output().print(history_table(one.entries), f"{one.group}:", end=" ")
             whole = "every entry fits the one before it"
-            say(f"{one.verdict.entries} entries kept, {whole}" if one.verdict.holds else "the record is not whole")
+            say(
+                f"{counted(one.verdict.entries, 'entry', 'entries')} kept, {whole}"
+                if one.verdict.holds
+                else "the record is not whole"
+            )
         if not one.verdict.holds:
             warn(f"{one.group}: the record was tampered with: {one.verdict.broken}")
     if not all(one.verdict.holds for one in found):

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from flagstore.audit import AuditEntry
 from flagstore.replies import SafetyState
+from rollout.counting import counted
 from rollout.flags import Exposure, FlagSnapshot
 
 
@@ -52,7 +53,7 @@ def shown_to(exposure: Exposure, snapshot: FlagSnapshot) -> str:
         return "nobody"
     if exposure.in_words() == "full":
         return "everybody"
-    audience = [*snapshot.audience.domains, *(f"{len(snapshot.audience.users)} named users",)]
+    audience = [*snapshot.audience.domains, *(counted(len(snapshot.audience.users), "named user"),)]
     inside = " and ".join(audience if snapshot.audience.users else audience[:-1])
     if exposure.exposure == "audience":
         return inside or "nobody: the audience is empty"

@@ -9,6 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rollout.counting import counted
 from rollout.load_test import Breach, LoadReport, LoadTest, in_a_line, milliseconds
 from rollout.quantity import format_duration
 from starter.terminal import say
@@ -91,7 +92,7 @@ def _progress(test: LoadTest, report: LoadReport) -> RenderableType:
     lasts = test.duration.total_seconds()
     row.add_row(
         ProgressBar(total=lasts, completed=min(lasts, report.elapsed_seconds), width=BAR_WIDTH),
-        f"{report.elapsed_seconds:.0f}s of {format_duration(test.duration)}, {report.users} users",
+        f"{report.elapsed_seconds:.0f}s of {format_duration(test.duration)}, {counted(report.users, 'user')}",
     )
     return row
 
@@ -117,13 +118,15 @@ def _errors(report: LoadReport) -> Text:
     shown = list(report.errors.items())[:ERRORS_SHOWN]
     lines = [f"{times} × {text}" for text, times in shown]
     if len(report.errors) > ERRORS_SHOWN:
-        lines.append(f"and {len(report.errors) - ERRORS_SHOWN} other errors")
+        lines.append(f"and {counted(len(report.errors) - ERRORS_SHOWN, 'other error')}")
     return Text("\n".join(lines), "red")
 
 
 def _isolation(report: LoadReport) -> RenderableType:
-    unsaid = f", {report.unsaid} did not say whose data they carried" if report.unsaid else ""
-    heading = f"isolation: {report.checked} answers checked{unsaid}, {report.violations} violations"
+    unsaid = f", {report.unsaid} did not say whose data was carried" if report.unsaid else ""
+    heading = (
+        f"isolation: {counted(report.checked, 'answer')} checked{unsaid}, {counted(report.violations, 'violation')}"
+    )
     style = "bold red" if report.violations else "yellow" if report.unsaid or not report.checked else ""
     if not report.breaches:
         return Text(heading, style)
@@ -132,7 +135,7 @@ def _isolation(report: LoadReport) -> RenderableType:
         table.add_row(*_cells(breach))
     parts: list[RenderableType] = [Text(heading, style), table]
     if report.users_breached > USERS_SHOWN:
-        parts.append(Text(f"and {report.users_breached - USERS_SHOWN} more users"))
+        parts.append(Text(f"and {counted(report.users_breached - USERS_SHOWN, 'more user')}"))
     return Group(*parts)
 
 

@@ -21,13 +21,15 @@ PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan's YAML fi
 @app.command()
 def validate(plan: PlanFile, json: Json = False) -> None:
     """Check a plan; every error names file, line, field, value and what is allowed. Exit code 2 if it is wrong."""
+    from rollout.counting import counted
     from starter.outcome import ExitCode
     from starter.plan_file import PlanRefused, load_plan
     from starter.terminal import say, say_json
 
     if not json:
         loaded = load_plan(plan)
-        say(f"{plan}: {loaded.name} is a valid plan, {len(loaded.stages)} stages under {len(loaded.gates)} gates")
+        stages = counted(len(loaded.stages), "stage")
+        say(f"{plan}: {loaded.name} is a valid plan, {stages} under {counted(len(loaded.gates), 'gate')}")
         return
     try:
         load_plan(plan)

@@ -8,6 +8,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from rollout.counting import counted
 from rollout.exposure import in_words, who_sees
 from rollout.gate_trial import GateFinding
 from rollout.plan import RolloutPlan
@@ -89,7 +90,7 @@ def plan_view(plan: RolloutPlan) -> RenderableType:
     heading.append(f"services     {services}\n")
     heading.append(f"flags        {', '.join(plan.flags) or 'none: the traffic split carries the exposure'}\n")
     heading.append(
-        f"soak         {duration_in_words(plan.soak)} over {len(plan.stages)} stages, "
+        f"soak         {duration_in_words(plan.soak)} over {counted(len(plan.stages), 'stage')}, "
         f"looked at every {duration_in_words(plan.check_interval)}"
     )
     stages = Table("stage", "exposed to", "traffic", "soak", "gates", "needs", box=None, pad_edge=False)

@@ -32,7 +32,7 @@ from rollout.soak_evidence import SoakEvidence, of_soak
 from rollout.verdict import Judgement
 from rollout.watch import BoundGate, Expected, WatchRequest
 from rollout.what_if import Outcome, WhatIf
-from rollout.wording import duration_in_words
+from rollout.wording import all_passed, duration_in_words
 from starter.what_if_queries import queries_of, split_name, told_at, with_every_split
 from starter.what_if_record import Record
 
@@ -72,7 +72,7 @@ class Rehearsal:
             await self._walk()
         except _Ends as end:
             return self._record.closed(self._now, end.outcome, end.why)
-        return self._record.closed(self._now, "completed", f"all {len(self._plan.stages)} stages passed")
+        return self._record.closed(self._now, "completed", all_passed(len(self._plan.stages)))
 
     async def _measure_baseline(self) -> None:
         queries = {name: self._queries[name] for name in baseline_queries(self._plan)}

@@ -30,7 +30,7 @@ with workflow.unsafe.imports_passed_through():
     from rollout.messages import WORKFLOW, RolloutRequest
     from rollout.progress import RolloutProgress, RolloutStatus, StageProgress
     from rollout.request_reading import read_request, why_not_begun
-    from rollout.wording import duration_in_words
+    from rollout.wording import all_passed, duration_in_words
 
 T = TypeVar("T")
 
@@ -146,7 +146,7 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
         context, progress = self._context, self._progress
         await self._settle("completed")
         took = duration_in_words((progress.current.passed_at or workflow.now()) - progress.started_at)
-        context.note("finished", f"all {len(progress.stages)} stages passed in {took}")
+        context.note("finished", f"{all_passed(len(progress.stages))} in {took}")
         context.tell(
             "info", "Rollout complete", f"All stages passed in {took}; the candidate has all users and traffic."
         )

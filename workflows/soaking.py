@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from rollout import exposure as exposures
     from rollout.binding import bind_gates
     from rollout.cohort_past import past_of
+    from rollout.counting import counted
     from rollout.drift import DRIFT, TAKEN_BACK
     from rollout.flag_limits import undecided
     from rollout.holds import how_it_goes_on, what_holds, why_held
@@ -112,7 +113,7 @@ class Soaking:
             request,
             **summarised(
                 activity_options.watch(self._plan.check_interval),
-                f"{stage.name}: {_what_for(target)} under {len(stage.gates)} gates",
+                f"{stage.name}: {_what_for(target)} under {counted(len(stage.gates), 'gate')}",
             ),
         )
         try:

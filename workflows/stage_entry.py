@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.secrets import CheckSecret, SecretActivities
     from rollout import exposure as exposures
     from rollout.binding import query_for
+    from rollout.counting import counted
     from rollout.load_test import LoadProfile, LoadReport, LoadTest, in_a_line
     from rollout.plan_parts import (
         AttestCheck,
@@ -153,7 +154,8 @@ class StageEntry:
         url = check.url if check.service is None else self._progress.candidates[check.service].url
         profile = check.model_dump(mode="json", include=set(LoadProfile.model_fields))
         target = check.service or url
-        title = f"{target} under the load of {check.concurrent_users} users for {duration_in_words(check.duration)}"
+        users = counted(check.concurrent_users, "user")
+        title = f"{target} under the load of {users} for {duration_in_words(check.duration)}"
         self._context.note("stage", f"{stage.name}: load test of {title} began")
         running = workflow.start_activity(
             run_load_test,

@@ -32,7 +32,7 @@ with workflow.unsafe.imports_passed_through():
     from rollout.plan_parts import Stage
     from rollout.progress import StageProgress
     from rollout.soak import WITHOUT_END, begin
-    from rollout.wording import duration_in_words, how_switched_on
+    from rollout.wording import all_passed, duration_in_words, how_switched_on
 
 
 class Refused(Exception):  # noqa: N818  (a decision about the rollout, not an error of the program)
@@ -190,7 +190,7 @@ class WayForward:
         stage, state = context.plan.stages[progress.stage], progress.current
         if progress.watched_until is None:
             progress.watched_until = workflow.now() + lasts
-            context.note("stage", f"all {len(progress.stages)} stages passed; watched for {duration_in_words(lasts)}")
+            context.note("stage", f"{all_passed(len(progress.stages))}; watched for {duration_in_words(lasts)}")
             context.tell("info", "All stages passed", f"{stage.name} stays watched for {duration_in_words(lasts)}.")
         # Never cancelled: a timer that nobody waits for any more only wakes the workflow once.
         ending = asyncio.create_task(sleep_for(progress.watched_until - workflow.now(), "the end of the watch"))

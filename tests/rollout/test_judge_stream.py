@@ -160,6 +160,18 @@ def test_a_reason_gives_both_shares_their_difference_the_limit_and_what_it_rests
         assert part in judgement.reason
 
 
+def test_what_comes_too_late_to_be_judged_is_not_said_to_have_been_judged() -> None:
+    whole = list(traffic(1, 60))
+    taken, missing = whole[::2], whole[1::2]
+    (*_, given_up, again, kept) = judge_stream(ERRORS, [*taken, missing[0], taken[-1], missing[-2]])
+
+    assert given_up.reason == (
+        "error rate: the interval that ended at 12:01 was judged, or comes too late to be judged"
+    )
+    assert again.reason.endswith("the interval that ended at 12:58 was judged")
+    assert kept.reason.startswith("error rate: 0.")
+
+
 class TestEveryIntervalCountsOnce:
     def final(self, intervals: list[Interval]) -> SequentialState:
         gate = SequentialGate.model_validate(ERRORS)

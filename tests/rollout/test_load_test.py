@@ -54,7 +54,7 @@ def test_an_answer_with_anothers_data_breaks_isolation_and_names_user_and_owner(
 
     assert broken_limits(a_test(), met(tally)) == []
     assert broken_limits(a_test(monitor_isolation=True), met(tally)) == [
-        "isolation: 1 users were served another user's data, 2 times: ann (2, first bob's)"
+        "isolation: 1 user was served another user's data, 2 times: ann (2, first bob's)"
     ]
 
 
@@ -64,7 +64,7 @@ def test_isolation_that_could_not_be_seen_is_no_pass(tally: Tally) -> None:
 
     tally.carried("ann", user="ann", url=URL)
     tally.carried(None, user="bob", url=URL)
-    assert broken_limits(watching, met(tally)) == ["isolation: 1 answers did not say whose data they carried"]
+    assert broken_limits(watching, met(tally)) == ["isolation: 1 answer did not say whose data was carried"]
 
 
 def test_events_that_nobody_received_or_that_are_missing_are_no_pass(tally: Tally) -> None:

@@ -73,6 +73,16 @@ def test_a_valid_plan_is_said_to_be_valid() -> None:
     assert ran.out == f"{SMALL_PLAN}: small is a valid plan, 3 stages under 2 gates\n"
 
 
+def test_a_plan_of_one_stage_is_counted_in_the_singular(run: Run, tmp_path: Path) -> None:
+    text = SMALL_PLAN.read_text()
+    dark = text[: text.index("  - name: staff")].replace("audiences:\n  staff:\n    email_domains: [example.com]\n", "")
+    plan = tmp_path / "dark.yaml"
+    plan.write_text(dark[: dark.index("  errors:\n")] + dark[dark.index("  health:\n") :])
+
+    assert run({}, "plan", "validate", plan).out.endswith(": small is a valid plan, 1 stage under 1 gate\n")
+    assert "over 1 stage, looked at" in run({}, "plan", "show", plan).out
+
+
 def test_a_wrong_plan_is_refused_on_standard_error_with_code_2() -> None:
     ran = rollout("plan", "validate", "-", stdin=SMALL_PLAN.read_text().replace("guard: 5m", "guard: 5"))
     assert (ran.code, ran.out) == (2, "")

@@ -5,11 +5,12 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from rollout.flags import OFF
+from rollout.flags import OFF, Audience, Exposure, FlagSnapshot
 from rollout.holds import why_held
 from rollout.progress import Event, Rollback, RollbackStep, RolloutProgress, RolloutStatus, SwitchedOff
 from rollout.verdict import Verdict
 from rollout.watch import WatchBeat
+from starter.flag_views import shown_to
 from starter.outcome import ExitCode
 from starter.rollouts import Observation, PendingCall, newest, ui_link, workflow_id_of
 from starter.start_command import told as told_of_the_start
@@ -251,3 +252,12 @@ def test_a_link_into_the_ui_is_given_where_the_ui_is_known() -> None:
 
 def test_the_codes_are_the_documented_ones() -> None:
     assert [int(code) for code in ExitCode] == [0, 1, 2, 130]
+
+
+@pytest.mark.parametrize(("users", "said"), [(("kim",), "1 named user"), (("kim", "lee"), "2 named users")])
+def test_users_that_an_audience_names_are_counted(users: tuple[str, ...], said: str) -> None:
+    audience = Audience(domains=(), users=users)
+    internal = Exposure(exposure="audience", bp=0, stage="internal")
+    held = {"v": 1, "epoch": 1, "rev": 1, "latch": False, "ms": 0, "h": "", "cohort": None}
+    snapshot = FlagSnapshot.model_validate({**held, "audience": audience, "flags": {"basket": internal}})
+    assert shown_to(internal, snapshot) == said
