@@ -9,6 +9,7 @@ from flagstore.store import FlagStore, Stages
 from rollout.flags import BASIS_POINTS, OFF, Exposure
 from rollout.messages import UPDATE_SET_STAGE
 from rollout.messages import FlagStage as FlagStageCommand
+from rollout.progress import RolloutStatus
 from starter.controlling import NotCarriedOut, ask
 from starter.flag_store_access import flag_store, store_of_flag
 from starter.outcome import CommandEnds, ExitCode, refused
@@ -43,36 +44,69 @@ async def change_stage(
         store = await store_of_flag(redis, environment, flag)
         owner = (await store.read_safety()).owner
         if owner is not None and not force:
-            return await _through_its_rollout(store.keys.group, owner, flag, stage, by, reason)
+            return await _through_its_rollout(store, owner, flag, stage, by, reason)
         wanted = _exposure(flag, stage, await store.stages())
         return _said(store, await store.override({flag: wanted}, by=by, reason=reason), flag, wanted, owner)
 
 
-def _exposure(flag: str, stage: str, planned: Stages) -> Exposure:
+def _shown_at(flag: str, stage: str, planned: Stages) -> Exposure | None:
     """What a stage shows of a flag: by the plan that began last, or by the names that everybody knows."""
-    if stage in planned and flag in planned[stage]:
-        return planned[stage][flag]
-    if stage in EXPOSURES:
-        return EXPOSURES[stage]
-    names = f"the plan of {flag} has {', '.join([*planned, 'off'])}" if planned else f"there are {', '.join(EXPOSURES)}"
-    raise refused(f"--stage {stage}: no such stage; {names}")
+    return planned[stage][flag] if flag in planned.get(stage, {}) else EXPOSURES.get(stage)
 
 
-async def _through_its_rollout(group: str, owner: str, flag: str, stage: str, by: str, reason: str) -> StageChanged:
+def _exposure(flag: str, stage: str, planned: Stages) -> Exposure:
+    found = _shown_at(flag, stage, planned)
+    if found is None:
+        names = [*planned, "off"] if planned else EXPOSURES
+        there_are = f"the plan of {flag} has" if planned else "there are"
+        raise refused(f"--stage {stage}: no such stage; {there_are} {', '.join(names)}")
+    return found
+
+
+async def _through_its_rollout(
+    store: FlagStore, owner: str, flag: str, stage: str, by: str, reason: str
+) -> StageChanged:
     name = owner.rpartition("/")[0]
-    forced = "--force writes it to the store all the same, and the rollout then holds over what it did not do"
     wanted = FlagStageCommand(by=by, reason=reason, flag=flag, stage=stage)
     try:
         rollouts = Rollouts(await connect())
         answer = await ask(rollouts, name, UPDATE_SET_STAGE, wanted, None)
     except (TemporalUnreachable, SettingsError) as failure:
-        raise refused(f"{flag} is owned by {owner}, which could not be asked: {failure}. {forced}") from failure
+        by_force = await _by_force(store, flag, stage)
+        raise refused(f"{flag} is owned by {owner}, which could not be asked: {failure}{by_force}") from failure
     except NotCarriedOut:
         # What refused it in the store refuses it by force too.
         raise
     except CommandEnds as end:
-        raise CommandEnds(end.code, f"{flag} is owned by {owner}. {end.text}; {forced}") from end
-    return StageChanged(group, f"{flag} ({group}): {stage}, by {name_of(name)}, read back", answer.next)
+        by_force = "" if await _goes_back(rollouts, name) else await _by_force(store, flag, stage)
+        raise CommandEnds(end.code, f"{flag} is owned by {owner}. {end.text}{by_force}") from end
+    return StageChanged(
+        store.keys.group, f"{flag} ({store.keys.group}): {stage}, by {name_of(name)}, read back", answer.next
+    )
+
+
+async def _goes_back(rollouts: Rollouts, workflow_id: str) -> bool:
+    """Whether a rollback is under way, which sets the kill switch as soon as it can."""
+    try:
+        progress = (await rollouts.observe(workflow_id)).progress
+    except CommandEnds:
+        return False
+    return progress is not None and progress.status is RolloutStatus.ROLLING_BACK
+
+
+async def _by_force(store: FlagStore, flag: str, stage: str) -> str:
+    """What else there is to do about what its rollout did not do: nothing, where the store would refuse it too."""
+    snapshot, planned = await store.read(), await store.stages()
+    wanted, group = _shown_at(flag, stage, planned), store.keys.group
+    stands = None if snapshot is None else snapshot.flags.get(flag)
+    if snapshot is None or stands is None or wanted is None or wanted.shows_the_same(stands):
+        return ""
+    if snapshot.latch:
+        return f"; the kill switch of {group} is set, and --force does not override it"
+    rungs = sorted(shown[flag].order for shown in planned.values() if flag in shown)
+    if wanted.order > next((rung for rung in rungs if rung > stands.order), wanted.order):
+        return f"; --force does not skip a stage either, and {flag} is at {stands.in_words()}"
+    return "; --force writes it to the store all the same, and the rollout then holds over what it did not do"
 
 
 def _sees(reply: StoreReply) -> str:
