@@ -15,7 +15,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.failures import Failure
 from flagstore.ownership import Taken, claim, flag_claim, release, service_claim
-from flagstore.store import FlagStore, StoreReply, StoreStatus
+from flagstore.store import DamagedStore, FlagStore, StoreReply, StoreStatus
 from rollout.flags import Audience, Exposure, FlagSnapshot
 from rollout.traffic import ServiceAnchor
 
@@ -180,8 +180,7 @@ class FeatureFlagActivities:
             ApplicationError: the latch was not there on reading back (retried: the store may have lost the write).
         """
         store = self._store(request)
-        before = await store.read()
-        if before is None or not before.latch or before.epoch < request.at_least_epoch:
+        if not await _is_latched(store, request.at_least_epoch):
             await store.emergency(by=request.by, reason=request.reason, min_epoch=request.at_least_epoch)
         snapshot = await store.read()
         if snapshot is None or not snapshot.is_latched_off:
@@ -258,6 +257,15 @@ class FeatureFlagActivities:
 def _taken_in_words(taken: Sequence[Taken]) -> str:
     whose = "; ".join(f"{one.what} belongs to {one.owner.rpartition('/')[0]}" for one in taken)
     return f"{whose}. One rollout at a time: let it end, or take it back; `rollout doctor` tells whether it still runs"
+
+
+async def _is_latched(store: FlagStore, at_least_epoch: int) -> bool:
+    try:
+        snapshot = await store.read()
+    except DamagedStore:
+        # Nobody can tell; an emergency repairs it, and is never refused.
+        return False
+    return snapshot is not None and snapshot.latch and snapshot.epoch >= at_least_epoch
 
 
 def _key() -> str:

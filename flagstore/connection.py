@@ -15,13 +15,21 @@ from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+)
 
 ANSWER_WITHIN = timedelta(seconds=2)
 """A command that is not answered by then has failed; whether it was carried out is settled by its idempotency key."""
 
 STORE_FAILURES = (RedisError, RedisClusterException, OSError)
 """What a client raises when the store does not answer; to redis-py, a Cluster out of reach is no `RedisError`."""
+
 
 SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 SENTINEL_PORT = 26379
@@ -56,6 +64,17 @@ def connect(url: str, *, answer_within: timedelta = ANSWER_WITHIN) -> Redis:
         case _:
             allowed = ", ".join(f"{scheme}://…" for scheme in SCHEMES)
             raise ValueError(f"flag store address with the scheme {parts.scheme!r}: expected one of {allowed}")
+
+
+def what_it_did(failure: Exception) -> str:
+    """What a store that failed so did, for people: a wrong password is mended elsewhere than a server that is away."""
+    match failure:
+        case ClusterDownError():
+            return "is down"
+        case ResponseError() | AuthenticationError() | AuthorizationError():
+            return "refused"
+        case _:
+            return "did not answer"
 
 
 class _SentinelOwningPool(SentinelConnectionPool):

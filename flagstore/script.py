@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from flagstore.commands import Commands
 from flagstore.keys import KeyFamily
 from flagstore.replies import DamagedStore, StoreReply, StoreStatus
+from rollout.field_problems import in_a_line
 from rollout.flags import FlagSnapshot
 
 IDEMPOTENCY_KEPT = timedelta(days=30)
@@ -67,4 +68,4 @@ def read_snapshot(text: str | None) -> FlagSnapshot | None:
     try:
         return FlagSnapshot.model_validate_json(text)
     except ValidationError as failure:
-        raise DamagedStore(f"the stored text is no flag snapshot: {failure}") from failure
+        raise DamagedStore(f"the stored text is no flag snapshot: {in_a_line(failure)}") from failure

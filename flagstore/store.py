@@ -8,13 +8,13 @@ carries an older one raises nothing. While the latch is set every flag is off; o
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import islice
 from typing import Any, Literal
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
@@ -25,6 +25,7 @@ from flagstore.connection import ANSWER_WITHIN, STORE_FAILURES, connect
 from flagstore.keys import KeyFamily, groups_key
 from flagstore.replies import DamagedStore, SafetyState, StoreReply, StoreStatus
 from flagstore.script import read_snapshot, run_script
+from rollout.field_problems import in_a_line
 from rollout.flags import Audience, Exposure, FlagSnapshot
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
 ]
 
 REFUSED_PREFIX = "refused:"
+ANOTHER_KIND = "WRONGTYPE"
+"""How a server begins to say that a key holds another kind of value than is asked for."""
 
 Ladder = Sequence[Exposure] | Mapping[str, Sequence[Exposure]]
 """The exposures that may be climbed to, one step at a time: the same for all flags, or by flag."""
@@ -198,10 +201,8 @@ class FlagStore:
         Raises:
             DamagedStore: what is stored is no snapshot.
         """
-        try:
+        with self._reading(self.keys.snapshot):
             return read_snapshot(await self._redis.get(self.keys.snapshot))
-        except ResponseError as failure:
-            raise self._damaged(self.keys.snapshot, failure) from failure
 
     async def read_safety(self) -> SafetyState:
         """Owner, fence, anchors and refused candidates, in one call.
@@ -209,9 +210,8 @@ class FlagStore:
         Raises:
             DamagedStore: what is stored cannot be read as such.
         """
-        key = self.keys.safety
-        try:
-            held = await self._redis.hgetall(key)
+        with self._reading(self.keys.safety):
+            held = await self._redis.hgetall(self.keys.safety)
             return SafetyState(
                 owner=held.get("owner"),
                 fence=int(held.get("fence", 0)),
@@ -226,15 +226,11 @@ class FlagStore:
                 flags_before=_DOCUMENTS.validate_json(held.get("before", "{}")),
                 flags_former=_DOCUMENTS.validate_json(held.get("former", "{}")),
             )
-        except (ResponseError, ValueError) as failure:
-            raise self._damaged(key, failure) from failure
 
     async def stages(self) -> Stages:
         """What each stage of the plan that began last shows of each flag; nothing where that was not kept."""
-        try:
+        with self._reading(self.keys.safety):
             return _STAGES.validate_json(await self._redis.hget(self.keys.safety, "stages") or "{}")
-        except (ResponseError, ValueError) as failure:
-            raise self._damaged(self.keys.safety, failure) from failure
 
     async def audit(self, count: int) -> list[AuditEntry]:
         """The newest entries, newest first."""
@@ -263,10 +259,21 @@ class FlagStore:
         """Wait until every application instance shows `position` or a newer one, or can show nothing any more."""
         return await confirmations(self._redis, self.keys, position, within=within, lease=lease)
 
-    def _damaged(self, key: str, failure: Exception) -> DamagedStore:
-        return DamagedStore(
-            f"{key} is damaged ({failure}); an emergency of {self.keys.group} repairs it, with every flag off"
-        )
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        """What a key holds that nobody here writes is damage; whatever else a server refuses says nothing of the key.
+
+        A Cluster that is down, a replica without its primary and a user without permission answer with errors too.
+        """
+        try:
+            yield
+        except (ResponseError, ValueError, DamagedStore) as failure:
+            if isinstance(failure, ResponseError) and not str(failure).startswith(ANOTHER_KIND):
+                raise
+            why = in_a_line(failure) if isinstance(failure, ValidationError) else failure
+            raise DamagedStore(
+                f"{key} is damaged ({why}); an emergency of {self.keys.group} repairs it, with every flag off"
+            ) from failure
 
     async def _run(
         self, op: str, arguments: Mapping[str, Any], idempotency_key: str | None, attempt: int = 1

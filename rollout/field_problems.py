@@ -1,5 +1,6 @@
 """What is wrong with one field of something that came from outside, in the words of the rule that it breaks."""
 
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 LONGEST_VALUE = 120
@@ -8,6 +9,14 @@ LONGEST_VALUE = 120
 def in_plain_words(error: ErrorDetails) -> str:
     """Before what a rule of ours says, pydantic names the kind of exception that said it."""
     return str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]
+
+
+def in_a_line(invalid: ValidationError) -> str:
+    """The first thing that is wrong, and how many others there are."""
+    first, *others = invalid.errors()
+    place = ".".join(map(str, first["loc"]))
+    said = f"{place}: {in_plain_words(first)}" if place else in_plain_words(first)
+    return f"{said}, and {len(others)} more" if others else said
 
 
 def shown(value: object) -> str:

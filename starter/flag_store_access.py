@@ -7,11 +7,12 @@ from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from config.settings import Settings
-from flagstore.connection import STORE_FAILURES, connect
+from flagstore.connection import STORE_FAILURES, connect, what_it_did
 from flagstore.environment import groups_of
 from flagstore.keys import groups_key
 from flagstore.replies import SafetyState
 from flagstore.store import DamagedStore, FlagStore
+from rollout.field_problems import in_a_line
 from rollout.traffic import ServiceAnchor
 from starter.outcome import CommandEnds, ExitCode, failed, refused
 
@@ -19,10 +20,10 @@ _ANY = groups_key("ENVIRONMENT").replace("ENVIRONMENT", "*")
 
 
 class StoreSilent(CommandEnds):
-    """The flag store did not answer: an outside system failed, and nothing is known of what it holds."""
+    """The flag store did not say what it holds: it is away, is down or refuses whoever asks."""
 
     def __init__(self, address: str | None, failure: Exception) -> None:
-        super().__init__(ExitCode.FAILED, f"the flag store at {address} did not answer: {failure}")
+        super().__init__(ExitCode.FAILED, f"the flag store at {address} {what_it_did(failure)}: {failure}")
 
 
 class HoldsNothing(CommandEnds):
@@ -98,7 +99,7 @@ def recorded_anchors(group: str, safety: SafetyState) -> list[ServiceAnchor]:
     try:
         return [ServiceAnchor.model_validate_json(text) for text in safety.anchors.values()]
     except ValidationError as failure:
-        raise DamagedStore(f"the anchors of {group} cannot be read: {failure}") from failure
+        raise DamagedStore(f"the anchors of {group} cannot be read: {in_a_line(failure)}") from failure
 
 
 async def environments(redis: Redis) -> list[str]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from flagstore import store
 from flagstore.connection import STORE_FAILURES
 from flagstore.held import Leases
-from flagstore.store import FlagStore
+from flagstore.store import DamagedStore, FlagStore
 from rollout.wording import duration_in_words
 from starter.outcome import failed
 
@@ -65,10 +65,13 @@ class FlagsReadBack:
         client = store.connect(redis_url)
         try:
             flag_store = FlagStore(client, environment, group)
-            answered = True
+            answered, damage = True, ""
             while not self._enough.is_set():
-                off = await _reads_as_off(flag_store)
+                off, found = await _reads_as_off(flag_store)
                 after = time.monotonic() - self._began
+                if found and not damage:
+                    damage = found
+                    self._tell(f"{after:6.1f} s  flags: {damage}")
                 self.on = off is False
                 if off:
                     self._tell(f"{after:6.1f} s  flags: read back from the store, latched, every one off")
@@ -85,11 +88,13 @@ class FlagsReadBack:
             await client.aclose()
 
 
-async def _reads_as_off(flag_store: FlagStore) -> bool | None:
-    """None where the store does not answer."""
+async def _reads_as_off(flag_store: FlagStore) -> tuple[bool | None, str]:
+    """None where the store does not answer; with it what is damaged, which the emergency repairs."""
     try:
         snapshot = await flag_store.read()
+    except DamagedStore as damage:
+        return False, str(damage)
     except STORE_FAILURES:
         # The store may be the problem; the deadline of the whole command is what ends the reading.
-        return None
-    return snapshot is not None and snapshot.is_latched_off
+        return None, ""
+    return snapshot is not None and snapshot.is_latched_off, ""

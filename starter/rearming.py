@@ -2,12 +2,11 @@
 
 from config.settings import Settings
 from config.temporal import TemporalUnreachable, connect
-from flagstore import store
-from flagstore.connection import STORE_FAILURES
 from flagstore.ownership import release
 from flagstore.store import FlagStore, StoreReply
 from rollout.superseding import Ending, ending_of
-from starter.outcome import CommandEnds, failed, refused
+from starter.flag_store_access import flag_store
+from starter.outcome import CommandEnds, refused
 from starter.plan_file import group_and_environment
 from starter.rollouts import LastRollout, Rollouts, workflow_id_of
 
@@ -43,8 +42,7 @@ async def clear_latch(
     Raises:
         CommandEnds: the store holds nothing of the group, refused it, or did not answer.
     """
-    client = store.connect(settings.needed_redis_url)
-    try:
+    async with flag_store(settings) as client:
         flags = FlagStore(client, environment, group)
         snapshot = await flags.read()
         if snapshot is None:
@@ -56,10 +54,6 @@ async def clear_latch(
         if reply.accepted and owner is not None:
             # Whoever owned the flags has ended without giving anything back: it was terminated.
             await release(client, owner)
-    except STORE_FAILURES as failure:
-        raise failed(f"the flag store at {settings.redis_address} did not answer: {failure}") from failure
-    finally:
-        await client.aclose()
     if not reply.accepted:
         raise refused(f"{reply.sentence}. Nothing was changed")
     return reply

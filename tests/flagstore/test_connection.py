@@ -9,6 +9,7 @@ from redis import exceptions as redis_exceptions
 from redis.asyncio import Redis
 
 from flagstore.client import Flags
+from flagstore.connection import what_it_did
 from flagstore.store import FlagStore, StoreStatus, connect
 from local.child_process import ChildProcess
 from local.ports import LOOPBACK, answers, free_port
@@ -71,6 +72,19 @@ async def test_a_user_with_a_password_is_taken_from_the_address(server: RedisSer
 
     with pytest.raises(redis_exceptions.AuthenticationError):
         await works_at(f"redis://worker:wrong@{LOOPBACK}:{server.port}/0")
+
+
+async def test_who_may_not_read_is_refused_and_told_of_no_damage(server: RedisServer, redis: Redis) -> None:
+    await redis.acl_setuser("guest", enabled=True, passwords=["+secret"], commands=["+ping"])
+    for user, failure in (
+        ("guest:secret", redis_exceptions.NoPermissionError),
+        ("guest:wrong", redis_exceptions.AuthenticationError),
+    ):
+        client = connect(f"redis://{user}@{LOOPBACK}:{server.port}/0")
+        with pytest.raises(failure) as told:
+            await FlagStore(client, ENVIRONMENT, GROUP).read()
+        assert what_it_did(told.value) == "refused"
+        await client.aclose()
 
 
 async def test_a_socket_of_this_machine_is_an_address(tmp_path: Path) -> None:

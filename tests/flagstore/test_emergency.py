@@ -137,11 +137,18 @@ async def test_a_snapshot_that_is_none_is_told_on_reading(store: FlagStore, redi
     await begin(store)
     await redis.set(f"{FAMILY}:snap", "{}")
 
-    with pytest.raises(DamagedStore, match="is no flag snapshot"):
+    with pytest.raises(
+        DamagedStore, match=r"\(the stored text is no flag snapshot: v: Field required, and 8 more\); an em"
+    ):
         await store.read()
 
     await redis.delete(f"{FAMILY}:snap")
     await redis.sadd(f"{FAMILY}:snap", "not what it should be")
+
+    with pytest.raises(DamagedStore, match="an emergency of shop repairs it"):
+        await store.read()
+
+    await redis.set(f"{FAMILY}:snap", b"\xff is no text")
 
     with pytest.raises(DamagedStore, match="an emergency of shop repairs it"):
         await store.read()

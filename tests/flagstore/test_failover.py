@@ -8,13 +8,21 @@ import pytest
 from redis.asyncio import Redis
 
 from flagstore.client import Flags
-from flagstore.connection import STORE_FAILURES
+from flagstore.connection import STORE_FAILURES, what_it_did
 from flagstore.store import FlagStore, connect
 from local.child_process import ChildProcess
 from local.ports import LOOPBACK, answers, free_port
 from local.redis_server import RedisServer, server_binary
 from tests.flagstore.ground import CANARY, ENVIRONMENT, GROUP, begin, climb, snapshot_of
-from tests.flagstore.three_node_cluster import cluster_servers, join, primary_of, replicate, restarted, spare_server
+from tests.flagstore.three_node_cluster import (
+    cluster_servers,
+    info,
+    join,
+    primary_of,
+    replicate,
+    restarted,
+    spare_server,
+)
 from tests.flagstore.waiting import until, until_all
 
 KIM = ("user-1", "kim@example.com")
@@ -120,6 +128,30 @@ async def test_when_a_node_of_a_cluster_dies_its_replica_answers_with_the_latch_
             assert position > (emergency.epoch, emergency.rev)
             await until(lambda: flags.status().position == position)
         await redis.aclose()
+
+
+async def test_a_cluster_that_has_lost_a_node_is_down_and_not_damaged(tmp_path: Path) -> None:
+    with cluster_servers(tmp_path) as servers:
+        redis = connect(await join(servers))
+        family = FlagStore(redis, ENVIRONMENT, GROUP)
+        await begin(family)
+        await redis.aclose()
+        has_the_flags = await primary_of(servers, family.keys.snapshot)
+        next(server for server in servers if server is not has_the_flags).kill()
+
+        # A client of the whole Cluster would look for the node that is gone, and not always ask the one that answers.
+        node = connect(has_the_flags.url)
+        store = FlagStore(node, ENVIRONMENT, GROUP)
+
+        async def is_down() -> bool:
+            return (await info(node))["cluster_state"] == "fail"
+
+        await until_all(lambda: [is_down()])
+        for reading in (store.read(), store.read_safety(), store.stages()):
+            with pytest.raises(STORE_FAILURES) as told:
+                await reading
+            assert what_it_did(told.value) == "is down"
+        await node.aclose()
 
 
 async def test_an_application_whose_whole_cluster_was_away_follows_it_again(tmp_path: Path) -> None:

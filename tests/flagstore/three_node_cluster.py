@@ -54,14 +54,19 @@ async def join(servers: list[RedisServer]) -> str:
         await _cluster(nodes[0], "MEET", LOOPBACK, server.port)
 
     async def agreed(node: Redis) -> bool:
-        said = await _cluster(node, "INFO")
-        found = said if isinstance(said, dict) else dict(line.split(":") for line in str(said).split())
+        found = await info(node)
         return found["cluster_state"] == "ok" and int(found["cluster_known_nodes"]) == len(servers)
 
     await until_all(lambda: [agreed(node) for node in nodes])
     for node in nodes:
         await node.aclose()
     return "redis+cluster://" + ",".join(f"{LOOPBACK}:{server.port}" for server in servers)
+
+
+async def info(node: Redis) -> dict[str, str]:
+    """What a node says of its Cluster."""
+    said = await _cluster(node, "INFO")
+    return said if isinstance(said, dict) else dict(line.split(":") for line in str(said).split())
 
 
 async def primary_of(servers: list[RedisServer], key: str) -> RedisServer:

@@ -67,4 +67,4 @@ def test_an_event_that_must_not_happen_is_found_wherever_in_a_backfill_it_is(sec
 def test_what_comes_after_its_gap_was_given_up_is_not_said_to_have_been_judged() -> None:
     with_holes = [number for number in range(50) if number % 2 == 0 or number > 2 * GAPS_KEPT + 10]
     *_, late = judged(ERRORS, [*with_holes, 1], 60)
-    assert late.reason == "gate: the interval that ended at 12:01 was judged before, or comes too late to be judged"
+    assert late.reason == "gate: the interval that ended at 12:01 was judged, or comes too late to be judged"

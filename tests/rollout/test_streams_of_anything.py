@@ -2,14 +2,17 @@
 
 import json
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from rollout.gates import judge_stream
+from rollout.sequential_model import SequentialGate
 from tests.rollout.streams import ERRORS, NONE_AT_ALL, NOON, P95, SCORE, THRESHOLD, Interval, traffic
 
 LATENCY = {"bounds_ms": [10, 20, 30], "counts": [1, 1, 1, 1]}
@@ -79,9 +82,19 @@ def test_the_largest_count_that_is_taken_is_judged() -> None:
     }
 
 
-def test_intervals_without_a_length_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"gate: interval: longer than nothing, got '0s'"):
-        list(judge_stream({**ERRORS, "interval": "0s"}, []))
+@pytest.mark.parametrize(
+    ("interval", "said"),
+    [
+        ("0s", "gate: interval: longer than nothing, such as 1m, got '0s'"),
+        (timedelta(minutes=-1), "gate: interval: longer than nothing, such as 1m, got datetime.timedelta(days=-1"),
+        ("-1m", "gate: interval: a duration is a number with a unit: 500ms, 90s, 15m, 48h, 7d, got '-1m'"),
+    ],
+)
+def test_intervals_without_a_length_are_refused(interval: object, said: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{re.escape(said)}"):
+        list(judge_stream({**ERRORS, "interval": interval}, []))
+    with pytest.raises(ValidationError, match="interval"):
+        SequentialGate.model_validate({**ERRORS, "interval": interval})
 
 
 def test_a_plans_gate_may_name_flags_that_it_turns_off() -> None:

@@ -11,10 +11,11 @@ from starter import emergency
 from starter.emergency import take_back
 from starter.rollouts import Rollouts
 from tests.workflows.many_rollouts import SOON, one_rollout
-from tests.workflows.outside_faults import FAILING
+from tests.workflows.outside_faults import FAILING, HUNG
 from tests.workflows.small_plans import Shape, plan_of
 
 UNCHANGED = FAILING["Cloud Run refuses changes"]
+SILENT_TO_THE_WORKER = HUNG["the flag store is silent"]
 
 
 async def test_while_traffic_does_not_come_back_what_to_type_is_said_once_and_the_rollback_is_awaited(
@@ -46,3 +47,29 @@ async def test_while_traffic_does_not_come_back_what_to_type_is_said_once_and_th
     assert f"gcloud run services update-traffic {anchor.service.service} --project={anchor.service.project}" in by_hand
     assert by_hand.endswith(f"--to-revisions={stable}=100")
     assert any(f"{key}: traffic" in text for text in heard)
+
+
+async def test_flags_that_nobody_could_read_are_read_back_as_off_once_the_emergency_has_repaired_them(
+    tmp_path: Path,
+) -> None:
+    async with one_rollout(plan_of("unread", Shape()), tmp_path) as (land, world):
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
+        SILENT_TO_THE_WORKER.strike(land)
+        await land.reading.set(world.store.keys.snapshot, "{}")
+        heard, unread = list[str](), asyncio.Event()
+
+        def hear(text: str) -> None:
+            heard.append(text)
+            if "is no flag snapshot" in text:
+                unread.set()
+
+        asked = {"by": "kim", "reason": "checkout is down", "redis_url": land.redis.url}
+        going_back = asyncio.create_task(take_back(Rollouts(world.client), handle.id, tell=hear, **asked))
+        await asyncio.wait_for(unread.wait(), timeout=60)
+        SILENT_TO_THE_WORKER.lift(land)
+        verified = await going_back
+
+    assert verified.progress.status is RolloutStatus.ROLLED_BACK
+    assert len([text for text in heard if "is no flag snapshot" in text]) == 1
+    assert any("flags: read back from the store, latched, every one off" in text for text in heard)

@@ -7,7 +7,8 @@ import pytest
 
 from config.settings import Settings
 from rollout.progress import RolloutStatus
-from starter.rearming import rearm
+from starter.outcome import CommandEnds, ExitCode
+from starter.rearming import clear_latch, rearm
 from starter.rollouts import Rollouts
 from starter.starting import first_word
 from tests.workflows.many_rollouts import SOON, one_rollout
@@ -52,3 +53,17 @@ async def test_a_start_says_that_it_was_refused_once_nothing_stands_in_the_way_o
         observation = await word
         assert observation.progress is not None
         assert (observation.progress.status, observation.is_open) == (RolloutStatus.REFUSED, False)
+
+
+async def test_flags_that_cannot_be_read_are_not_rearmed_and_an_emergency_is_said_to_repair_them(
+    tmp_path: Path,
+) -> None:
+    async with land_for([NAME], tmp_path) as land:
+        world = land.world(plan_of(NAME, Shape(), tmp_path))
+        await land.reading.set(world.store.keys.snapshot, "{}")
+        settings = Settings.from_environment({"ROLLOUT_REDIS_URL": land.redis.url})
+
+        with pytest.raises(CommandEnds, match="an emergency of telling repairs it, with every flag off") as ended:
+            await clear_latch(settings, world.plan.environment, NAME, by="kim", reason="understood", restore=False)
+
+        assert ended.value.code is ExitCode.FAILED
