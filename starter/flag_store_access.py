@@ -69,7 +69,8 @@ async def stores_meant(redis: Redis, environment: str | None, group: str | None)
     if not meant:
         raise HoldsNothing(group, environment)
     if len(meant) > 1:
-        raise refused(f"--environment: which one? There are {', '.join(meant)}")
+        what = f"{group} is" if group is not None else "there are flags"
+        raise refused(f"--environment: {what} in several environments, say which one: {', '.join(meant)}")
     ((name, groups),) = meant.items()
     return [FlagStore(redis, name, each) for each in groups]
 

@@ -29,16 +29,23 @@ HISTORY_READ_WITHIN = timedelta(seconds=30)
 
 M = TypeVar("M", bound=BaseModel)
 
+_BEGIN = FeatureFlagActivities.begin_rollout.__name__
 _RECORD_ANCHORS = FeatureFlagActivities.record_anchors.__name__
 _LATCH_OFF = FeatureFlagActivities.latch_off.__name__
 _RESTORE_TRAFFIC = CloudRunActivities.restore_traffic.__name__
+_IN_ORDER = (
+    WorkflowExecutionStatus.RUNNING,
+    WorkflowExecutionStatus.COMPLETED,
+    WorkflowExecutionStatus.CONTINUED_AS_NEW,
+)
 
 
 @dataclass(frozen=True)
 class RecordedRollout:
     """`fence` is the one that its own rollback would sign with: whatever its way forward still writes is older.
 
-    `images` by service key are its candidate.
+    `images` by service key are its candidate. One that has not `begun` has written no flag; one without anchors has
+    changed no traffic, for they are recorded before.
     """
 
     group: str
@@ -46,6 +53,7 @@ class RecordedRollout:
     anchors: tuple[ServiceAnchor, ...]
     images: dict[str, str]
     fence: int
+    begun: bool
 
 
 class RecordedRollouts:
@@ -86,6 +94,15 @@ class RecordedRollouts:
             # Another version wrote it, or with a key that is not known here. An emergency goes on without it.
             return None
 
+    async def each_ended_by_itself(self, group: str) -> bool:
+        """Whether no rollout of that name was ended from outside; False, too, where the server does not say."""
+        query = f"WorkflowId = '{workflow_id_of(group)}'"
+        try:
+            runs = self._client.list_workflows(query, rpc_timeout=SERVER_ANSWERS_WITHIN)
+            return all([run.status in _IN_ORDER async for run in runs])
+        except RPCError:
+            return False
+
     async def tell(self, group: str, *, by: str, reason: str) -> bool:
         """Send the emergency signal, for whichever worker comes back; False where it was not taken."""
         handle = self._client.get_workflow_handle(workflow_id_of(group))
@@ -107,7 +124,7 @@ class RecordedRollouts:
 
     async def _read(self, workflow_id: str, run_id: str) -> RecordedRollout | None:
         """A run that continued another one was given what that one knew."""
-        plan, anchors, images, fence = None, dict[str, ServiceAnchor](), dict[str, str](), 0
+        plan, anchors, images, fence, begun = None, dict[str, ServiceAnchor](), dict[str, str](), 0, False
         latching = set[int]()
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
         async for event in handle.fetch_history_events(rpc_timeout=SERVER_ANSWERS_WITHIN):
@@ -117,7 +134,7 @@ class RecordedRollouts:
                 plan, images = request.plan, request.images
                 if request.carried is not None:
                     anchors, images = request.carried.anchors, request.carried.images
-                    fence = request.carried.fence + 1
+                    fence, begun = request.carried.fence + 1, True
             match _scheduled(event):
                 case name, payloads if name == _RECORD_ANCHORS:
                     recorded = await self._decoded(payloads, RecordAnchors)
@@ -125,6 +142,8 @@ class RecordedRollouts:
                     images = recorded.candidates or images
                 case name, payloads if name == _RESTORE_TRAFFIC:
                     fence = max(fence, (await self._decoded(payloads, RestoreTraffic)).fence)
+                case name, _ if name == _BEGIN:
+                    begun = True
                 case name, _ if name == _LATCH_OFF:
                     latching.add(event.event_id)
             completed = event.activity_task_completed_event_attributes
@@ -132,7 +151,7 @@ class RecordedRollouts:
                 fence = max(fence, (await self._decoded(completed.result.payloads, Latched)).epoch)
         if plan is None:
             return None
-        return RecordedRollout(plan.name, plan.environment, tuple(anchors.values()), images, fence)
+        return RecordedRollout(plan.name, plan.environment, tuple(anchors.values()), images, fence, begun)
 
     async def _decoded(self, payloads: Sequence[Payload], kind: type[M]) -> M:
         (value,) = await self._client.data_converter.decode(payloads, [kind])

@@ -14,9 +14,9 @@ from flagstore.connection import STORE_FAILURES
 from flagstore.store import DamagedStore, FlagStore
 from rollout.traffic import ServiceAnchor
 from starter.cloud_run_access import cloud_run
-from starter.flag_store_access import flag_store, recorded_anchors, stores_meant
+from starter.flag_store_access import HoldsNothing, flag_store, recorded_anchors, stores_meant
 from starter.flag_views import shown_to
-from starter.recorded_rollout import RecordedRollouts
+from starter.recorded_rollout import RecordedRollout, RecordedRollouts
 
 CLOUD_RUN_ANSWERS_WITHIN = timedelta(seconds=10)
 
@@ -32,26 +32,37 @@ class Finding(BaseModel):
 async def check_safety(environment: str | None, group: str | None) -> list[Finding]:
     """A finding for each flag, and for each service that a rollout has recorded an anchor of.
 
-    What a store that lost its data no longer knows of the traffic is asked of the rollout's history in Temporal.
+    What the store does not hold of the traffic is asked of the rollout's history in Temporal.
 
     Raises:
         CommandEnds: it is not clear what is meant, or the store could not be asked.
     """
     settings = Settings.from_environment()
-    async with flag_store(settings) as redis:
-        stores = await stores_meant(redis, environment, group)
-        findings = [finding for store in stores for finding in await _flags(store)]
-        anchors = [
-            (store.keys.group, anchor)
-            for store in stores
-            for anchor in recorded_anchors(store.keys.group, await store.read_safety())
-        ]
-        forgotten = {store.keys.group for store in stores if await _has_lost_its_data(store)}
-    for group_ in sorted(forgotten - {name for name, _ in anchors}):
-        known = await _by_the_history(group_)
-        anchors += [(group_, anchor) for anchor in known]
+    anchors = list[tuple[str, ServiceAnchor]]()
+    findings, unknown = list[Finding](), dict[str, str]()
+    try:
+        async with flag_store(settings) as redis:
+            for store in await stores_meant(redis, environment, group):
+                name = store.keys.group
+                findings += await _flags(store)
+                try:
+                    recorded = recorded_anchors(name, await store.read_safety())
+                except DamagedStore as damage:
+                    recorded, unknown[name] = [], str(damage)
+                anchors += [(name, anchor) for anchor in recorded]
+                if not recorded and await _holds_no_more_than_a_kill_switch(store):
+                    unknown[name] = "the flag store does not hold what it was before a rollout"
+    except HoldsNothing:
+        if group is None or not await _has_not_begun(environment, group):
+            raise
+        text = "its rollout has not begun: no flag is written, no traffic changed"
+        return [Finding(what=f"flags and traffic of {group}", state="safe", text=text)]
+    for name, why in sorted(unknown.items()):
+        history = await _history(name)
+        known = () if history is None else history.anchors
+        anchors += [(name, anchor) for anchor in known]
         if not known:
-            findings.append(_traffic_is_forgotten(group_))
+            findings.append(_traffic_without_anchors(name, why, is_untouched=history is not None))
     if not anchors:
         return findings
     try:
@@ -70,7 +81,11 @@ async def _flags(store: FlagStore) -> list[Finding]:
     except (*STORE_FAILURES, DamagedStore) as failure:
         return [Finding(what=f"flags of {name}", state="unreadable", text=str(failure))]
     if snapshot is None:
-        return [Finding(what=f"flags of {name}", state="unreadable", text="the store holds nothing: data were lost")]
+        return [
+            Finding(
+                what=f"flags of {name}", state="unreadable", text="the store holds none: they never began, or were lost"
+            )
+        ]
     if snapshot.latch and not snapshot.flags:
         return [Finding(what=f"flags of {name}", state="safe", text="shown to nobody, kill switch set; none is kept")]
     return [
@@ -83,8 +98,8 @@ async def _flags(store: FlagStore) -> list[Finding]:
     ]
 
 
-async def _has_lost_its_data(store: FlagStore) -> bool:
-    """An emergency in an empty store leaves a kill switch, and nothing of what had begun there."""
+async def _holds_no_more_than_a_kill_switch(store: FlagStore) -> bool:
+    """An emergency in an empty store leaves that: nothing had begun there, or all of it was lost."""
     try:
         snapshot = await store.read()
     except DamagedStore:
@@ -92,15 +107,28 @@ async def _has_lost_its_data(store: FlagStore) -> bool:
     return snapshot is not None and snapshot.latch and not snapshot.flags
 
 
-async def _by_the_history(group: str) -> tuple[ServiceAnchor, ...]:
+async def _history(group: str) -> RecordedRollout | None:
+    """What Temporal knows of the newest rollout of that name.
+
+    None, too, where an earlier one was ended from outside and may have left anything: the newest says nothing of that.
+    """
     temporal = await RecordedRollouts.where_temporal_answers()
     recorded = None if temporal is None else await temporal.meant(group, ended_too=True)
-    return () if recorded is None else recorded.anchors
+    if temporal is None or recorded is None:
+        return None
+    return recorded if recorded.anchors or await temporal.each_ended_by_itself(group) else None
 
 
-def _traffic_is_forgotten(group: str) -> Finding:
-    text = "the flag store has lost what it was before the rollout, and Temporal does not say it either"
-    return Finding(what=f"traffic of {group}", state="unreadable", text=text)
+async def _has_not_begun(environment: str | None, group: str) -> bool:
+    history = await _history(group)
+    return history is not None and not history.begun and environment in (None, history.environment)
+
+
+def _traffic_without_anchors(group: str, why: str, *, is_untouched: bool) -> Finding:
+    if is_untouched:
+        text = "no rollout has changed it, as their history in Temporal says"
+        return Finding(what=f"traffic of {group}", state="safe", text=text)
+    return Finding(what=f"traffic of {group}", state="unreadable", text=f"{why}, and Temporal does not say it either")
 
 
 async def _traffic(services: CloudRunActivities, group: str, anchor: ServiceAnchor) -> Finding:

@@ -172,7 +172,7 @@ async def test_a_store_that_lost_its_data_is_latched_again_and_traffic_goes_back
         assert (read_back.code, read_back.out.splitlines()[-1]) == (0, "SAFE"), read_back.out + read_back.err
         assert f"safe       traffic of {NAME} ({NAME}): {progress.anchors['backend'].stable} 100 %" in read_back.out
         assert unknown.code == 1
-        assert f"unreadable traffic of {NAME}: the flag store has lost what it was before" in unknown.out
+        assert f"unreadable traffic of {NAME}: the flag store does not hold what it was before" in unknown.out
 
 
 async def test_a_store_that_is_empty_and_takes_no_writes_keeps_nobody_from_the_traffic(tmp_path: Path) -> None:
