@@ -111,10 +111,10 @@ def extend(
 
     try:
         command = Extend(by=by, reason=reason, more=parse_duration(more))
-    except ValueError as refused:
+    except ValueError:
         raise typer.BadParameter(
             f"{more!r}: expected a duration such as 12h or 2d, above 0 and at most 30 days", param_hint="DURATION"
-        ) from refused
+        ) from None
     _send(UPDATE_EXTEND, rollout, command, request_id, json=json)
 
 

@@ -16,6 +16,8 @@ WRONG = {
     "a rate below nothing": (["plan", "power", PLAN, "--rate", "-1"], "'--rate': -1: expected at least 0"),
     "a rate": (["plan", "power", PLAN, "--rate", "some"], "'--rate': 'some': expected a number"),
     "a duration": (["extend", "5"], "'5': expected a duration such as 12h or 2d, above 0 and at most 30 days"),
+    "no duration": (["extend", "0s"], "'0s': expected a duration such as 12h or 2d, above 0 and at most 30 days"),
+    "too long a duration": (["extend", "31d"], "'31d': expected a duration such as 12h or 2d, above 0 and at most"),
     "a share": (["plan", "power", PLAN, "--rate", "5", "--error-rate", "5"], "'5': a share is written with its"),
     "a date": (["what-if", PLAN, "--from", "monday", "--to", "now"], "--from 'monday': a time such as 2026-11-24"),
     "a watch by a program": (
