@@ -17,10 +17,10 @@ from flagstore.ownership import owned, release
 from flagstore.store import DamagedStore, FlagStore
 from rollout.counting import counted
 from rollout.messages import EMERGENCY_TASK_QUEUE, TASK_QUEUE
-from starter.findings import Finding
+from starter.findings import Finding, Level
 from starter.flag_store_access import environments, flag_store
-from starter.outcome import CommandEnds, refused
-from starter.rollouts import name_of, workflow_id_of
+from starter.outcome import CommandEnds, failed, refused
+from starter.rollouts import lacks_the_namespace, name_of, workflow_id_of
 from starter.safety_check import check_safety
 from starter.starting import knows_search_attributes
 
@@ -60,7 +60,11 @@ async def give_back(name: str) -> list[str]:
         if not mine:
             raise refused(f"{name} owns nothing; `rollout doctor` lists what is owned")
         for owner in mine:
-            if await _runs(client, owner):
+            try:
+                runs = await _runs(client, owner)
+            except RPCError as failure:
+                raise failed(f"{name}: Temporal did not say whether it runs: {failure.message}") from failure
+            if runs:
                 raise refused(f"{name} is running: it gives back what it owns when it ends")
         for store in (store for owner in mine for store in owners[owner]):
             if exposed := await _exposed(store):
@@ -100,7 +104,8 @@ async def _workers(client: Client, queue: str) -> Finding:
     try:
         answer = await client.workflow_service.describe_task_queue(request, timeout=ANSWERS_WITHIN)
     except RPCError as failure:
-        return Finding(level="warn", what=f"workers of {queue}", text=f"Temporal did not say: {failure.message}")
+        level: Level = "bad" if lacks_the_namespace(failure) else "warn"
+        return Finding(level=level, what=f"workers of {queue}", text=f"Temporal did not say: {failure.message}")
     count = len({poller.identity for poller in answer.pollers})
     if count == 0:
         return Finding(level="bad", what=f"workers of {queue}", text="none polls: `rollout worker` starts one")
@@ -204,7 +209,7 @@ async def _runs(client: Client, owner: str) -> bool:
     try:
         found = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=ANSWERS_WITHIN)
     except RPCError as failure:
-        if failure.status is RPCStatusCode.NOT_FOUND:
+        if failure.status is RPCStatusCode.NOT_FOUND and not lacks_the_namespace(failure):
             return False
         raise
     first = found.raw_description.workflow_execution_info.first_run_id

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
 from temporalio.api.enums.v1 import ApplicationErrorCategory
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import (
     Client,
@@ -16,6 +17,7 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from rollout.field_problems import shown
 from rollout.holds import why_held
 from rollout.messages import QUERY_PROGRESS, WORKFLOW
 from rollout.progress import RolloutProgress, RolloutStatus
@@ -52,7 +54,8 @@ class NoSuchRollout(CommandEnds):
     """Temporal answers, and knows no rollout of that name."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(ExitCode.REFUSED, f"there is no rollout {name!r}; `rollout list --all` shows those there are")
+        there_are = "`rollout list --all` shows those there are"
+        super().__init__(ExitCode.REFUSED, f"there is no rollout {shown(name)}; {there_are}")
 
 
 class LastRollout(BaseModel):
@@ -198,7 +201,7 @@ class Rollouts:
         try:
             return await self.client.get_workflow_handle(workflow_id).describe(rpc_timeout=SERVER_ANSWERS_WITHIN)
         except RPCError as failure:
-            if failure.status is RPCStatusCode.NOT_FOUND:
+            if failure.status is RPCStatusCode.NOT_FOUND and not lacks_the_namespace(failure):
                 raise NoSuchRollout(name_of(workflow_id)) from None
             raise TemporalSilent(f"Temporal did not say how {workflow_id} is: {failure.message}") from failure
 
@@ -259,6 +262,11 @@ class Rollouts:
         except (RPCError, WorkflowQueryFailedError) as failure:
             return None, f"the rollout could not be asked: {failure}; the worker's log tells more"
         return answer, ""
+
+
+def lacks_the_namespace(failure: RPCError) -> bool:
+    """Whether nothing was found because nobody looked: there is no such namespace on that server."""
+    return any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in failure.grpc_status.details)
 
 
 def _pending(call: PendingActivityInfo) -> PendingCall:

@@ -80,3 +80,20 @@ def test_servers_that_do_not_answer_are_bad_and_do_not_hide_the_rest(run: Run, s
     assert no_store.code == 1
     assert f"bad  flag store: the flag store at redis://{NOBODY_LISTENS}/0 did not answer" in no_store.out
     assert "ok   Temporal: answers" in no_store.out
+
+
+def test_in_a_namespace_that_does_not_exist_nothing_is_said_not_to_run_and_nothing_given_back(
+    run: Run, command: Rollout, stack: LocalStack, quick: None
+) -> None:
+    elsewhere = {**stack.environment, "TEMPORAL_NAMESPACE": "nowhere"}
+    missing = "Namespace nowhere is not found."
+
+    examined = run(elsewhere, "doctor")
+    assert examined.code == 1
+    assert f"bad  workers of rollout: Temporal did not say: {missing}" in examined.out
+    assert f"warn owner quick: Temporal did not say whether it runs: {missing}" in examined.out
+    released = run(elsewhere, "doctor", "--release", "quick")
+    assert (released.code, released.err) == (1, f"quick: Temporal did not say whether it runs: {missing}\n")
+    shown = run(elsewhere, "status", "quick")
+    assert (shown.code, shown.err) == (1, f"Temporal did not say how rollout/quick is: {missing}\n")
+    assert found(command, "owner quick")["text"] == "runs"
