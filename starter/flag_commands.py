@@ -38,6 +38,7 @@ def list_flags(environment: Environment = None, group: GroupOption = None, json:
 def get(
     flag: Annotated[str, typer.Argument(metavar="FLAG", help="Name of the flag.", callback=named)],
     environment: Environment = None,
+    group: GroupOption = None,
     json: Json = False,
 ) -> None:
     """Say who sees one flag now. Exit code 2 when there is no such flag."""
@@ -46,7 +47,7 @@ def get(
     from starter.flag_reading import one_row
     from starter.terminal import say, say_json
 
-    row = asyncio.run(one_row(environment, flag))
+    row = asyncio.run(one_row(environment, group, flag))
     if json:
         say_json(row.model_dump(mode="json"))
         return
@@ -113,6 +114,7 @@ def update_stage(
     by: UpdatedBy,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept in the record.", callback=not_empty)] = "by hand",
     environment: Environment = None,
+    group: GroupOption = None,
     force: Annotated[
         bool, typer.Option("--force", help="Write to the store even if a rollout owns the flag; it then holds.")
     ] = False,
@@ -130,7 +132,8 @@ def update_stage(
     from starter.stage_change import change_stage
     from starter.terminal import say, say_json
 
-    changed = asyncio.run(change_stage(flag, stage, environment=environment, by=by, reason=reason, force=force))
+    where = {"environment": environment, "group": group}
+    changed = asyncio.run(change_stage(flag, stage, **where, by=by, reason=reason, force=force))
     if json:
         say_json({"flag": flag, "stage": stage, **asdict(changed)})
         return

@@ -28,10 +28,10 @@ async def all_rows(environment: str | None, group: str | None) -> list[FlagRow]:
         return [row for store in await stores_meant(redis, environment, group) for row in await rows_of(store)]
 
 
-async def one_row(environment: str | None, flag: str) -> FlagRow:
+async def one_row(environment: str | None, group: str | None, flag: str) -> FlagRow:
     """As `all_rows`, of one flag."""
     async with flag_store(Settings.from_environment()) as redis:
-        found = await rows_of(await store_of_flag(redis, environment, flag))
+        found = await rows_of(await store_of_flag(redis, environment, flag, group))
         return next(row for row in found if row.flag == flag)
 
 
@@ -43,7 +43,7 @@ async def histories(environment: str | None, group: str | None, flag: str | None
     """
     async with flag_store(Settings.from_environment()) as redis:
         if flag is not None:
-            store = await store_of_flag(redis, environment, flag)
+            store = await store_of_flag(redis, environment, flag, group)
             return [History(store.keys.group, await store.history(flag, count), await store.verify_audit())]
         return [
             History(store.keys.group, await store.audit(count), await store.verify_audit())

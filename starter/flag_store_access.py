@@ -1,7 +1,7 @@
 """The flag store for a command: opened by the settings, its failures said as outcomes, its groups found by name."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 
 from pydantic import ValidationError
 from redis.asyncio import Redis
@@ -27,14 +27,16 @@ class StoreSilent(CommandEnds):
 
 
 class HoldsNothing(CommandEnds):
-    """The flag store answers, and knows nothing of what is meant: nothing ever began there, or its data were lost."""
+    """The flag store answers, and knows nothing of what is meant: nothing ever began there, or its data were lost.
 
-    def __init__(self, group: str | None, environment: str | None) -> None:
+    `held` are the plans that it does know: a name may have been mistyped.
+    """
+
+    def __init__(self, group: str | None, environment: str | None, held: Sequence[str]) -> None:
         of, where = f" of {group}" if group else "", f" in {environment}" if environment else ""
-        super().__init__(
-            ExitCode.REFUSED,
-            f"the flag store holds nothing{of}{where}: no rollout has ever begun there, or it has lost its data",
-        )
+        why = "no rollout has ever begun there, or it has lost its data"
+        others = f"; it holds {', '.join(held)}" if held else ""
+        super().__init__(ExitCode.REFUSED, f"the flag store holds nothing{of}{where}: {why}{others}")
 
 
 @asynccontextmanager
@@ -67,7 +69,7 @@ async def stores_meant(redis: Redis, environment: str | None, group: str | None)
     found = {name: [group_ for group_ in await groups_of(redis, name) if group in (None, group_)] for name in known}
     meant = {name: groups for name, groups in found.items() if groups}
     if not meant:
-        raise HoldsNothing(group, environment)
+        raise HoldsNothing(group, environment, await _all_groups(redis))
     if len(meant) > 1:
         what = f"{group} is" if group is not None else "there are flags"
         raise refused(f"--environment: {what} in several environments, say which one: {', '.join(meant)}")
@@ -75,19 +77,21 @@ async def stores_meant(redis: Redis, environment: str | None, group: str | None)
     return [FlagStore(redis, name, each) for each in groups]
 
 
-async def store_of_flag(redis: Redis, environment: str | None, flag: str) -> FlagStore:
-    """The store of the one group that has a flag.
+async def store_of_flag(redis: Redis, environment: str | None, flag: str, group: str | None = None) -> FlagStore:
+    """The store of the one group that has a flag; of several that have it, the one that is named.
 
     Raises:
         CommandEnds: no group has it, or more than one.
     """
-    held = [(store, await store.read()) for store in await stores_meant(redis, environment, None)]
+    held = [(store, await store.read()) for store in await stores_meant(redis, environment, group)]
     having = [store for store, snapshot in held if snapshot is not None and flag in snapshot.flags]
     if not having:
         known = sorted({name for _, snapshot in held if snapshot is not None for name in snapshot.flags})
-        raise refused(f"--flag {flag}: there is no such flag; there are {', '.join(known) or 'none'}")
+        of = f" of {group}" if group is not None else ""
+        raise refused(f"--flag {flag}: there is no such flag{of}; there are {', '.join(known) or 'none'}")
     if len(having) > 1:
-        raise refused(f"--flag {flag}: several plans have it: {', '.join(store.keys.group for store in having)}")
+        plans = ", ".join(store.keys.group for store in having)
+        raise refused(f"--flag {flag}: several plans have it, say which one by --group: {plans}")
     return having[0]
 
 
@@ -101,6 +105,13 @@ def recorded_anchors(group: str, safety: SafetyState) -> list[ServiceAnchor]:
         return [ServiceAnchor.model_validate_json(text) for text in safety.anchors.values()]
     except ValidationError as failure:
         raise DamagedStore(f"the anchors of {group} cannot be read: {in_a_line(failure)}") from failure
+
+
+async def _all_groups(redis: Redis) -> list[str]:
+    """For whoever mistyped a name; what fails here must not be what he reads."""
+    with suppress(*STORE_FAILURES):
+        return [f"{group} ({name})" for name in await environments(redis) for group in await groups_of(redis, name)]
+    return []
 
 
 async def environments(redis: Redis) -> list[str]:

@@ -1,11 +1,13 @@
 """Clearing the kill switch of a group of flags after a rollback, by an explicit decision of a person."""
 
+from redis.asyncio import Redis
+
 from config.settings import Settings
 from config.temporal import TemporalUnreachable, connect
 from flagstore.ownership import release
 from flagstore.store import FlagStore, StoreReply
 from rollout.superseding import Ending, ending_of
-from starter.flag_store_access import flag_store
+from starter.flag_store_access import flag_store, stores_meant
 from starter.outcome import CommandEnds, refused
 from starter.plan_file import group_and_environment
 from starter.rollouts import LastRollout, Rollouts, workflow_id_of
@@ -29,13 +31,11 @@ async def rearm(
                 f"`rollout status {group}` shows what it waits for"
             )
         known = known or found.environment
-    if known is None:
-        raise refused(f"{group}: in which environment? Name the plan's file, or give --environment")
     return await clear_latch(settings, known, group, by=by, reason=reason, restore=restore)
 
 
 async def clear_latch(
-    settings: Settings, environment: str, group: str, *, by: str, reason: str, restore: bool
+    settings: Settings, environment: str | None, group: str, *, by: str, reason: str, restore: bool
 ) -> StoreReply:
     """Clear the latch of a group whose rollout has closed, and give back what that one still owned.
 
@@ -43,12 +43,11 @@ async def clear_latch(
         CommandEnds: the store holds nothing of the group, refused it, or did not answer.
     """
     async with flag_store(settings) as client:
-        flags = FlagStore(client, environment, group)
+        flags = FlagStore(client, environment, group) if environment else await _only_one(client, group)
         snapshot = await flags.read()
         if snapshot is None:
-            raise refused(
-                f"the flag store holds nothing for {group} in {environment}: no rollout of it has ever begun there"
-            )
+            where = flags.keys.environment
+            raise refused(f"the flag store holds nothing for {group} in {where}: no rollout of it has ever begun there")
         owner = (await flags.read_safety()).owner
         reply = await flags.rearm(epoch=snapshot.epoch, by=by, reason=reason, restore=restore)
         if reply.accepted and owner is not None:
@@ -57,6 +56,12 @@ async def clear_latch(
     if not reply.accepted:
         raise refused(f"{reply.sentence}. Nothing was changed")
     return reply
+
+
+async def _only_one(client: Redis, group: str) -> FlagStore:
+    """Of that name, wherever it is: Temporal may be down, and who set the latch need not have been a rollout."""
+    (found,) = await stores_meant(client, None, group)
+    return found
 
 
 async def _last_rollout(group: str) -> LastRollout | None:

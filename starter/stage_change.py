@@ -33,7 +33,7 @@ class StageChanged:
 
 
 async def change_stage(
-    flag: str, stage: str, *, environment: str | None, by: str, reason: str, force: bool
+    flag: str, stage: str, *, environment: str | None, group: str | None, by: str, reason: str, force: bool
 ) -> StageChanged:
     """Set one flag: through the rollout that owns it, which lets it stand no higher than its own stage, unless forced.
 
@@ -41,7 +41,7 @@ async def change_stage(
         CommandEnds: it is refused, and why; or the store, or the rollout that owns the flag, did not answer.
     """
     async with flag_store(Settings.from_environment()) as redis:
-        store = await store_of_flag(redis, environment, flag)
+        store = await store_of_flag(redis, environment, flag, group)
         owner = (await store.read_safety()).owner
         if owner is not None and not force:
             return await _through_its_rollout(store, owner, flag, stage, by, reason)
