@@ -11,8 +11,7 @@ from local.stack import LocalStack
 from rollout.flags import Audience
 from rollout.progress import RolloutStatus
 from starter.stage_change import EXPOSURES
-from tests.starter.command_line import Ran
-from tests.starter.conftest import Look, Rollout
+from tests.starter.command_line import Look, Ran, Rollout
 from tests.starter.quick_rollout import closed, once
 
 it_goes_back = once(lambda found: found.status is RolloutStatus.ROLLING_BACK)

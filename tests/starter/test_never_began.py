@@ -4,9 +4,10 @@ from pathlib import Path
 
 from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RolloutStatus
-from tests.starter.test_direct_without_the_store import SOON, TEMPORAL_IS_AWAY, typed
-from tests.workflows.many_rollouts import Land, Shape, land_for, plan_of
+from tests.starter.test_direct_without_the_store import TEMPORAL_IS_AWAY, typed
+from tests.workflows.many_rollouts import SOON, Land, one_rollout
 from tests.workflows.outside_faults import HUNG
+from tests.workflows.small_plans import Shape, plan_of
 from tests.workflows.world import Handle, World
 
 NAME = "early"
@@ -23,8 +24,8 @@ async def trying_its_gates(land: Land, world: World) -> Handle:
 
 
 async def test_a_rollout_that_still_tries_its_gates_exposes_nobody(tmp_path: Path) -> None:
-    async with land_for([NAME], tmp_path) as land:
-        await trying_its_gates(land, land.world(plan_of(NAME, Shape(), tmp_path)))
+    async with one_rollout(plan_of(NAME, Shape()), tmp_path) as (land, world):
+        await trying_its_gates(land, world)
 
         known, unknown = await typed(land, *CHECK), await typed(land, *CHECK, **TEMPORAL_IS_AWAY)
         elsewhere = await typed(land, *CHECK, "--environment", "moon")
@@ -41,8 +42,7 @@ async def test_a_rollout_that_still_tries_its_gates_exposes_nobody(tmp_path: Pat
 
 
 async def test_a_rollout_that_was_taken_back_before_it_began_has_left_its_traffic_alone(tmp_path: Path) -> None:
-    async with land_for([NAME], tmp_path) as land:
-        world = land.world(plan_of(NAME, Shape(), tmp_path))
+    async with one_rollout(plan_of(NAME, Shape()), tmp_path) as (land, world):
         handle = await trying_its_gates(land, world)
         await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "typed too soon"})
         await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
@@ -58,8 +58,7 @@ async def test_a_rollout_that_was_taken_back_before_it_began_has_left_its_traffi
 
 
 async def test_beside_an_earlier_one_that_was_terminated_nobody_says_what_its_traffic_was(tmp_path: Path) -> None:
-    async with land_for([NAME], tmp_path) as land:
-        world = land.world(plan_of(NAME, Shape(), tmp_path))
+    async with one_rollout(plan_of(NAME, Shape()), tmp_path) as (land, world):
         first = await world.start()
         await world.until(first, RolloutStatus.SOAKING, stage="canary", step=SOON)
         await first.terminate("a mistake")

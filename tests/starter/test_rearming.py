@@ -58,8 +58,7 @@ async def test_a_start_says_that_it_was_refused_once_nothing_stands_in_the_way_o
 async def test_flags_that_cannot_be_read_are_not_rearmed_and_an_emergency_is_said_to_repair_them(
     tmp_path: Path,
 ) -> None:
-    async with land_for([NAME], tmp_path) as land:
-        world = land.world(plan_of(NAME, Shape(), tmp_path))
+    async with one_rollout(plan_of(NAME, Shape()), tmp_path) as (land, world):
         await land.reading.set(world.store.keys.snapshot, "{}")
         settings = Settings.from_environment({"ROLLOUT_REDIS_URL": land.redis.url})
 

@@ -10,7 +10,7 @@ from flagstore.store import FlagStore
 from local.stack import LocalStack
 from rollout.flags import Audience
 from starter.stage_change import EXPOSURES
-from tests.starter.conftest import Rollout, Run
+from tests.starter.command_line import Rollout, Run
 
 
 async def begin(url: str, environment: str, group: str) -> None:
