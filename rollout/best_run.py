@@ -12,10 +12,10 @@ from rollout.stored_state import DIGITS, STORED
 
 RUN = 8
 """Intervals that are left out together; what a retry storm or a crashing instance takes."""
-MOST_LEFT_OUT = 11.0
-"""In log odds, 60,000 to 1. No burst that was tried brings more than that beyond what must remain; what does is gross,
-and is not waited for."""
-SPREAD_NEEDED, PER_PHI, SPARSE = 0.5, 0.4, 3.0
+MOST_LEFT_OUT = 18.0
+"""In log odds, 60 million to 1: with much traffic a few saturated minutes of one instance bring 12. What brings more is
+gross, and is not waited for."""
+SPREAD_NEEDED, PER_PHI, SPARSE = 0.5, 0.8, 3.0
 """In log odds, what must remain: at least; more for each unit of phi beyond what is believed before anything is seen,
 since bursts vary the more the larger they are; and more where the limit itself would bring less than half a bad event
 in an interval, all of it below a quarter: there a single burst is worth hours."""
