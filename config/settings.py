@@ -11,13 +11,19 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Annotated, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 PREFIX = "ROLLOUT_"
 LARGEST_PORT = 65_535
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+REDIS_NUMBERS = ("db", "protocol")
+REDIS_OPTIONS = (
+    *("client_name", "username", "password", "sentinel_username", "sentinel_password"),
+    *("ssl_ca_certs", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile"),
+)
+"""What may follow `?` in the address of the flag store. How long an answer may take is not asked here."""
 # Written by `rollout local` for people and scripts; nothing of the product reads them.
 PROCESS_VARIABLES = ("ROLLOUT_REDIS_PID", "ROLLOUT_SANDBOX_PID", "ROLLOUT_TEMPORAL_PID", "ROLLOUT_WORKER_PID")
 
@@ -62,6 +68,11 @@ def _redis_url(value: str) -> str:
             "expected an address such as redis://127.0.0.1:6379/0, rediss://…, unix:///path, "
             "redis+sentinel://host:port,host:port/service/0 or redis+cluster://host:port,host:port"
         )
+    for name, given in parse_qsl(urlsplit(value).query, keep_blank_values=True):
+        # What stands there may be a secret that slipped: it is not repeated.
+        if name not in (*REDIS_OPTIONS, *REDIS_NUMBERS) or (name in REDIS_NUMBERS and not given.isdecimal()):
+            allowed = ", ".join(sorted((*REDIS_OPTIONS, *(f"{number}=NUMBER" for number in REDIS_NUMBERS))))
+            raise ValueError(f"expected options after ? to be among {allowed}")
     return value
 
 

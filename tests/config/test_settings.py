@@ -57,16 +57,26 @@ def test_a_wrong_flag_store_address_is_refused_without_repeating_it(url: str) ->
     )
 
 
+@pytest.mark.parametrize("option", ["s3cret", "s3cret=1", "socket_timeout=s3cret", "db=s3cret", "db=", "protocol=-3"])
+def test_an_option_that_no_client_of_the_flag_store_takes_is_refused_without_repeating_it(option: str) -> None:
+    said = refusal(ROLLOUT_REDIS_URL=f"redis://127.0.0.1:6379/0?{option}")
+
+    assert said.startswith("ROLLOUT_REDIS_URL: expected options after ? to be among client_name, db=NUMBER, password, ")
+    assert "s3cret" not in said
+
+
 def test_every_kind_of_address_that_the_flag_store_speaks_is_accepted() -> None:
     for scheme in SCHEMES:
         url = f"{scheme}://127.0.0.1:6379/mymaster/0" if scheme.endswith("sentinel") else f"{scheme}://127.0.0.1:6379"
         assert Settings.from_environment({"ROLLOUT_REDIS_URL": url}).needed_redis_url == url
-    for url in ("redis://u:p%40@[::1]:6379/2?x=1", "unix:///run/redis.sock?db=0", "redis+cluster://u:p@a:1,b/"):
+    for url in ("redis://u:p%40@[::1]:6379/2?protocol=3", "unix:///run/redis.sock?db=0", "redis+cluster://u:p@a:1,b/"):
         assert Settings.from_environment({"ROLLOUT_REDIS_URL": url}).needed_redis_url == url
 
 
 def test_a_password_is_neither_in_the_representation_nor_in_the_address_for_people() -> None:
-    settings = Settings.from_environment({"ROLLOUT_REDIS_URL": "rediss://app:s3cret@flags.example.com:6380/2?x=s3cret"})
+    settings = Settings.from_environment(
+        {"ROLLOUT_REDIS_URL": "rediss://app:s3cret@flags.example.com:6380/2?ssl_keyfile=s3cret"}
+    )
     assert settings.needed_redis_url.startswith("rediss://app:s3cret@")
     assert settings.redis_address == "rediss://flags.example.com:6380/2"
     assert "s3cret" not in repr(settings)
