@@ -24,6 +24,8 @@ LARGEST_BURST = 100
 GLITCH = 0.5
 """The part of its requests that an instance loses in a minute in which it fails, or restarts."""
 HOUR = 60
+ECHO_MINUTES = 3.0
+"""After which what an error brings has come, in the mean."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Family:
     growth: float = 0.0
     """Of load and error rate, in a day."""
     restarts: bool = False
+    echoes: float = 0.0
+    """How many more each error brings in the mean, as retries do that fail again: soon, and those bring more."""
 
 
 FAMILIES = (
@@ -65,6 +69,7 @@ FURTHER = (
     Family("jitter of 70 %", daily=True, incidents=True, jitter=0.7),
     Family("growth of 15 % a day", daily=True, incidents=True, growth=0.15),
     Family("restarts each hour", daily=True, incidents=True, restarts=True),
+    Family("errors that bring errors", daily=True, incidents=True, echoes=0.6),
 )
 """No number of the judge was fitted to these. That large bursts get through made it leave the best run out twice."""
 
@@ -163,6 +168,8 @@ def _restarts(random: np.random.Generator, share: Rates) -> tuple[Rates, Rates]:
 
 
 def _bad(random: np.random.Generator, total: Counts, rate: Rates, family: Family) -> Counts:
+    if family.echoes:
+        return _echoing(random, total, rate, family)
     if family.burst <= 1 and not family.tail:
         return random.binomial(total, rate)
     left, rest = _begun(random, total * rate, family), 1.0
@@ -172,6 +179,16 @@ def _bad(random: np.random.Generator, total: Counts, rate: Rates, family: Family
         spread[later:] += now[: len(total) - later]
         left, rest = left - now, rest - part
     return np.minimum(spread, total)
+
+
+def _echoing(random: np.random.Generator, total: Counts, rate: Rates, family: Family) -> Counts:
+    """As many in the long run as `rate` says, most of them brought by others."""
+    own, fading = total * rate * (1 - family.echoes), np.exp(-1 / ECHO_MINUTES)
+    bad, brought = np.zeros_like(total), 0.0
+    for minute, expected in enumerate(own):
+        bad[minute] = min(random.poisson(expected + brought), total[minute])
+        brought = brought * fading + family.echoes * (1 - fading) * bad[minute]
+    return bad
 
 
 def _begun(random: np.random.Generator, expected: Rates, family: Family) -> Counts:

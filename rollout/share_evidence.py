@@ -10,7 +10,7 @@ from rollout.statistics import ERROR_RATIOS
 
 HARM_SHARE, BEYOND_SHARE = 0.05, 0.6
 """Which part of the gate's margin each key allows: the first key's part is what nobody would notice."""
-READY, READY_PHI, NOT_READY_PHI = 0.05, 8.0, 12.0
+READY, READY_PHI, NOT_READY_PHI = 0.01, 8.0, 12.0
 """What the second key's bets hold at least while the first speaks for the new code; up to the first phi, and nothing
 from the second on. There groups wander apart, and for an hour are further apart than what is tolerated."""
 
