@@ -209,7 +209,7 @@ def test_a_burst_beside_a_quiet_group_holds_and_does_not_roll_back() -> None:
 
 def test_what_begins_late_is_rolled_back_about_as_soon_as_what_begins_at_once() -> None:
     """The second key begins with the harm that the first finds: its bets have not lost all they had on the way."""
-    regression = (2, 2, 3, 2) * 20
+    regression = (3, 2, 2, 3) * 20
     found = []
     for healthy in (0, 2_400):
         state, _ = judged(begin(GATE), (0, 1, 0, 1) * (healthy // 4), of_control=(5, 6, 5, 4))
