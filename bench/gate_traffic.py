@@ -2,8 +2,7 @@
 
 What production does to naive judges: load and errors that follow the day, incidents that hit both groups, single
 instances that fail for a minute, errors that come in bursts spread over minutes, a cohort that was a little worse from
-the start, and groups whose error rates wander slowly and apart. Further kinds are there to surprise the judge: no
-number of it was fitted to them.
+the start, and groups whose error rates wander slowly and apart. Further kinds are there to surprise the judge.
 """
 
 from dataclasses import dataclass
@@ -71,7 +70,8 @@ FURTHER = (
     Family("restarts each hour", daily=True, incidents=True, restarts=True),
     Family("errors that bring errors", daily=True, incidents=True, echoes=0.6),
 )
-"""No number of the judge was fitted to these. That large bursts get through made it leave the best run out twice."""
+"""None of them was there when the judge was made. On other seeds they decided how often the best run is left out, how much
+must remain without it, and what is asked beside a quiet group."""
 
 
 @dataclass(frozen=True)
