@@ -70,8 +70,8 @@ FURTHER = (
     Family("restarts each hour", daily=True, incidents=True, restarts=True),
     Family("errors that bring errors", daily=True, incidents=True, echoes=0.6),
 )
-"""None of them was there when the judge was made. On other seeds they decided how often the best run is left out, how much
-must remain without it, and what is asked beside a quiet group."""
+"""None of them was there when the judge was made. On other seeds they decided how often the best run is left out, how
+much must remain without it, and what is asked beside a quiet group."""
 
 
 @dataclass(frozen=True)
