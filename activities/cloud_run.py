@@ -47,10 +47,14 @@ class DeployCandidate(_Request):
 
 
 class ShiftTraffic(_Request):
-    """`percent` of the traffic to the candidate, the rest to the anchor's revision."""
+    """`percent` of the traffic to the candidate, the rest to the anchor's revision.
+
+    With `instead_of`, only from that split: any other one was set by somebody else.
+    """
 
     candidate: Candidate
     percent: int = Field(ge=0, le=WHOLE)
+    instead_of: TrafficSplit | None = None
 
 
 class RestoreTraffic(_Request):
@@ -140,7 +144,11 @@ class CloudRunActivities:
                 raise foreign_change(
                     ref, f"{desired.in_words()}; {', '.join(sorted(others))} {are} not of this rollout"
                 )
-            return None if desired.shares == wanted.shares else Change(wanted.model_copy(update={"tags": desired.tags}))
+            if desired.shares == wanted.shares:
+                return None
+            if request.instead_of is not None and desired.shares != request.instead_of.shares:
+                raise foreign_change(ref, f"{desired.in_words()}; the rollout set {request.instead_of.in_words()}")
+            return Change(wanted.model_copy(update={"tags": desired.tags}))
 
         doing = f"shifting {ref.service} to {request.percent} % for {candidate.revision}"
         shifted = await bring_about(self._calls, ref, request.fence, decide, doing=doing, poll=self._poll)

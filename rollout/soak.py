@@ -142,6 +142,18 @@ def breached(state: SoakState, causes: tuple[str, ...], until: datetime | None =
     )
 
 
+def held(state: SoakState, cause: str) -> SoakState:
+    """The soak as something begins to hold it that none of its gates says."""
+    return state.model_copy(
+        update={
+            "standing": "holding",
+            "causes": tuple(sorted({*state.causes, cause})),
+            "not_passing_since": state.not_passing_since or state.judged_until - state.interval,
+            "passing_in_a_row": 0,
+        }
+    )
+
+
 def fill(state: SoakState, end: datetime, judgements: Mapping[str, Judgement], *, counted: bool) -> SoakState:
     """The soak after data arrived late for an interval inside a gap. It earns its credit if every gate passes.
 

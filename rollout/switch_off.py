@@ -66,18 +66,6 @@ def judge_switched_off(switched_off: Mapping[str, str], as_of: datetime) -> Judg
     )
 
 
-def held_for_a_person(soak: SoakState) -> SoakState:
-    """The soak as a flag is turned off: held, and not only for what its gates say."""
-    return soak.model_copy(
-        update={
-            "standing": "holding",
-            "causes": tuple(sorted({*soak.causes, SWITCHED_OFF})),
-            "not_passing_since": soak.not_passing_since or soak.judged_until - soak.interval,
-            "passing_in_a_row": 0,
-        }
-    )
-
-
 def _asked(gate: Gate, said: Judgement, silence: timedelta) -> tuple[str, ...]:
     if gate.switch_off is None:
         return ()

@@ -139,6 +139,7 @@ def activities_of(
         flags.read_flags,
         flags.settle,
         cloud_run.read_anchor,
+        cloud_run.read_traffic,
         cloud_run.deploy_candidate,
         cloud_run.shift_traffic,
         monitoring.capture_baseline,

@@ -48,13 +48,15 @@ async def _read_flags(context: RolloutContext) -> dict[str, Exposure]:
 
 
 async def _read_traffic(context: RolloutContext) -> dict[str, TrafficSplit]:
+    # An anchor is one revision that has all traffic; what is adopted may be shared by two.
+    whatever_serves = workflow.patched("a-shared-split-is-adopted")
+
     async def of(key: str) -> TrafficSplit:
-        read = await workflow.execute_activity_method(
-            CloudRunActivities.read_anchor,
-            context.plan.service_ref(key),
-            **summarised(activity_options.READ_CLOUD_RUN, f"{key}: what serves now"),
-        )
-        return read.split
+        service = context.plan.service_ref(key)
+        options = summarised(activity_options.READ_CLOUD_RUN, f"{key}: what serves now")
+        if whatever_serves:
+            return await workflow.execute_activity_method(CloudRunActivities.read_traffic, service, **options)
+        return (await workflow.execute_activity_method(CloudRunActivities.read_anchor, service, **options)).split
 
     keys = list(context.plan.services)
     return dict(zip(keys, await asyncio.gather(*(of(key) for key in keys)), strict=True))

@@ -12,7 +12,7 @@ from workflows.exposure import Exposing
 from workflows.forward import call_forward
 from workflows.promotion_window import PromotionWindow
 from workflows.soaking import leave
-from workflows.traffic_shift import shift
+from workflows.traffic_rise import TrafficRise
 from workflows.waiting import Waiting
 
 with workflow.unsafe.imports_passed_through():
@@ -48,6 +48,7 @@ class StageEntry:
         self._exposing = exposing
         self._waiting = waiting
         self._window = window
+        self._rise = TrafficRise(context, waiting)
         self._plan = context.plan
         self._progress = context.progress
 
@@ -81,13 +82,14 @@ class StageEntry:
         context.note("stage", f"entered {position}")
 
     async def take_step(self, stage: Stage, state: StageProgress, percent: int | None, *, last: bool) -> None:
-        """One traffic step of all services, and with the last one the flags. Then the soak begins or goes on."""
-        if percent is not None:
-            await asyncio.gather(*(shift(self._context, key, percent) for key in self._plan.services))
-        if last and await self._exposing.expose(stage):
-            # Only data measured under this exposure prove anything about it.
-            state.soak_state = None
-        if state.soak_state is None:
+        """One traffic step of all services, and with the last one the flags. Then the soak begins or goes on.
+
+        Returns early, with the step not taken, when a person or a gate asks to turn back.
+        """
+        if percent is not None and not await self._rise.to(percent, state):
+            return
+        # Only data measured under this exposure prove anything about it.
+        if (last and await self._exposing.expose(stage)) or state.step_entered is None:
             state.soak_state = begin(workflow.now(), self._plan.check_interval)
         state.step_entered = state.step
         state.state = "soaking"

@@ -18,7 +18,8 @@ with workflow.unsafe.imports_passed_through():
     from rollout.exposure import OFF
     from rollout.messages import kept_of
     from rollout.progress import StageProgress, SwitchedOff
-    from rollout.switch_off import held_for_a_person, judge_switched_off
+    from rollout.soak import held
+    from rollout.switch_off import SWITCHED_OFF, judge_switched_off
     from rollout.watch import WatchReport
     from rollout.wording import how_switched_on, off_in_words
 
@@ -43,7 +44,7 @@ class SwitchingOff:
             self._progress.switched_off[flag] = SwitchedOff(gate=gate, why=said[gate], at=workflow.now())
             self._context.note("gate", f"{gate} turns {flag} off alone: {said[gate]}")
         assert state.soak_state is not None, "only a stage that soaks is watched"  # noqa: S101
-        state.soak_state = held_for_a_person(state.soak_state)
+        state.soak_state = held(state.soak_state, SWITCHED_OFF)
         why = {flag: off_in_words(self._progress, flag) for flag in report.switch_off}
         if (judgement := judge_switched_off(why, state.soak_state.judged_until)) is not None:
             state.judgements = (*state.judgements, judgement)

@@ -12,7 +12,8 @@ with workflow.unsafe.imports_passed_through():
     from rollout.traffic import TrafficSplit
 
 
-async def shift(context: RolloutContext, key: str, percent: int) -> None:
+async def shift(context: RolloutContext, key: str, percent: int, *, instead_of: TrafficSplit | None = None) -> None:
+    """Move it, whatever it is at; or only from `instead_of`, and not from what somebody else made of it."""
     progress = context.progress
     anchor, candidate = progress.anchors[key], progress.candidates[key]
     context.waiting_for(f"traffic to {percent} %")
@@ -24,7 +25,7 @@ async def shift(context: RolloutContext, key: str, percent: int) -> None:
     await call_forward(
         context,
         CloudRunActivities.shift_traffic,
-        ShiftTraffic(anchor=anchor, candidate=candidate, percent=percent, fence=progress.fence),
+        ShiftTraffic(anchor=anchor, candidate=candidate, percent=percent, fence=progress.fence, instead_of=instead_of),
         summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: {percent} % to the candidate, read back"),
         keep=keep,
     )

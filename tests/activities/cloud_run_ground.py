@@ -132,9 +132,15 @@ class Ground:
         return await ActivityEnvironment().run(self.activities.deploy_candidate, request)
 
     async def shift(
-        self, anchor: ServiceAnchor, candidate: Candidate, percent: int, *, fence: int = FENCE
+        self,
+        anchor: ServiceAnchor,
+        candidate: Candidate,
+        percent: int,
+        *,
+        fence: int = FENCE,
+        instead_of: TrafficSplit | None = None,
     ) -> TrafficSplit:
-        request = ShiftTraffic(anchor=anchor, candidate=candidate, percent=percent, fence=fence)
+        request = ShiftTraffic(anchor=anchor, candidate=candidate, percent=percent, fence=fence, instead_of=instead_of)
         return await ActivityEnvironment().run(self.activities.shift_traffic, request)
 
     async def restore(

@@ -89,6 +89,44 @@ async def test_a_shift_does_not_bring_back_a_candidate_that_a_person_took_out(gr
     assert is_final(raised, Failure.FOREIGN_CHANGE)
 
 
+@pytest.mark.parametrize("strangers", [0, 5, 80])
+async def test_a_step_does_not_overwrite_what_somebody_else_made_of_the_split_that_it_was_to_follow(
+    ground: Ground, strangers: int
+) -> None:
+    anchor = await ground.anchor()
+    candidate = await ground.deploy(anchor)
+    set_by_us = await ground.shift(anchor, candidate, 10)
+    theirs = {anchor.stable: 100 - strangers, candidate.revision: strangers}
+    await ground.splits(theirs, {TAG: candidate.revision})
+    await ground.settled()
+    with pytest.raises(ApplicationError, match=f"the rollout set .*{candidate.revision}") as raised:
+        await ground.shift(anchor, candidate, 50, instead_of=set_by_us)
+    assert is_final(raised, Failure.FOREIGN_CHANGE)
+    assert (await ground.activities.read_traffic(ground.ref)).share_of(candidate.revision) == strangers
+    # Put back, it is followed; and an attempt whose answer was lost finds its own split there.
+    await ground.splits(dict(set_by_us.shares), {TAG: candidate.revision})
+    await ground.settled()
+    shifted = await ground.shift(anchor, candidate, 50, instead_of=set_by_us)
+    assert await ground.shift(anchor, candidate, 50, instead_of=set_by_us) == shifted
+
+
+async def test_where_etags_count_not_even_a_change_between_reading_and_writing_is_overwritten() -> None:
+    async with Ground.laid(etag="enforce") as ground:
+        anchor = await ground.anchor()
+        candidate = await ground.deploy(anchor)
+        set_by_us = await ground.shift(anchor, candidate, 10)
+
+        async def lowered() -> None:
+            await ground.splits({anchor.stable: 95, candidate.revision: 5}, {TAG: candidate.revision})
+
+        ground.wire.before_update = lowered
+        with pytest.raises(ApplicationError, match="changed by somebody else") as raised:
+            await ground.shift(anchor, candidate, 50, instead_of=set_by_us)
+        assert is_final(raised, Failure.FOREIGN_CHANGE)
+        await ground.settled()
+        assert (await ground.activities.read_traffic(ground.ref)).share_of(candidate.revision) == 5
+
+
 async def test_a_fence_that_is_no_number_stops_what_goes_forward(ground: Ground) -> None:
     anchor = await ground.anchor()
     candidate = await ground.deploy(anchor)

@@ -10,6 +10,8 @@ from rollout.windows import Freeze, Windows
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
 
+SPLIT_BEFORE_STAGED = 10
+
 
 def hurried(soak: timedelta) -> RolloutPlan:
     """The shipped plan with stages that soak this long each, for what does not need its days."""
@@ -38,6 +40,14 @@ def approved_first(plan: RolloutPlan) -> RolloutPlan:
     """The first stage needs a person's approval."""
     first, *others = plan.stages
     return plan.model_copy(update={"stages": [first.model_copy(update={"approval": True}), *others]})
+
+
+def rising_in_two_steps(plan: RolloutPlan) -> RolloutPlan:
+    """The small plan with all traffic only in `staged`, and with `SPLIT_BEFORE_STAGED` percent of it before."""
+    dark, canary, staged = plan.stages
+    before = dark.model_copy(update={"traffic": (0.0, SPLIT_BEFORE_STAGED / 100)})
+    after = staged.model_copy(update={"traffic": (1.0,)})
+    return plan.model_copy(update={"stages": (before, canary, after)})
 
 
 def looked_after(plan: RolloutPlan) -> RolloutPlan:

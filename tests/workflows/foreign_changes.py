@@ -1,9 +1,18 @@
 """What somebody else changes beside a rollout: past it in the flag store, or at Cloud Run."""
 
-from activities.cloud_run import RestoreTraffic
+from temporalio.testing import ActivityEnvironment
+
+from activities.cloud_run import RestoreTraffic, ShiftTraffic
 from rollout.flags import Exposure
 from rollout.progress import RolloutProgress
-from tests.workflows.world import World
+from tests.workflows.answers_kept_back import answered_again
+from tests.workflows.many_rollouts import Land
+from tests.workflows.matrix_checks import AN_ENDPOINT
+from tests.workflows.small_plans import A_MOMENT, Shape
+from tests.workflows.world import Handle, World
+
+CHECKED_BEFORE_STAGED = Shape(check=AN_ENDPOINT, staged_soak=A_MOMENT)
+SET_BY_ROBIN = 5
 
 
 async def raise_a_flag(world: World) -> None:
@@ -32,3 +41,20 @@ async def take_back_directly(world: World, progress: RolloutProgress) -> int:
 async def restore_traffic_directly(world: World, progress: RolloutProgress, fence: int) -> None:
     for anchor in progress.anchors.values():
         await world.cloud_run.restore_traffic(RestoreTraffic(anchor=anchor, candidate=None, fence=fence))
+
+
+async def split_by_hand(world: World, progress: RolloutProgress, percent: int) -> None:
+    """So much to the candidate of the one service there is."""
+    (key, candidate), *_ = progress.candidates.items()
+    request = ShiftTraffic(anchor=progress.anchors[key], candidate=candidate, percent=percent, fence=progress.fence)
+    await ActivityEnvironment().run(world.cloud_run.shift_traffic, request)
+
+
+async def split_by_hand_just_before_a_step(land: Land, world: World, percent: int = SET_BY_ROBIN) -> Handle:
+    """Of a plan that is `CHECKED_BEFORE_STAGED`: the split is changed during the check, and only then does that end."""
+    land.endpoint_wire.silence()
+    handle = await world.start()
+    await world.until_under_way(handle, "check_endpoint", 1)
+    await split_by_hand(world, await world.progress(handle), percent)
+    answered_again(land)
+    return handle

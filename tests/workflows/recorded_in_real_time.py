@@ -11,7 +11,7 @@ from functools import partial
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.worker import Worker
 
-from rollout.messages import UPDATE_APPROVE, UPDATE_FINISH, Command
+from rollout.messages import UPDATE_APPROVE, UPDATE_FINISH, UPDATE_RESOLVE_HOLD, Command, ResolveHold
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from tests.workflows.answers_kept_back import (
@@ -21,7 +21,7 @@ from tests.workflows.answers_kept_back import (
     written_and_seen,
     written_and_seen_before_it_is_acknowledged,
 )
-from tests.workflows.changed_plans import looked_after
+from tests.workflows.changed_plans import looked_after, rising_in_two_steps
 from tests.workflows.commanding import ask, emergency, extend, started_with, step_back
 from tests.workflows.emergencies_met import (
     emergency_as_a_step_back_is_answered,
@@ -30,6 +30,7 @@ from tests.workflows.emergencies_met import (
     emergency_while_the_last_notice_is_not_delivered,
     rollback_overtaken_while_its_worker_was_dead,
 )
+from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED, split_by_hand_just_before_a_step
 from tests.workflows.many_rollouts import SHORTLY, SOON, Land
 from tests.workflows.measured_faults import one_cascade
 from tests.workflows.partial_workers import carrying_on, the_way_back, without_the_way_back, without_the_workflow
@@ -172,6 +173,14 @@ async def started_with_blanks(_land: Land, world: World) -> Handle:
     return handle
 
 
+async def split_of_others_that_is_adopted(land: Land, world: World) -> Handle:
+    handle = await split_by_hand_just_before_a_step(land, world)
+    await world.until(handle, RolloutStatus.HOLDING, stage="staged", step=SOON)
+    await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
+    await handle.result()
+    return handle
+
+
 def beside_an_emergency(
     meeting: Callable[[Land, World], Awaitable[Handle]],
     patch: str,
@@ -205,6 +214,12 @@ REAL_STORIES: dict[str, RealStory] = {
         "nothing-told-is-left-behind",
         TO_THE_END,
         worked_by=without_the_workflow,
+    ),
+    "split-of-others-adopted-before-a-step": RealStory(
+        split_of_others_that_is_adopted,
+        "others-traffic-is-not-overwritten",
+        CHECKED_BEFORE_STAGED,
+        rising_in_two_steps,
     ),
     "started-with-blanks": RealStory(started_with_blanks, "blanks-begin-nothing", Shape()),
     "an-emergency-waits-for-no-notice": RealStory(
