@@ -88,6 +88,9 @@ class StageProgress(_Record):
     )
     forced: bool = Field(default=False, description="a person ended this soak whatever its gates say")
     window_waived: bool = Field(default=False, description="a person lets this stage rise outside the plan's windows")
+    asked_for_approval: bool = Field(default=False, description="people were told that it waits for their approval")
+    told_of_window: bool = Field(default=False, description="people were told that it waits for its window")
+    checked: int = Field(default=0, description="how many of the checks that it is at have passed")
     waived: tuple[str, ...] = Field(default=(), description="gates that a person lets neither hold nor stop credit")
     soak_state: SoakState | None = None
     judgements: tuple[Judgement, ...] = ()
@@ -148,6 +151,9 @@ class RolloutProgress(_Record):
     status: RolloutStatus = RolloutStatus.STARTING
     why: str = Field(default="", description="why the rollout stands where it stands, in a sentence")
     next: str = Field(default="", description="what comes next, or what would release a hold")
+    but_for_a_pause: tuple[RolloutStatus, str, str] | None = Field(
+        default=None, description="status, why and next as they would be if nobody had paused it"
+    )
     stage: int = Field(default=0, description="index into `stages`")
     stages: list[StageProgress]
     flags: dict[str, Exposure] = Field(default_factory=dict)
@@ -165,6 +171,9 @@ class RolloutProgress(_Record):
     )
     stepped_back_from: Annotated[tuple[str, ...], BeforeValidator(_as_it_was_recorded)] = Field(
         default=(), description="stages that were stepped back from; entering any of them again needs an approval"
+    )
+    waits_out_a_hold: bool = Field(
+        default=False, description="what it waited for has come, and what holds it is still to end: a new run begins so"
     )
     approved: list[str] = Field(default_factory=list, description="stages that a person has approved")
     exposed_stage: str | None = Field(default=None, description="the stage whose exposure was written last")

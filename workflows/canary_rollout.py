@@ -17,7 +17,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError,
 from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.any_shape import AnyShape
-from workflows.context import RolloutContext, reason_of
+from workflows.context import LongHistory, RolloutContext, reason_of
 from workflows.course_commands import CourseCommands
 from workflows.forward import call_forward
 from workflows.rollback import GoBack, RollbackOrder, RollbackPath
@@ -125,9 +125,10 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
 
     async def _walk(self) -> bool | None:
         try:
-            if not await self._forward.run():
-                return False
+            await self._forward.run()
             await self._complete()
+        except LongHistory:
+            return False
         except Refused as refused:
             await self._refuse(str(refused))
             return None

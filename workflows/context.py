@@ -1,6 +1,8 @@
 """What every part of the workflow shares: the plan, the record, what people see and hear, and what is waited for."""
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -23,6 +25,10 @@ Standing = tuple[RolloutStatus, str, str]
 """What it does, why, and what comes next."""
 
 
+class LongHistory(Exception):  # noqa: N818  (a reason to go on in a new run, not an error of the program)
+    """The server asks for the run to be continued as new, with the record as it stands."""
+
+
 class RolloutContext:
     """One per workflow run. Holds no decision: parts change the record through it, so that people always see it."""
 
@@ -36,8 +42,7 @@ class RolloutContext:
         self._waiting_for: tuple[str, datetime] = ("", workflow.now())
         self._attentive = False
         self._going_back = False
-        self.but_for_a_pause: Standing = (progress.status, progress.why, progress.next)
-        """What it stands at, or would if nobody had paused it."""
+        self._stays = False
         # A dict, because a set of tasks has no order that a replay could repeat.
         self._notices: dict[asyncio.Task[None], None] = {}
 
@@ -58,16 +63,58 @@ class RolloutContext:
             raise asyncio.CancelledError
 
     @property
+    def is_to_be_continued(self) -> bool:
+        """Whether the server asks for a new run, and nothing keeps this one from ending at once.
+
+        What was told or asked for last may take a day. Until it is settled, whatever is judged goes on being judged.
+        """
+        suggested = workflow.info().is_continue_as_new_suggested() and not self._stays
+        return suggested and not self._notices and workflow.all_handlers_finished()
+
+    def end_if_long(self) -> None:
+        """Called where a new run takes up what this one leaves.
+
+        Raises:
+            LongHistory: it does so now.
+        """
+        if self.is_to_be_continued:
+            if workflow.patched("waits-are-continued-as-new"):
+                raise LongHistory
+            self._stays = True
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for it. Raises as `end_if_long`, whenever that is."""
+        while True:
+            await workflow.wait_condition(lambda: condition() or self.is_to_be_continued)
+            if condition():
+                return
+            # A notice that began in the same moment puts the new run off once more.
+            self.end_if_long()
+
+    @contextmanager
+    def in_one_run(self) -> Iterator[None]:
+        """For what a new run would have to do all over again."""
+        before, self._stays = self._stays, True
+        try:
+            yield
+        finally:
+            self._stays = before
+
+    @property
     def owner(self) -> str:
         """Who owns flags and services: this rollout over all its continued runs."""
         return f"{self.progress.workflow_id}/{workflow.info().first_execution_run_id}"
 
     def stand(self, status: RolloutStatus, why: str, following: str) -> None:
         """Where the rollout stands, why, and what comes next. Everything people look at is renewed."""
+        self.progress.but_for_a_pause = self.but_for_a_pause if status is RolloutStatus.PAUSED else None
         self.progress.status, self.progress.why, self.progress.next = status, why, following
-        if status is not RolloutStatus.PAUSED:
-            self.but_for_a_pause = (status, why, following)
         self._presentation.show(self.progress)
+
+    @property
+    def but_for_a_pause(self) -> Standing:
+        """What it stands at, or would if nobody had paused it."""
+        return self.progress.but_for_a_pause or (self.progress.status, self.progress.why, self.progress.next)
 
     def renew_details(self) -> None:
         """Show what was done meanwhile, where what the rollout stands at stays the same."""

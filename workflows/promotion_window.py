@@ -24,7 +24,7 @@ class PromotionWindow:
 
     async def opens(self, state: StageProgress, what: str) -> None:
         """Return when `what` may begin: inside a window, waived by a person, or when the waiting is interrupted."""
-        windows, told = self._context.plan.windows, False
+        windows = self._context.plan.windows
         while windows is not None and not state.window_waived and not self._waiting.interrupted():
             self._context.waiting_for(f"{what}: whether promotion is allowed now")
             answer = await call_forward(
@@ -34,19 +34,20 @@ class PromotionWindow:
                 summarised(activity_options.ASK_WINDOW, f"{what}: is promotion allowed now?"),
             )
             if answer.opens_at is None:
-                return
+                break
             why = f"{what} waits: {answer.why_closed}"
             following = (
                 f"{what} begins on {answer.opens_in_words}; "
                 f"`rollout promote {self._context.plan.name} --force --reason …` begins it at once"
             )
             self._context.stand(RolloutStatus.AWAITING_WINDOW, why, following)
-            if not told:
+            if not state.told_of_window:
                 self._context.note("hold", why)
                 self._context.tell("info", f"{what} waits for its window", f"{why}. {following}")
-                told = True
+                state.told_of_window = True
             await self._until(answer.opens_at, state)
             await self._waiting.not_paused()
+        state.told_of_window = False
 
     async def _until(self, opens_at: datetime, state: StageProgress) -> None:
         # Never cancelled: a timer that nobody waits for any more only wakes the workflow once.

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from enum import Enum, auto
 from typing import Any
 
 from temporalio import workflow
 
 from workflows import activity_options
 from workflows.activity_options import summarised
-from workflows.context import RolloutContext
+from workflows.context import LongHistory, RolloutContext
 from workflows.rollback import GoBack, RollbackOrder
 from workflows.switching_off import SwitchingOff
 from workflows.timers import sleep_for
@@ -36,13 +35,6 @@ with workflow.unsafe.imports_passed_through():
 _CHANGED_BY_OTHERS = {DRIFT, TAKEN_BACK}
 
 
-class SoakEnd(Enum):
-    COMPLETE = auto()
-    LONG_HISTORY = auto()
-    """The run should be continued as new, with the record as it stands."""
-    INTERRUPTED = auto()
-
-
 class Soaking:
     def __init__(self, context: RolloutContext, switching_off: SwitchingOff) -> None:
         self._context = context
@@ -57,15 +49,17 @@ class Soaking:
 
     async def soak(
         self, stage: Stage, state: StageProgress, credit: timedelta, interrupted: Callable[[], bool]
-    ) -> SoakEnd:
-        """Soak until there is as much credit, and what a person has added to it.
+    ) -> bool:
+        """Soak until there is as much credit, and what a person has added to it; False when interrupted.
 
         Raises:
             GoBack: a gate failed, or somebody pulled the kill switch in the flag store.
+            LongHistory: a new run goes on with it.
         """
         while not interrupted():
-            if workflow.info().is_continue_as_new_suggested():
-                return SoakEnd.LONG_HISTORY
+            if workflow.info().is_continue_as_new_suggested() and not workflow.patched("waits-are-continued-as-new"):
+                raise LongHistory
+            self._context.end_if_long()
             target = credit + state.extended
             self._stand(stage, state, target)
             report = await self._watch(stage, state, target, interrupted)
@@ -75,9 +69,9 @@ class Soaking:
             if report.transition == "conclusive":
                 self._context.note("stage", f"{stage.name} ends early: every comparison passes beyond doubt")
             if report.transition in ("credit_complete", "conclusive"):
-                return SoakEnd.COMPLETE
+                return True
             self._follow(stage, state, report)
-        return SoakEnd.INTERRUPTED
+        return False
 
     async def keep_watch(
         self, stage: Stage, state: StageProgress, released: Callable[[], bool], interrupted: Callable[[], bool]
@@ -92,6 +86,7 @@ class Soaking:
             return interrupted() or (released() and why_held(state) is None)
 
         while not over():
+            self._context.end_if_long()
             report = await self._watch(stage, state, WITHOUT_END, over)
             if report is not None:
                 self._keep(state, report)
@@ -117,7 +112,7 @@ class Soaking:
             ),
         )
         try:
-            await workflow.wait_condition(lambda: watch.done() or self._outdated or over())
+            await self._context.until(lambda: watch.done() or self._outdated or over())
         finally:
             leave(watch)
         if not watch.done() or watch.cancelled():

@@ -55,30 +55,35 @@ class StageEntry:
     async def enter(self, stage: Stage, state: StageProgress) -> None:
         """Everything up to the first change of traffic or flags. Only the first stage deploys.
 
-        Returns early, with nothing entered, when a person interrupts the waiting.
+        Returns early, with nothing entered, when a person interrupts the waiting. What a run before this one has done
+        of it, and told, is not done again.
         """
         context = self._context
-        await self._waiting.not_paused()
-        await self._window.opens(state, stage.name)
-        if self._waiting.interrupted():
+        if state.entered_at is not None:
             return
-        state.state = "entering"
         position = f"stage {self._progress.stage + 1} of {len(self._plan.stages)}, {stage.name}"
-        context.stand(RolloutStatus.ENTERING, f"entering {position}", what_entering_does(stage))
         # A candidate has an address of its own only once it is deployed: its smoke tests wait for that.
         smoke_tests = [check for check in stage.checks.before if stage.deploy and asks_the_candidate(check)]
-        await self.check(stage, [check for check in stage.checks.before if check not in smoke_tests])
-        if self._needs_approval(stage):
-            await self._approval(stage)
+        at_once = [check for check in stage.checks.before if check not in smoke_tests]
+        if not state.asked_for_approval:
+            await self._waiting.not_paused()
+            await self._window.opens(state, stage.name)
+            if self._waiting.interrupted():
+                return
+            state.state = "entering"
+            context.stand(RolloutStatus.ENTERING, f"entering {position}", what_entering_does(stage))
+            await self.check(stage, state, at_once)
+        if state.asked_for_approval or self._needs_approval(stage):
+            await self._approval(stage, state)
             # It may have closed while a person made up their mind.
             await self._window.opens(state, stage.name)
         if self._waiting.interrupted():
-            state.state = "pending"
+            state.state, state.checked, state.asked_for_approval = "pending", 0, False
             return
         if stage.deploy:
             await asyncio.gather(*(self._deploy(key) for key in self._plan.services))
-            await self.check(stage, smoke_tests)
-        state.entered_at = workflow.now()
+            await self.check(stage, state, [*at_once, *smoke_tests])
+        state.entered_at, state.checked = workflow.now(), 0
         context.note("stage", f"entered {position}")
 
     async def take_step(self, stage: Stage, state: StageProgress, percent: int | None, *, last: bool) -> None:
@@ -94,22 +99,27 @@ class StageEntry:
         state.step_entered = state.step
         state.state = "soaking"
 
-    async def check(self, stage: Stage, checks: Sequence[Check]) -> None:
-        for check in checks:
-            match check:
-                case HttpCheck():
-                    await self._check_endpoint(stage, check)
-                case RedisCheck():
-                    await self._check_store(stage)
-                case MonitoringCheck():
-                    await self._check_metric(stage, check)
-                case SecretCheck():
-                    await self._check_secret(stage, check)
-                case LoadTestCheck():
-                    await self._load(stage, check)
-                case AttestCheck():
-                    # Confirmed by the approval, which names every statement of the stage.
-                    continue
+    async def check(self, stage: Stage, state: StageProgress, checks: Sequence[Check]) -> None:
+        """One after the other, but for those that have passed."""
+        for check in checks[state.checked :]:
+            await self._check(stage, check)
+            state.checked += 1
+
+    async def _check(self, stage: Stage, check: Check) -> None:
+        match check:
+            case HttpCheck():
+                await self._check_endpoint(stage, check)
+            case RedisCheck():
+                await self._check_store(stage)
+            case MonitoringCheck():
+                await self._check_metric(stage, check)
+            case SecretCheck():
+                await self._check_secret(stage, check)
+            case LoadTestCheck():
+                await self._load(stage, check)
+            case AttestCheck():
+                # Confirmed by the approval, which names every statement of the stage.
+                pass
 
     async def _check_endpoint(self, stage: Stage, check: HttpCheck) -> None:
         title = f"{check.service} {check.path}"
@@ -165,7 +175,8 @@ class StageEntry:
             **summarised(activity_options.load_test(check.duration), f"{stage.name}: {title}"),
         )
         try:
-            await self._waiting.until(running.done, broken=lambda: running.done() and failed(running))
+            with self._context.in_one_run():
+                await self._waiting.until(running.done, broken=lambda: running.done() and failed(running))
         finally:
             leave(running)
         if not running.done():
@@ -178,13 +189,18 @@ class StageEntry:
         needed = stage.needs_approval or stage.name in self._progress.stepped_back_from
         return needed and stage.name not in self._progress.approved
 
-    async def _approval(self, stage: Stage) -> None:
+    async def _approval(self, stage: Stage, state: StageProgress) -> None:
         context, progress = self._context, self._progress
         confirms = f", which confirms: {'; '.join(stage.statements)}" if stage.statements else ""
         following = f"`rollout approve {self._plan.name}`{confirms}"
-        context.tell("warning", f"Approval needed for {stage.name}", following)
+        stood_at = progress.status if state.asked_for_approval else None
+        if not state.asked_for_approval:
+            context.tell("warning", f"Approval needed for {stage.name}", following)
+            state.asked_for_approval = True
         while stage.name not in progress.approved and not self._waiting.interrupted():
-            context.stand(RolloutStatus.AWAITING_APPROVAL, f"{stage.name} needs a person's approval", following)
+            if stood_at is not RolloutStatus.PAUSED:
+                context.stand(RolloutStatus.AWAITING_APPROVAL, f"{stage.name} needs a person's approval", following)
+            stood_at = None
             await self._waiting.until(
                 lambda: stage.name in progress.approved or progress.paused,
                 then=f"{stage.name} is approved and entered",

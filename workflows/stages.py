@@ -13,14 +13,14 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from workflows import adoption
-from workflows.context import RolloutContext, reason_of
+from workflows.context import LongHistory, RolloutContext, reason_of
 from workflows.deadman import DeadmanWatch
 from workflows.exposure import Exposing
 from workflows.preparation import prepare
 from workflows.promotion_window import PromotionWindow
 from workflows.replacement import Replacement
 from workflows.rollback import GoBack, RollbackOrder
-from workflows.soaking import SoakEnd, Soaking, leave
+from workflows.soaking import Soaking, leave
 from workflows.stage_entry import StageEntry
 from workflows.step_back import StepBack
 from workflows.switching_off import SwitchingOff
@@ -116,30 +116,35 @@ class WayForward:
                 told.append(f"it goes on without {flag}: {how_switched_on(progress, flag)}")
         return told
 
-    async def run(self) -> bool:
-        """True when all stages passed, False when the history has grown so long that it should be continued as new.
+    async def run(self) -> None:
+        """Return when all stages have passed, and the watch after them is over.
 
         Raises:
             Refused: the rollout could not be prepared.
             GoBack: it must be taken back.
+            LongHistory: a new run goes on with it.
         """
         context, progress = self._context, self._context.progress
         if not progress.anchors:
             await self._prepare()
         self.deadman.begin()
+        if progress.waits_out_a_hold:
+            await self._waiting.until(lambda: True)
+            progress.waits_out_a_hold = False
         while True:
-            if progress.watched_until is None and not await self._walk():
-                return False
-            ended = context.plan.watch is None or await self._watch_on(context.plan.watch)
-            if ended and not progress.turning_back:
+            if progress.watched_until is None:
+                await self._walk()
+            if context.plan.watch is not None:
+                await self._watch_on(context.plan.watch)
+            if not progress.turning_back:
                 await self.switching_off.finish()
             # Whoever asked for a step back while that was written was told that it is taken.
             if not progress.turning_back:
-                return ended
+                return
             progress.watched_until = None
 
-    async def _walk(self) -> bool:
-        """True when all stages passed, False when the history has grown too long."""
+    async def _walk(self) -> None:
+        """Return when all stages have passed."""
         context, progress = self._context, self._context.progress
         while True:
             await self._turn_back()
@@ -148,32 +153,39 @@ class WayForward:
                 await self._attended(stage, self._entry.enter(stage, state))
                 if progress.turning_back:
                     continue
-            end = await self._walk_and_soak(stage, state)
-            if end is SoakEnd.LONG_HISTORY:
-                return False
+            await self._walk_and_soak(stage, state)
             if progress.turning_back:
                 continue
             extended = state.extended
-            await self._attended(stage, self._check_before_it_passes(stage))
-            await self._waiting.not_paused()
+            try:
+                await self._attended(stage, self._check_before_it_passes(stage, state))
+                await self._waiting.not_paused()
+            except LongHistory:
+                if state.extended != extended:
+                    self._soak_on(state)
+                raise
             if progress.turning_back:
                 continue
             if state.extended != extended and workflow.patched("extended-while-it-was-checked"):
-                # Who asked for more credit while it was checked was told that the soak goes on.
-                state.step -= 1
+                self._soak_on(state)
                 continue
             self._pass(state)
             if progress.stage + 1 == len(context.plan.stages):
-                return True
+                return
             progress.stage = max(progress.stage + 1, progress.return_to or 0)
             progress.return_to = None
 
-    async def _check_before_it_passes(self, stage: Stage) -> None:
+    def _soak_on(self, state: StageProgress) -> None:
+        """Who asked for more credit while it was checked was told that the soak goes on."""
+        state.step -= 1
+        state.checked = 0
+
+    async def _check_before_it_passes(self, stage: Stage, state: StageProgress) -> None:
         """A step back, or another candidate, does not wait for a check of the stage that it leaves."""
         if not stage.checks.after or not workflow.patched("checks-give-way"):
-            await self._entry.check(stage, stage.checks.after)
+            await self._entry.check(stage, state, stage.checks.after)
             return
-        checking = asyncio.create_task(self._entry.check(stage, stage.checks.after))
+        checking = asyncio.create_task(self._entry.check(stage, state, stage.checks.after))
         try:
             await workflow.wait_condition(lambda: checking.done() or self._context.progress.turning_back)
         finally:
@@ -181,10 +193,10 @@ class WayForward:
         if checking.done():
             checking.result()
 
-    async def _watch_on(self, lasts: timedelta) -> bool:
+    async def _watch_on(self, lasts: timedelta) -> None:
         """After the last stage: what fails still takes the rollout back, for as long as the plan or a person wants.
 
-        False when the history has grown too long; it ends early for what no waiting may delay.
+        It ends early for what no waiting may delay.
         """
         context, progress = self._context, self._context.progress
         stage, state = context.plan.stages[progress.stage], progress.current
@@ -199,11 +211,9 @@ class WayForward:
             return progress.turning_back or progress.finish_asked or (ending.done() and why_held(state) is None)
 
         while not over():
-            if await self._soaking.soak(stage, state, WITHOUT_END, over) is SoakEnd.LONG_HISTORY:
-                return False
+            await self._soaking.soak(stage, state, WITHOUT_END, over)
         # What was asked of the watch must not end the guard of a rollback.
         progress.finish_asked = False
-        return True
 
     async def _turn_back(self) -> None:
         """Do what a person or a gate asked for before anything else."""
@@ -217,8 +227,8 @@ class WayForward:
         progress = self._context.progress
         return progress.turning_back or progress.current.forced
 
-    async def _walk_and_soak(self, stage: Stage, state: StageProgress) -> SoakEnd:
-        """Each traffic step soaks to its share of the credit, the last one to all of it."""
+    async def _walk_and_soak(self, stage: Stage, state: StageProgress) -> None:
+        """Each traffic step soaks to its share of the credit, the last one to all of it; ends early to turn back."""
         steps = stage.steps
         while state.step < len(steps):
             last = state.step + 1 == len(steps)
@@ -227,15 +237,14 @@ class WayForward:
                 if state.step:
                     await self._attended(stage, self._window.opens(state, f"{stage.name} at {steps[state.step]} %"))
                 if self._context.progress.turning_back:
-                    return SoakEnd.INTERRUPTED
+                    return
                 await self._attended(stage, self._entry.take_step(stage, state, steps[state.step], last=last))
             held = (stage.traffic_hold or timedelta()) * (state.step + 1)
-            end = await self._soaking.soak(stage, state, stage.soak if last else held, self._is_interrupted)
-            if end is not SoakEnd.COMPLETE and not (end is SoakEnd.INTERRUPTED and state.forced):
-                return end
+            complete = await self._soaking.soak(stage, state, stage.soak if last else held, self._is_interrupted)
+            if not complete and not state.forced:
+                return
             state.forced, state.promote_after = False, None
             state.step += 1
-        return SoakEnd.COMPLETE
 
     async def _prepare(self) -> None:
         try:

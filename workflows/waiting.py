@@ -7,7 +7,7 @@ from temporalio import workflow
 
 from workflows import activity_options
 from workflows.activity_options import summarised
-from workflows.context import RolloutContext
+from workflows.context import LongHistory, RolloutContext
 from workflows.rollback import GoBack
 from workflows.soaking import Soaking, latched, leave
 
@@ -40,6 +40,7 @@ class Waiting:
 
         Raises:
             GoBack: one of them failed, or the kill switch was pulled.
+            LongHistory: a new run goes on with it.
         """
         self._context.waiting_for(None)
         entered = self._entered_last()
@@ -49,6 +50,9 @@ class Waiting:
             showing = asyncio.create_task(self._show_what_holds(state, released, then))
             try:
                 await self._soaking.keep_watch(stage, state, released, lambda: self.interrupted() or broken())
+            except LongHistory:
+                self._context.progress.waits_out_a_hold = released() and why_held(state) is not None
+                raise
             finally:
                 showing.cancel()
             if self._context.progress.status is RolloutStatus.HOLDING and before[0] is not RolloutStatus.HOLDING:
@@ -86,7 +90,7 @@ class Waiting:
             **summarised(activity_options.watch_store(interval), "is the kill switch pulled while nothing is entered?"),
         )
         try:
-            await workflow.wait_condition(lambda: watch.done() or over())
+            await self._context.until(lambda: watch.done() or over())
         finally:
             leave(watch)
         if watch.done() and not watch.cancelled():

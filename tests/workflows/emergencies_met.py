@@ -1,10 +1,8 @@
 """Emergencies that meet what is under way. Tests look at where each leaves the rollout; its history is recorded."""
 
-from rollout.messages import SIGNAL_EMERGENCY, UPDATE_RETRY, UPDATE_STEP_BACK
+from rollout.messages import SIGNAL_EMERGENCY, UPDATE_STEP_BACK
 from rollout.progress import RolloutStatus
-from starter import controlling
-from starter.rollouts import Rollouts
-from tests.workflows.commanding import KIM, ask
+from tests.workflows.commanding import ask
 from tests.workflows.foreign_changes import take_back_directly
 from tests.workflows.many_rollouts import SOON, Land
 from tests.workflows.outside_faults import FAILING
@@ -64,20 +62,13 @@ async def emergency_as_the_dead_man_pages(land: Land, world: World) -> Handle:
     return handle
 
 
-async def look_at_once(world: World, handle: Handle) -> None:
-    """So that the history grows. A command that the server gives up, as the run is being continued, is asked again."""
-    await controlling.ask(Rollouts(world.client), handle.id, UPDATE_RETRY, KIM, None)
-
-
 async def emergency_while_the_last_notice_is_not_delivered(land: Land, world: World) -> Handle:
-    """The history has grown long, and what was told last keeps it from being continued; then comes the emergency."""
+    """All stages have passed, and what was told of it keeps the rollout from ending; then comes the emergency."""
     handle = await world.start()
-    await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
+    await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
     land.channel.answering.clear()
-    await handle.signal("hello")
+    await world.until(handle, RolloutStatus.COMPLETED, step=SOON)
     await world.until_under_way(handle, "notify", 1)
-    while "watch_gates" in await world.under_way(handle):
-        await look_at_once(world, handle)
     await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
     return handle
 

@@ -36,7 +36,8 @@ SECRET = InstalledSecret(project=PROJECT, name="matrix", value=SecretStr("made u
 TREATED = 0.1
 SOON = timedelta(milliseconds=200)
 """Between two looks at a rollout that is waited for."""
-SHORTLY = ("--dynamic-config-value", "limit.historyCount.suggestContinueAsNew=40")
+EVENTS_BEFORE_CONTINUING = 40
+SHORTLY = ("--dynamic-config-value", f"limit.historyCount.suggestContinueAsNew={EVENTS_BEFORE_CONTINUING}")
 """An option of Temporal's: a history grows long after so many events."""
 A_BUSY_MACHINE = timedelta(minutes=1)
 """How long the tests' own reading may take; what they read for is the rollout's patience, not theirs."""

@@ -31,15 +31,14 @@ from tests.workflows.emergencies_met import (
     rollback_overtaken_while_its_worker_was_dead,
 )
 from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED, split_by_hand_just_before_a_step
+from tests.workflows.long_histories import continued
 from tests.workflows.many_rollouts import SHORTLY, SOON, Land
 from tests.workflows.measured_faults import one_cascade
 from tests.workflows.partial_workers import carrying_on, the_way_back, without_the_way_back, without_the_workflow
-from tests.workflows.small_plans import A_MOMENT, IN_CANARY, TO_THE_END, Shape
+from tests.workflows.small_plans import IN_CANARY, TO_AN_APPROVAL, TO_THE_END, Shape
 from tests.workflows.standing import resumed_to_its_approval_while_held, until_held
 from tests.workflows.world import Handle, World
 from worker.wiring import OutsideWorld, workers
-
-STAYING_FOR_APPROVAL = Shape(approval=True, staged_soak=A_MOMENT)
 
 
 def as_it_is(plan: RolloutPlan) -> RolloutPlan:
@@ -48,7 +47,7 @@ def as_it_is(plan: RolloutPlan) -> RolloutPlan:
 
 @dataclass(frozen=True)
 class RealStory:
-    """`tell` leaves a rollout that has ended. The history has this `patch`, if any, or it is not what was meant."""
+    """`tell` leaves a run that has ended. Its history has this `patch`, if any, or it is not what was meant."""
 
     tell: Callable[[Land, World], Awaitable[Handle]]
     patch: str | None = None
@@ -181,6 +180,14 @@ async def split_of_others_that_is_adopted(land: Land, world: World) -> Handle:
     return handle
 
 
+async def continued_while_it_waited(_land: Land, world: World) -> Handle:
+    """The run that ends by it; another one has taken it up."""
+    handle = await world.start()
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+    await continued(world, handle)
+    return world.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+
+
 def beside_an_emergency(
     meeting: Callable[[Land, World], Awaitable[Handle]],
     patch: str,
@@ -197,8 +204,8 @@ REAL_STORIES: dict[str, RealStory] = {
     "failed-while-a-flag-was-set": RealStory(failed_while_a_flag_was_set, "own-flags-beside-a-failure"),
     "stepped-back-while-it-was-checked": RealStory(stepped_back_while_it_was_checked, "checks-give-way", CHECKED),
     "extended-while-it-was-checked": RealStory(extended_while_it_was_checked, "extended-while-it-was-checked", CHECKED),
-    "approved-while-held": RealStory(approved_while_held, shape=STAYING_FOR_APPROVAL),
-    "resumed-to-its-approval": RealStory(resumed_to_its_approval, "resumed-to-its-approval", STAYING_FOR_APPROVAL),
+    "approved-while-held": RealStory(approved_while_held, shape=TO_AN_APPROVAL),
+    "resumed-to-its-approval": RealStory(resumed_to_its_approval, "resumed-to-its-approval", TO_AN_APPROVAL),
     "answered-beside-an-emergency": beside_an_emergency(
         emergency_as_a_step_back_is_answered, "nothing-goes-on-beside-a-rollback"
     ),
@@ -223,6 +230,9 @@ REAL_STORIES: dict[str, RealStory] = {
     ),
     "started-with-blanks": RealStory(started_with_blanks, "blanks-begin-nothing", Shape()),
     "an-emergency-waits-for-no-notice": RealStory(
-        emergency_that_waits_for_no_notice, "an-emergency-waits-for-no-notice", server_options=SHORTLY
+        emergency_that_waits_for_no_notice, "an-emergency-waits-for-no-notice", TO_THE_END
+    ),
+    "continued-while-it-waited": RealStory(
+        continued_while_it_waited, "waits-are-continued-as-new", TO_AN_APPROVAL, server_options=SHORTLY
     ),
 }

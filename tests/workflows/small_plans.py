@@ -73,6 +73,8 @@ SMOKE_TEST = "{kind: monitoring, metric: smoke}"
 IN_CANARY = Shape(canary_soak=AN_HOUR)
 """It comes to stand in `canary`."""
 TO_THE_END = Shape(staged_soak=A_MOMENT)
+TO_AN_APPROVAL = Shape(approval=True, staged_soak=A_MOMENT)
+"""It comes to stand before `staged`, and once that is approved it ends by itself."""
 WATCHED = Shape(staged_soak=A_MOMENT, watched=True)
 """It ends by itself, or comes to stand in the watch after its last stage."""
 

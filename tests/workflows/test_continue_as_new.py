@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from rollout.messages import (
+    SIGNAL_EMERGENCY,
     UPDATE_EXTEND,
     UPDATE_FINISH,
     Answer,
@@ -14,10 +15,11 @@ from rollout.messages import (
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
-from tests.workflows.emergencies_met import emergency_while_the_last_notice_is_not_delivered, look_at_once
-from tests.workflows.many_rollouts import SHORTLY, SOON, one_rollout
-from tests.workflows.small_plans import IN_CANARY, WATCHED, plan_of
-from tests.workflows.world import REAL_SECONDS, laid_out_in_real_time
+from tests.workflows.emergencies_met import emergency_while_the_last_notice_is_not_delivered
+from tests.workflows.long_histories import grown_long, look_at_once
+from tests.workflows.many_rollouts import SHORTLY, SOON, Land, one_rollout
+from tests.workflows.small_plans import IN_CANARY, TO_THE_END, WATCHED, plan_of
+from tests.workflows.world import REAL_SECONDS, Handle, World, laid_out_in_real_time
 
 SHORT = timedelta(seconds=3)
 KIM = Command(by="kim", reason="I know why")
@@ -57,7 +59,9 @@ async def test_a_request_that_comes_again_to_the_next_run_is_still_one_command(t
         assert (await world.progress(handle)).current.extended == timedelta(hours=1)
 
 
-async def test_what_is_asked_for_and_told_while_a_rollout_is_being_continued_as_new_is_not_lost(tmp_path: Path) -> None:
+async def test_until_what_was_told_last_is_delivered_gates_go_on_being_judged_and_then_nothing_is_lost(
+    tmp_path: Path,
+) -> None:
     name = "handed-over"
     async with one_rollout(plan_of(name, WATCHED), tmp_path, *SHORTLY) as (land, world):
         handle = await world.start()
@@ -66,21 +70,33 @@ async def test_what_is_asked_for_and_told_while_a_rollout_is_being_continued_as_
         land.channel.answering.clear()
         await handle.signal("hello")
         await world.until_under_way(handle, "notify", 1)
-        while "watch_gates" in await world.under_way(handle):
-            await look_at_once(world, handle)
         watched_in = (await world.progress(handle)).run_id
+        await grown_long(world, handle)
+        assert "watch_gates" in await world.under_way(handle)
 
         await handle.signal("hello again")
-        answer: Answer = await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
         land.channel.answering.set()
+        async with asyncio.timeout(REAL_SECONDS):
+            while (await world.progress(handle)).run_id == watched_in:
+                await world.environment.sleep(SOON)
 
+        answer: Answer = await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
         # Far less than the hour for which it was to be watched.
         result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
         assert answer.happened == "the watch ended"
         assert result.status is RolloutStatus.COMPLETED, result.why
-        assert result.run_id != watched_in
         heard = [notice.text for notice in world.channel.notices if notice.title == "Unknown signal"]
         assert [text.split("'")[1] for text in heard] == ["hello", "hello again"]
+
+
+async def assert_taken_back_before_anything_is_delivered(land: Land, world: World, handle: Handle) -> None:
+    await world.until_under_way(handle, "guard_rollback", 1)
+    back = await world.progress(handle)
+    assert await world.is_safe(back)
+    land.channel.answering.set()
+    await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
+    result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
+    assert (result.status, result.run_id) == (RolloutStatus.ROLLED_BACK, back.run_id)
 
 
 async def test_an_emergency_does_not_wait_for_a_notice_that_keeps_the_history_from_being_continued(
@@ -88,12 +104,21 @@ async def test_an_emergency_does_not_wait_for_a_notice_that_keeps_the_history_fr
 ) -> None:
     name = "told-nobody"
     async with one_rollout(plan_of(name, IN_CANARY), tmp_path, *SHORTLY) as (land, world):
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
+        land.channel.answering.clear()
+        await handle.signal("hello")
+        await world.until_under_way(handle, "notify", 1)
+        await grown_long(world, handle)
+
+        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
+
+        await assert_taken_back_before_anything_is_delivered(land, world, handle)
+
+
+async def test_an_emergency_does_not_wait_for_a_notice_that_keeps_a_rollout_from_ending(tmp_path: Path) -> None:
+    name = "told-nobody-of-its-end"
+    async with one_rollout(plan_of(name, TO_THE_END), tmp_path) as (land, world):
         handle = await emergency_while_the_last_notice_is_not_delivered(land, world)
 
-        async with asyncio.timeout(REAL_SECONDS):
-            back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
-        assert await world.is_safe(back)
-        land.channel.answering.set()
-        await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
-        result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
-        assert (result.status, result.run_id) == (RolloutStatus.ROLLED_BACK, back.run_id)
+        await assert_taken_back_before_anything_is_delivered(land, world, handle)

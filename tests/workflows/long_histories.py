@@ -1,0 +1,33 @@
+"""Rollouts, on a server that is told `SHORTLY`, whose histories grow long."""
+
+import asyncio
+
+from rollout.messages import UPDATE_RETRY
+from rollout.progress import RolloutProgress
+from starter import controlling
+from starter.rollouts import Rollouts
+from tests.workflows.commanding import KIM
+from tests.workflows.many_rollouts import EVENTS_BEFORE_CONTINUING
+from tests.workflows.world import REAL_SECONDS, Handle, World
+
+
+async def look_at_once(world: World, handle: Handle) -> None:
+    """So that the history grows. A command that the server gives up, as the run is being continued, is asked again."""
+    await controlling.ask(Rollouts(world.client), handle.id, UPDATE_RETRY, KIM, None)
+
+
+async def grown_long(world: World, handle: Handle) -> None:
+    """Long enough to be continued, if nothing else kept it from that."""
+    async with asyncio.timeout(REAL_SECONDS):
+        while (await handle.describe()).history_length < 2 * EVENTS_BEFORE_CONTINUING:
+            await look_at_once(world, handle)
+
+
+async def continued(world: World, handle: Handle, watched_by: str = "watch_gates") -> RolloutProgress:
+    """Asked to look again so often that its history grew long, and a new run has taken it up."""
+    before = await world.progress(handle)
+    async with asyncio.timeout(REAL_SECONDS):
+        while (after := await world.progress(handle)).run_id == before.run_id:
+            await look_at_once(world, handle)
+    await world.until_under_way(handle, watched_by, 1)
+    return after

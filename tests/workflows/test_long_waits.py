@@ -1,0 +1,153 @@
+"""Whatever a rollout waits for, and however long, its history is continued as new, and nothing of the wait is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from rollout.messages import (
+    SIGNAL_EMERGENCY,
+    UPDATE_APPROVE,
+    UPDATE_PAUSE,
+    UPDATE_PROMOTE,
+    UPDATE_RESOLVE_HOLD,
+    UPDATE_RESUME,
+    Promote,
+    ResolveHold,
+)
+from rollout.progress import RolloutStatus
+from tests.workflows.answers_kept_back import CHECKED, answered_again, checked_without_an_answer
+from tests.workflows.commanding import ask, extend
+from tests.workflows.long_histories import continued
+from tests.workflows.many_rollouts import SHORTLY, SOON, Land, one_rollout
+from tests.workflows.small_plans import A_MOMENT, TO_AN_APPROVAL, Shape, plan_of
+from tests.workflows.standing import shown, told, until_held
+from tests.workflows.world import REAL_SECONDS, Handle, World
+
+FROZEN = Shape(staged_soak=A_MOMENT, frozen=True)
+
+
+@asynccontextmanager
+async def waiting(
+    name: str, directory: Path, shape: Shape, *statuses: RolloutStatus
+) -> AsyncIterator[tuple[Land, World, Handle]]:
+    async with one_rollout(plan_of(name, shape), directory, *SHORTLY) as (land, world):
+        handle = await world.start()
+        await world.until(handle, *statuses, step=SOON)
+        yield land, world, handle
+
+
+async def ends_well(world: World, handle: Handle) -> None:
+    result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
+    assert result.status is RolloutStatus.COMPLETED, result.why
+    timeline = [event.text for event in result.timeline]
+    entered = [f"entered stage {number} of 3, {name}" for number, name in enumerate(("dark", "canary", "staged"), 1)]
+    assert [timeline.count(text) for text in entered] == [1, 1, 1]
+    assert await world.candidate_shares(result) == {"backend": 100}
+
+
+async def test_a_wait_for_an_approval_goes_on_in_a_new_run_which_neither_asks_nor_checks_again(tmp_path: Path) -> None:
+    async with waiting("approved", tmp_path, TO_AN_APPROVAL, RolloutStatus.AWAITING_APPROVAL) as (_, world, handle):
+        for _ in range(2):
+            after = await continued(world, handle)
+            assert (after.status, after.current.name) == (RolloutStatus.AWAITING_APPROVAL, "staged")
+
+        answer = await ask(handle, UPDATE_APPROVE)
+
+        assert answer.next == "entering staged"
+        await ends_well(world, handle)
+        assert len(told(world, "Approval needed")) == 1
+
+
+async def test_before_anything_is_entered_the_new_run_goes_on_looking_at_the_kill_switch(tmp_path: Path) -> None:
+    async with waiting("first", tmp_path, FROZEN, RolloutStatus.AWAITING_WINDOW) as (_, world, handle):
+        await continued(world, handle, watched_by="watch_store")
+        assert (await world.store.emergency(by="robin", reason="not today")).accepted
+
+        back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
+
+        assert back.rollback is not None
+        assert back.rollback.by == "flag store"
+
+
+async def test_credit_that_is_asked_for_while_a_checked_stage_is_paused_is_soaked_for_in_the_new_run(
+    tmp_path: Path,
+) -> None:
+    async with one_rollout(plan_of("extended", CHECKED), tmp_path, *SHORTLY) as (land, world):
+        handle = await checked_without_an_answer(land, world)
+        await ask(handle, UPDATE_PAUSE)
+        answered_again(land)
+        await world.until_under_way(handle, "watch_gates", 1)
+        await extend(handle)
+        await continued(world, handle)
+
+        await ask(handle, UPDATE_RESUME)
+
+        soaking = await world.until(handle, RolloutStatus.SOAKING, step=SOON)
+        assert (soaking.current.name, soaking.current.state) == ("canary", "soaking")
+        assert soaking.next.startswith("1 h of credit, then staged"), soaking.next
+
+
+async def test_paused_beside_its_wait_it_is_still_paused_and_resumed_to_what_it_waited_for(tmp_path: Path) -> None:
+    async with waiting("paused", tmp_path, TO_AN_APPROVAL, RolloutStatus.AWAITING_APPROVAL) as (_, world, handle):
+        await ask(handle, UPDATE_PAUSE)
+        assert (await continued(world, handle)).status is RolloutStatus.PAUSED
+
+        resumed = await ask(handle, UPDATE_RESUME)
+
+        assert (resumed.status, resumed.next) == (
+            "awaiting_approval",
+            "staged needs a person's approval; `rollout approve paused`",
+        )
+        await ask(handle, UPDATE_APPROVE)
+        await ends_well(world, handle)
+
+
+async def test_what_was_approved_while_it_was_held_does_not_begin_in_a_new_run_before_the_hold_ends(
+    tmp_path: Path,
+) -> None:
+    async with waiting("held", tmp_path, TO_AN_APPROVAL, RolloutStatus.AWAITING_APPROVAL) as (land, world, handle):
+        land.source.busy_plans.add("held")
+        await until_held(world, handle)
+        await ask(handle, UPDATE_APPROVE)
+        await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+        for _ in range(2):
+            held = await continued(world, handle)
+            assert (held.status, held.current.name) == (RolloutStatus.HOLDING, "staged")
+            assert set((await shown(world)).values()) == {"10%"}
+
+        await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
+
+        await ends_well(world, handle)
+
+
+async def test_a_wait_for_a_window_goes_on_in_a_new_run_and_is_told_once(tmp_path: Path) -> None:
+    async with waiting("frozen", tmp_path, FROZEN, RolloutStatus.AWAITING_WINDOW) as (_, world, handle):
+        forced = Promote(by="kim", reason="I know why", force=True)
+        for _ in ("dark", "canary"):
+            await ask(handle, UPDATE_PROMOTE, forced)
+            await world.until(handle, RolloutStatus.SOAKING, step=SOON)
+            await world.until(handle, RolloutStatus.AWAITING_WINDOW, step=SOON)
+        after = await continued(world, handle)
+        assert (after.status, after.current.name) == (RolloutStatus.AWAITING_WINDOW, "staged")
+
+        await ask(handle, UPDATE_PROMOTE, forced)
+
+        await ends_well(world, handle)
+        assert [len(told(world, f"{stage} waits for its window")) for stage in ("dark", "canary", "staged")] == [
+            1,
+            1,
+            1,
+        ]
+
+
+async def test_an_emergency_reaches_the_run_that_goes_on_waiting(tmp_path: Path) -> None:
+    async with waiting("urgent", tmp_path, TO_AN_APPROVAL, RolloutStatus.AWAITING_APPROVAL) as (_, world, handle):
+        await continued(world, handle)
+
+        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
+
+        back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
+        assert await world.is_safe(back)
+        assert back.rollback is not None
+        assert back.rollback.reason == "stop"
