@@ -113,6 +113,7 @@ class Rollback(_Record):
     by: str
     began_at: datetime
     verified_at: datetime | None = None
+    candidates_refused: bool = Field(default=False, description="and flags and services given back")
     steps: list[RollbackStep] = Field(default_factory=list)
     detected_after: float | None = Field(
         default=None, description="seconds from the end of the breaching interval to the beginning of the rollback"

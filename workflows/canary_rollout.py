@@ -9,7 +9,7 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
@@ -67,11 +67,11 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
             all_passed = await self._go_forward()
             self._forward.deadman.end()
             if self._order is not None:
-                await _uninterrupted(RollbackPath(self._context).run(self._order))
+                await self._go_back(self._order)
             elif all_passed is False:
                 await self._ready_to_continue_as_new()
                 if self._order is None:
-                    workflow.continue_as_new(self._context.request.model_copy(update={"carried": self._progress}))
+                    self._continue_as_new()
                 continue
             await _uninterrupted(self._settled_or_ordered_back())
             # An emergency may have come while the last messages were sent; it is believed even then.
@@ -79,6 +79,18 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
                 break
         self._progress.finished_at = workflow.now()
         return self._progress
+
+    def _continue_as_new(self) -> NoReturn:
+        workflow.continue_as_new(self._context.request.model_copy(update={"carried": self._progress}))
+
+    async def _go_back(self, order: RollbackOrder) -> None:
+        """One that takes days, because something outside refuses it, is gone on with in a new run."""
+        going_back = asyncio.create_task(RollbackPath(self._context).run(order))
+        try:
+            await _uninterrupted(self._context.until(going_back.done))
+        except LongHistory:
+            self._continue_as_new()
+        going_back.result()
 
     async def _ready_to_continue_as_new(self) -> None:
         """Everything sent and answered. What comes meanwhile must not be lost in the hand-over."""

@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
 from workflows.context import RolloutContext
-from workflows.rollback import RollbackOrder
+from workflows.rollback import RollbackOrder, ordered_before
 from workflows.stages import WayForward
 from workflows.updates import taking
 
@@ -26,7 +26,7 @@ class Commanded:
         self._context = context
         self._progress: RolloutProgress = context.progress
         self._forward = WayForward(context)
-        self._order: RollbackOrder | None = None
+        self._order = ordered_before(context.progress.rollback)
 
     def _order_rollback(self, order: RollbackOrder) -> None:
         """The first order decides; what comes later is kept in the record."""

@@ -69,7 +69,13 @@ class RolloutContext:
         What was told or asked for last may take a day. Until it is settled, whatever is judged goes on being judged.
         """
         suggested = workflow.info().is_continue_as_new_suggested() and not self._stays
-        return suggested and not self._notices and workflow.all_handlers_finished()
+        return suggested and not self._notices and workflow.all_handlers_finished() and not self._goes_back_quickly
+
+    @property
+    def _goes_back_quickly(self) -> bool:
+        """No rollback is delayed by a new run while it may be over soon."""
+        back = self.progress.rollback
+        return back is not None and workflow.now() - back.began_at < activity_options.PAGE_AFTER
 
     def end_if_long(self) -> None:
         """Called where a new run takes up what this one leaves.
@@ -171,14 +177,20 @@ class RolloutContext:
             self._attentive = True
             self._attention = asyncio.create_task(self._page_what_takes_long())
 
+    def _waits_for_a_channel(self) -> bool:
+        """With what was told last undelivered, another page would only put off the new run that the history needs."""
+        long = workflow.info().is_continue_as_new_suggested() and not self._stays
+        return long and self.is_telling and workflow.patched("waits-are-continued-as-new")
+
     async def _page_what_takes_long(self) -> None:
         """Sleeps from one due time to the next and ends by itself: no step has to cancel a timer."""
-        paged: tuple[tuple[str, datetime], int] = (self._waiting_for, 0)
+        periods = (workflow.now() - self._waiting_for[1]) // activity_options.PAGE_AFTER
+        paged: tuple[tuple[str, datetime], int] = (self._waiting_for, periods)
         while self._waiting_for[0]:
             what, since = self._waiting_for
             periods = (workflow.now() - since) // activity_options.PAGE_AFTER
             before = paged[1] if paged[0] == self._waiting_for else 0
-            if periods > before:
+            if periods > before and not self._waits_for_a_channel():
                 paged = (self._waiting_for, periods)
                 minutes = round(activity_options.PAGE_AFTER * periods / timedelta(minutes=1))
                 self.note("failure", f"{what}: waited for {minutes} minutes, and goes on")

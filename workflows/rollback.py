@@ -31,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
 
 T = TypeVar("T")
 
+FLAGS_OFF = "flags off, latched and read back"
 REFUSALS = "refusals-of-a-rollback"
 """The patch with which a refusal is told once, and answered by learning the fence anew."""
 
@@ -45,6 +46,13 @@ class RollbackOrder:
     detected_after: float | None = None
 
 
+def ordered_before(rollback: Rollback | None) -> RollbackOrder | None:
+    """What a run before this one was ordered and has not ended."""
+    if rollback is None:
+        return None
+    return RollbackOrder(rollback.cause, rollback.by, rollback.reason, rollback.detected_after)
+
+
 class GoBack(Exception):  # noqa: N818  (a decision about the rollout, not an error of the program)
     """Something happened that ends the way forward."""
 
@@ -57,14 +65,32 @@ class RollbackPath:
     def __init__(self, context: RolloutContext) -> None:
         self._context = context
         self._progress = context.progress
-        self._fence = context.progress.fence + 1
+        latched = any(step.name == FLAGS_OFF for step in self._steps_done())
+        self._fence = context.progress.fence + (not latched)
 
     async def run(self, order: RollbackOrder) -> None:
-        """Take everything back. Returns when flags and traffic were read back as safe and the guard time is over."""
+        """Take everything back. Returns when flags and traffic were read back as safe and the guard time is over.
+
+        A run that goes on with it asserts anew what is done, and neither records nor tells it again.
+        """
+        if self._progress.rollback is None:
+            self._begin(order)
+        if self._rollback.verified_at is None:
+            await self._to_safety(order)
+            self._verified(order)
+        if not self._rollback.candidates_refused:
+            await self._refuse_candidates(order)
+            self._rollback.candidates_refused = True
+        await self._guard()
+        context, progress = self._context, self._progress
+        following = f"`rollout rearm {context.plan.name} --reason …` allows a new start; this candidate needs `--again`"
+        context.stand(RolloutStatus.ROLLED_BACK, progress.why, following)
+
+    def _begin(self, order: RollbackOrder) -> None:
         context, progress = self._context, self._progress
         # Whoever ended the watch after the last stage has not ended the guard of this rollback.
         progress.finish_asked = False
-        progress.rollback = rollback = Rollback(
+        progress.rollback = Rollback(
             cause=order.cause,
             reason=order.reason,
             by=order.by,
@@ -76,7 +102,9 @@ class RollbackPath:
         context.note("rollback", f"rollback began: {order.reason}", order.by)
         context.stand(RolloutStatus.ROLLING_BACK, order.reason, "flags off, then traffic to its anchor, both read back")
         context.tell("page", "Rolling back", f"{order.reason} (by {order.by})")
-        await self._to_safety(order)
+
+    def _verified(self, order: RollbackOrder) -> None:
+        context, rollback = self._context, self._rollback
         context.waiting_for(None)
         rollback.verified_at = workflow.now()
         seconds = duration_in_words(rollback.verified_at - rollback.began_at)
@@ -88,10 +116,9 @@ class RollbackPath:
             f"`rollout rearm {context.plan.name} --reason …` allows a new start",
         )
         context.tell("page", "Rolled back", f"Verified in {seconds}: {steps_in_words(rollback)}.")
-        await self._refuse_candidates(order)
-        await self._guard()
-        following = f"`rollout rearm {context.plan.name} --reason …` allows a new start; this candidate needs `--again`"
-        context.stand(RolloutStatus.ROLLED_BACK, progress.why, following)
+
+    def _steps_done(self) -> list[RollbackStep]:
+        return self._progress.rollback.steps if self._progress.rollback else []
 
     @property
     def _rollback(self) -> Rollback:
@@ -114,7 +141,7 @@ class RollbackPath:
         self._progress.flags = latched.flags
         self._sign_with(latched.epoch)
         self._progress.next = "traffic to its anchor, read back"
-        self._done("flags off, latched and read back")
+        self._done(FLAGS_OFF)
         self._waiting_for("rollback, traffic to its anchor")
 
     async def _latched(self, order: RollbackOrder, options: ActivityConfig) -> Latched:
@@ -183,7 +210,7 @@ class RollbackPath:
 
         Only its guard can be ended, by a person, who cancels it.
         """
-        told, pause = "", activity_options.AFTER_A_REFUSAL
+        told, pause = self._told_before(what), activity_options.AFTER_A_REFUSAL
         while True:
             try:
                 return await call()
@@ -192,14 +219,22 @@ class RollbackPath:
                     raise
                 refused = reason_of(failure)
                 if refused != told or not workflow.patched(REFUSALS):
-                    self._context.note("failure", f"rollback, {what}: {refused}")
+                    self._context.note("failure", f"{_refusal_of(what)}{refused}")
                     self._context.tell("page", f"Rollback: {what} was refused", refused)
                 told = refused
                 await sleep_for(pause, f"{what}: try again")
                 pause = min(pause * 2, activity_options.LONGEST_AFTER_A_REFUSAL)
 
+    def _told_before(self, what: str) -> str:
+        """The refusal of it that was told last, in this run or one before it."""
+        texts = (event.text for event in reversed(self._progress.timeline) if event.kind == "failure")
+        of_it = _refusal_of(what)
+        return next((text.removeprefix(of_it) for text in texts if text.startswith(of_it)), "")
+
     def _done(self, step: str) -> None:
         rollback = self._rollback
+        if any(before.name == step for before in rollback.steps):
+            return
         seconds = (workflow.now() - rollback.began_at).total_seconds()
         rollback.steps.append(RollbackStep(name=step, seconds=seconds))
         self._context.note("rollback", step)
@@ -258,3 +293,7 @@ class RollbackPath:
         for undone in guarding.result().undone:
             self._context.note("rollback", f"undone by the guard: {undone}")
             self._context.tell("page", "A late write was undone", undone)
+
+
+def _refusal_of(what: str) -> str:
+    return f"rollback, {what}: "

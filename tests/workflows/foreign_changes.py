@@ -43,6 +43,11 @@ async def restore_traffic_directly(world: World, progress: RolloutProgress, fenc
         await world.cloud_run.restore_traffic(RestoreTraffic(anchor=anchor, candidate=None, fence=fence))
 
 
+async def traffic_belongs_to_a_later_fence(world: World, progress: RolloutProgress) -> None:
+    """Cloud Run then refuses whatever this rollout writes."""
+    await give_traffic_back(world, progress, fence=progress.fence + 100)
+
+
 async def split_by_hand(world: World, progress: RolloutProgress, percent: int) -> None:
     """So much to the candidate of the one service there is."""
     (key, candidate), *_ = progress.candidates.items()

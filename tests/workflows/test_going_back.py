@@ -12,11 +12,16 @@ from temporalio.common import RawValue
 
 from rollout.flags import OFF
 from rollout.messages import SIGNAL_EMERGENCY
-from rollout.progress import RolloutProgress, RolloutStatus
+from rollout.progress import RolloutStatus
 from sandbox.faults import Fault
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
-from tests.workflows.foreign_changes import give_traffic_back, restore_traffic_directly, take_back_directly
+from tests.workflows.foreign_changes import (
+    give_traffic_back,
+    restore_traffic_directly,
+    take_back_directly,
+    traffic_belongs_to_a_later_fence,
+)
 from tests.workflows.measured_faults import errors_of_treated_users, one_cascade, one_violation
 from tests.workflows.standing import in_stage, taken_back
 from tests.workflows.world import Handle, World, laid_out_in_real_time
@@ -38,11 +43,6 @@ async def going_back_without_being_verified(world: World, for_so_long: timedelta
     await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
     await world.passes(for_so_long)
     return handle
-
-
-async def traffic_belongs_to_a_later_fence(world: World, progress: RolloutProgress) -> None:
-    """Cloud Run then refuses whatever this rollout writes."""
-    await give_traffic_back(world, progress, fence=progress.fence + 100)
 
 
 class TestGates:
