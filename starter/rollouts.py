@@ -141,6 +141,9 @@ def newest(observation: Observation) -> RolloutProgress | None:
     judged = progress.judged
     if judged.soak_state is None or latest.soak.judged_until < judged.soak_state.judged_until:
         return progress
+    if latest.soak.since > judged.soak_state.judged_until:
+        # A watch beside a change that takes long: what it judges is no soak.
+        return progress
     renewed = judged.model_copy(update={"soak_state": latest.soak, "judgements": latest.judgements})
     stages = [renewed if stage is judged else stage for stage in progress.stages]
     told = progress.model_copy(update={"stages": stages})

@@ -17,6 +17,9 @@ with workflow.unsafe.imports_passed_through():
 PAGE_AFTER = timedelta(minutes=5)
 """How long a call or a rollback may take before a person is paged; and again after each further such time."""
 
+UNJUDGED_AT_MOST = timedelta(minutes=1)
+"""How long a check, or a change of what people see, may take before their gates are judged beside it."""
+
 FLAGS_BEFORE_TRAFFIC = timedelta(seconds=10)
 """How long a rollback waits for the flag store before it takes traffic back beside it."""
 

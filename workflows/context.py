@@ -41,6 +41,7 @@ class RolloutContext:
         self._presentation = Presentation(search_attributes=request.search_attributes)
         self._waiting_for: tuple[str, datetime] = ("", workflow.now())
         self._attentive = False
+        self._wakes_at = workflow.now()
         self._going_back = False
         self._stays = False
         # A dict, because a set of tasks has no order that a replay could repeat.
@@ -96,6 +97,9 @@ class RolloutContext:
                 return
             # A notice that began in the same moment puts the new run off once more.
             self.end_if_long()
+
+    def judges_beside_what_takes_long(self) -> bool:
+        return workflow.patched("judged-beside-what-takes-long")
 
     @contextmanager
     def in_one_run(self) -> Iterator[None]:
@@ -176,6 +180,15 @@ class RolloutContext:
         if what and not self._attentive:
             self._attentive = True
             self._attention = asyncio.create_task(self._page_what_takes_long())
+        elif what and since is None:
+            self._wake_in_time()
+
+    def _wake_in_time(self) -> None:
+        """Whoever pages what was waited for before may sleep for longer than gates may be left unjudged."""
+        due = workflow.now() + activity_options.UNJUDGED_AT_MOST
+        if self._wakes_at > due and self.judges_beside_what_takes_long():
+            self._wakes_at = due
+            self._waking = asyncio.create_task(sleep_for(due - workflow.now(), "look after what takes long"))
 
     def _waits_for_a_channel(self) -> bool:
         """With what was told last undelivered, another page would only put off the new run that the history needs."""
@@ -195,9 +208,17 @@ class RolloutContext:
                 minutes = round(activity_options.PAGE_AFTER * periods / timedelta(minutes=1))
                 self.note("failure", f"{what}: waited for {minutes} minutes, and goes on")
                 self.tell("page", f"Waiting long: {what}", f"{minutes} minutes so far; it goes on being tried.")
-            due = since + activity_options.PAGE_AFTER * (periods + 1)
-            await sleep_for(due - workflow.now(), "page if something takes long")
+            due = since + activity_options.UNJUDGED_AT_MOST
+            if due <= workflow.now():
+                due = since + activity_options.PAGE_AFTER * (periods + 1)
+            self._wakes_at = due
+            await sleep_for(due - workflow.now(), "look after what takes long")
         self._attentive = False
+
+
+def takes_long(since: datetime) -> bool:
+    """Whether gates must be judged beside what goes on since then. Whoever is `waiting_for` it is woken in time."""
+    return workflow.now() - since >= activity_options.UNJUDGED_AT_MOST
 
 
 def reason_of(failure: BaseException) -> str:

@@ -11,10 +11,11 @@ from temporalio.exceptions import ApplicationError
 
 from workflows import activity_options
 from workflows.activity_options import summarised
+from workflows.changing import Changing
 from workflows.context import RolloutContext
 from workflows.exposure import Exposing
 from workflows.forward import call_forward
-from workflows.traffic_shift import shift
+from workflows.traffic_shift import shift_all
 
 with workflow.unsafe.imports_passed_through():
     from activities.cloud_run import CloudRunActivities
@@ -23,8 +24,9 @@ with workflow.unsafe.imports_passed_through():
 
 
 class Replacement:
-    def __init__(self, context: RolloutContext, exposing: Exposing) -> None:
+    def __init__(self, context: RolloutContext, exposing: Exposing, changing: Changing) -> None:
         self._context = context
+        self._changing = changing
         self._exposing = exposing
         self._plan = context.plan
         self._progress = context.progress
@@ -47,8 +49,9 @@ class Replacement:
         assert progress.replacing is not None, "taken only when a person asked for it"  # noqa: S101
         name = progress.current.name
         context.stand(RolloutStatus.ENTERING, "replacing the candidate", "flags off, traffic to its anchor, deploy")
-        await self._exposing.expose(self._plan.stages[0])
-        await asyncio.gather(*(shift(context, key, 0) for key in progress.candidates))
+        first = self._plan.stages[0]
+        await self._changing.to(first, self._exposing.expose(first))
+        await self._changing.to(first, shift_all(context, progress.candidates, 0))
         if progress.candidates:
             await asyncio.gather(*(self._anchor_anew(key) for key in self._plan.services))
         if workflow.patched("replacement-known-to-the-store"):

@@ -1,7 +1,8 @@
 """Soaking: one long activity that the server retries as the clock, and what its reports mean for the rollout."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -13,23 +14,23 @@ from workflows.context import LongHistory, RolloutContext
 from workflows.rollback import GoBack, RollbackOrder
 from workflows.switching_off import SwitchingOff
 from workflows.timers import sleep_for
+from workflows.watch_requests import request_beside_a_change, watch_request
 
 with workflow.unsafe.imports_passed_through():
     from activities.gate_watch import GateWatchActivities
     from rollout import exposure as exposures
-    from rollout.binding import bind_gates
-    from rollout.cohort_past import past_of
     from rollout.counting import counted
     from rollout.drift import DRIFT, TAKEN_BACK
     from rollout.flag_limits import undecided
     from rollout.holds import how_it_goes_on, what_holds, why_held
     from rollout.plan_parts import Stage
     from rollout.progress import RolloutStatus, StageProgress
-    from rollout.soak import WITHOUT_END
+    from rollout.soak import WITHOUT_END, SoakState
+    from rollout.soak_evidence import SoakEvidence
     from rollout.switch_off import SWITCHED_OFF
     from rollout.verdict import LEAVING, Verdict
-    from rollout.watch import Expected, ExpectedTraffic, WatchReport, WatchRequest
-    from rollout.wording import duration_in_words, how_decided, moment_in_words, off_in_words
+    from rollout.watch import WatchReport, WatchRequest
+    from rollout.wording import duration_in_words, how_decided, moment_in_words
 
 
 _CHANGED_BY_OTHERS = {DRIFT, TAKEN_BACK}
@@ -102,19 +103,10 @@ class Soaking:
         """One watch until it reports; None when it is over, or a person's command made it outdated."""
         self._outdated = False
         self._switching_off.see_to_it()
-        request = self._request(stage, state, target)
-        watch = workflow.start_activity_method(
-            GateWatchActivities.watch_gates,
-            request,
-            **summarised(
-                activity_options.watch(self._plan.check_interval),
-                f"{stage.name}: {_what_for(target)} under {counted(len(stage.gates), 'gate')}",
-            ),
-        )
-        try:
+        request = watch_request(self._context, stage, state, target)
+        what = f"{stage.name}: {_what_for(target)} under {counted(len(stage.gates), 'gate')}"
+        async with self._looking(request, what) as watch:
             await self._context.until(lambda: watch.done() or self._outdated or over())
-        finally:
-            leave(watch)
         if not watch.done() or watch.cancelled():
             return None
         report = watch.result()
@@ -124,6 +116,25 @@ class Soaking:
         pause = asyncio.create_task(sleep_for(self._plan.check_interval, "what a command is writing"))
         await workflow.wait_condition(lambda: pause.done() or not self._context.writing_flags.locked() or over())
         return None
+
+    async def watch_a_change(
+        self, stage: Stage, soak: SoakState, evidence: SoakEvidence | None, over: Callable[[], bool]
+    ) -> WatchReport | None:
+        """One watch beside a change to what `stage` shows, of what takes the rollout back; None when it is over."""
+        request = request_beside_a_change(self._context, stage, soak, evidence)
+        what = f"{stage.name}: {counted(len(request.gates), 'gate')}, while it takes long to be entered"
+        async with self._looking(request, what) as watch:
+            await workflow.wait_condition(lambda: watch.done() or over())
+        return watch.result() if watch.done() and not watch.cancelled() else None
+
+    @asynccontextmanager
+    async def _looking(self, request: WatchRequest, what: str) -> AsyncIterator[asyncio.Task[WatchReport]]:
+        options = summarised(activity_options.watch(self._plan.check_interval), what)
+        watch = workflow.start_activity_method(GateWatchActivities.watch_gates, request, **options)
+        try:
+            yield watch
+        finally:
+            leave(watch)
 
     def _saw_what_is_being_written(self, request: WatchRequest, report: WatchReport) -> bool:
         """Whether it takes for somebody else's change what a person's command was writing while it looked."""
@@ -156,36 +167,6 @@ class Soaking:
         if report.transition == "breached":
             return any(gate.action in LEAVING for name, gate in self._plan.gates.items() if name in gates)
         return report.transition == "hold_began" or not gates <= set(request.soak.causes)
-
-    def _request(self, stage: Stage, state: StageProgress, target: timedelta) -> WatchRequest:
-        plan, progress = self._plan, self._progress
-        assert state.soak_state is not None, "a stage soaks from the moment it was entered"  # noqa: S101
-        past = None
-        if progress.flags_off_since is not None and progress.exposed_at is not None:
-            past = past_of(progress.flags_off_since, progress.exposed_at, plan.baseline.window, plan.check_interval)
-        return WatchRequest(
-            stage=stage.name,
-            soak=state.soak_state,
-            evidence=progress.evidence,
-            target=target,
-            # Only the plan's own soak is shortened: not a held traffic step, and not what a person asked for on top.
-            minimum_soak=stage.accelerate.minimum_soak if stage.accelerate and target == stage.soak else None,
-            gates=bind_gates(plan, stage, progress.baseline, progress.anchors, progress.candidates, past),
-            suspensions=tuple(progress.suspensions),
-            promote_after=state.promote_after,
-            waived=state.waived,
-            switched_off={flag: off_in_words(progress, flag) for flag in undecided(plan, progress, stage)},
-            expected=Expected(
-                environment=plan.environment,
-                group=plan.name,
-                fence=progress.fence,
-                flags=progress.flags,
-                traffic=tuple(
-                    ExpectedTraffic(service=plan.service_ref(key), split=split, anchor=progress.anchors[key].split)
-                    for key, split in progress.traffic.items()
-                ),
-            ),
-        )
 
     def _follow(self, stage: Stage, state: StageProgress, report: WatchReport) -> None:
         """What a transition means: a way back, something to turn off alone, or something that people should know."""

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 
 from temporalio import workflow
 
 from workflows import activity_options
 from workflows.activity_options import summarised
+from workflows.changing import Changing
 from workflows.context import RolloutContext
 from workflows.exposure import Exposing
 from workflows.forward import call_forward
@@ -43,12 +45,20 @@ with workflow.unsafe.imports_passed_through():
 
 
 class StageEntry:
-    def __init__(self, context: RolloutContext, exposing: Exposing, waiting: Waiting, window: PromotionWindow) -> None:
+    def __init__(
+        self,
+        context: RolloutContext,
+        exposing: Exposing,
+        waiting: Waiting,
+        window: PromotionWindow,
+        changing: Changing,
+    ) -> None:
         self._context = context
         self._exposing = exposing
         self._waiting = waiting
         self._window = window
-        self._rise = TrafficRise(context, waiting)
+        self._changing = changing
+        self._rise = TrafficRise(context, waiting, changing)
         self._plan = context.plan
         self._progress = context.progress
 
@@ -81,8 +91,11 @@ class StageEntry:
             state.state, state.checked, state.asked_for_approval = "pending", 0, False
             return
         if stage.deploy:
-            await asyncio.gather(*(self._deploy(key) for key in self._plan.services))
+            missing = [key for key in self._plan.services if key not in self._progress.candidates]
+            await asyncio.gather(*(self._deploy(key) for key in missing))
             await self.check(stage, state, [*at_once, *smoke_tests])
+            if self._waiting.interrupted():
+                return
         state.entered_at, state.checked = workflow.now(), 0
         context.note("stage", f"entered {position}")
 
@@ -91,19 +104,42 @@ class StageEntry:
 
         Returns early, with the step not taken, when a person or a gate asks to turn back.
         """
-        if percent is not None and not await self._rise.to(percent, state):
+        if percent is not None and not await self._rise.to(stage, percent, state):
             return
         # Only data measured under this exposure prove anything about it.
-        if (last and await self._exposing.expose(stage)) or state.step_entered is None:
+        exposed = last and await self._changing.to(stage, self._exposing.expose(stage))
+        if exposed or state.step_entered is None:
             state.soak_state = begin(workflow.now(), self._plan.check_interval)
         state.step_entered = state.step
         state.state = "soaking"
 
     async def check(self, stage: Stage, state: StageProgress, checks: Sequence[Check]) -> None:
-        """One after the other, but for those that have passed."""
+        """One after the other, but for those that have passed; until a person or a gate interrupts them.
+
+        A hold that began meanwhile is waited out.
+        """
+        beside = bool(checks) and self._context.judges_beside_what_takes_long()
+        held, since = self._waiting.why_held(), workflow.now()
         for check in checks[state.checked :]:
-            await self._check(stage, check)
+            if not beside:
+                await self._check(stage, check)
+            elif not await self._passed_beside_gates(stage, check, since):
+                return
             state.checked += 1
+        if beside and held is None:
+            await self._waiting.while_held()
+
+    async def _passed_beside_gates(self, stage: Stage, check: Check, since: datetime) -> bool:
+        running = asyncio.create_task(self._check(stage, check))
+        try:
+            await self._waiting.beside(running, since, at_once=isinstance(check, LoadTestCheck))
+        finally:
+            leave(running)
+        if not running.done():
+            self._context.note("stage", f"{stage.name}: its checks ended before their time")
+            return False
+        running.result()
+        return True
 
     async def _check(self, stage: Stage, check: Check) -> None:
         match check:
@@ -175,7 +211,9 @@ class StageEntry:
             **summarised(activity_options.load_test(check.duration), f"{stage.name}: {title}"),
         )
         try:
-            with self._context.in_one_run():
+            if self._context.judges_beside_what_takes_long():
+                await workflow.wait_condition(running.done)
+            else:
                 await self._waiting.until(running.done, broken=lambda: running.done() and failed(running))
         finally:
             leave(running)

@@ -13,6 +13,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 from workflows import adoption
+from workflows.changing import Changing
 from workflows.context import LongHistory, RolloutContext, reason_of
 from workflows.deadman import DeadmanWatch
 from workflows.exposure import Exposing
@@ -49,9 +50,10 @@ class WayForward:
         self.switching_off.written = self._soaking.outdated
         self._waiting = Waiting(context, self._soaking)
         self._waiting.interrupted = self._is_interrupted
-        self._replacement = Replacement(context, self._exposing)
+        self._changing = Changing(context, self._soaking)
+        self._replacement = Replacement(context, self._exposing, self._changing)
         self._window = PromotionWindow(context, self._waiting)
-        self._entry = StageEntry(context, self._exposing, self._waiting, self._window)
+        self._entry = StageEntry(context, self._exposing, self._waiting, self._window, self._changing)
 
     def outdated(self) -> None:
         """A person changed what the watch under way was told."""
@@ -84,8 +86,7 @@ class WayForward:
 
     def why_held(self) -> str | None:
         """Why the stage that people are shown is held, if it is."""
-        last = self._context.progress.entered_last
-        return None if last is None else why_held(self._context.progress.stages[last])
+        return self._waiting.why_held()
 
     async def resolve_hold(self, *, adopt: bool, gates: tuple[str, ...] | None) -> str:
         """End the hold by a person's decision, passing over those gates, or all its causes; says what follows."""
@@ -221,7 +222,8 @@ class WayForward:
         if progress.replacing is not None:
             await self._attended(context.plan.stages[progress.stage], self._replacement.take())
         if progress.stepping_back:
-            await self._attended(context.plan.stages[progress.stage], StepBack(context, self._exposing).take())
+            step_back = StepBack(context, self._exposing, self._changing)
+            await self._attended(context.plan.stages[progress.stage], step_back.take())
 
     def _is_interrupted(self) -> bool:
         progress = self._context.progress

@@ -1,12 +1,11 @@
 """One stage down, because a person or a gate asked for it: flags, then traffic; then the earlier stage soaks again."""
 
-import asyncio
-
 from temporalio import workflow
 
+from workflows.changing import Changing
 from workflows.context import RolloutContext
 from workflows.exposure import Exposing
-from workflows.traffic_shift import shift
+from workflows.traffic_shift import shift_all
 
 with workflow.unsafe.imports_passed_through():
     from rollout.progress import RolloutStatus, StageProgress
@@ -14,8 +13,9 @@ with workflow.unsafe.imports_passed_through():
 
 
 class StepBack:
-    def __init__(self, context: RolloutContext, exposing: Exposing) -> None:
+    def __init__(self, context: RolloutContext, exposing: Exposing, changing: Changing) -> None:
         self._context = context
+        self._changing = changing
         self._exposing = exposing
         self._plan = context.plan
         self._progress = context.progress
@@ -33,14 +33,14 @@ class StepBack:
         earlier = {stage.name for stage in self._plan.stages[:left]}
         progress.approved = [approved for approved in progress.approved if approved in earlier]
         progress.stepped_back_from = (*self._left_before(), name)
-        await self._exposing.expose(stage)
+        await self._changing.to(stage, self._exposing.expose(stage))
         percent = self._percent_of(left - 1)
         moved = [
             key
             for key, candidate in progress.candidates.items()
             if progress.traffic[key].share_of(candidate.revision) != percent
         ]
-        await asyncio.gather(*(shift(context, key, percent) for key in moved))
+        await self._changing.to(stage, shift_all(context, moved, percent))
         state = progress.current
         state.state, state.entered_at = "soaking", workflow.now()
         state.step = state.step_entered = len(stage.steps) - 1

@@ -9,6 +9,7 @@ import asyncio
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
 
+from workflows.changing import Changing
 from workflows.context import RolloutContext, reason_of
 from workflows.traffic_shift import shift
 from workflows.waiting import Waiting
@@ -17,21 +18,23 @@ with workflow.unsafe.imports_passed_through():
     from activities.failures import Failure
     from rollout.drift import DRIFT
     from rollout.holds import why_held
+    from rollout.plan_parts import Stage
     from rollout.progress import StageProgress
     from rollout.soak import begin, held
     from rollout.verdict import Judgement, Verdict
 
 
 class TrafficRise:
-    def __init__(self, context: RolloutContext, waiting: Waiting) -> None:
+    def __init__(self, context: RolloutContext, waiting: Waiting, changing: Changing) -> None:
         self._context = context
+        self._changing = changing
         self._waiting = waiting
         self._progress = context.progress
 
-    async def to(self, percent: int, state: StageProgress) -> bool:
+    async def to(self, stage: Stage, percent: int, state: StageProgress) -> bool:
         """Move every service; False where a person, or a gate, asked to turn back while others' changes held it."""
         told = ""
-        while changed := await self._changed_by_others(percent):
+        while changed := await self._changing.to(stage, self._changed_by_others(percent)):
             await self._held(changed, state, f"the traffic goes to {percent} %", tell=changed != told)
             told = changed
             if self._progress.turning_back:

@@ -1,5 +1,8 @@
 """Moving one service's traffic to a share of the candidate, up or down; read back before it is called done."""
 
+import asyncio
+from collections.abc import Iterable
+
 from temporalio import workflow
 
 from workflows import activity_options
@@ -29,3 +32,7 @@ async def shift(context: RolloutContext, key: str, percent: int, *, instead_of: 
         summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: {percent} % to the candidate, read back"),
         keep=keep,
     )
+
+
+async def shift_all(context: RolloutContext, keys: Iterable[str], percent: int) -> None:
+    await asyncio.gather(*(shift(context, key, percent) for key in keys))

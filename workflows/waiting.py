@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import datetime
 
 from temporalio import workflow
 
 from workflows import activity_options
 from workflows.activity_options import summarised
-from workflows.context import LongHistory, RolloutContext
+from workflows.context import LongHistory, RolloutContext, takes_long
 from workflows.rollback import GoBack
 from workflows.soaking import Soaking, latched, leave
 
@@ -61,6 +63,31 @@ class Waiting:
             await self._watch_store(lambda: released() or self.interrupted() or broken())
         else:
             await workflow.wait_condition(lambda: released() or self.interrupted() or broken())
+
+    async def beside(self, check: "asyncio.Task[None]", since: datetime, *, at_once: bool) -> None:
+        """Return when a check is done, or interrupted. Should it take long, gates are judged as in any other waiting.
+
+        What is to be judged `at_once` is not begun again in another run.
+        """
+        if not at_once:
+            await workflow.wait_condition(lambda: check.done() or takes_long(since) or self.interrupted())
+        if check.done():
+            return
+        with self._context.in_one_run() if at_once else nullcontext():
+            try:
+                await self.until(check.done, broken=check.done)
+            except LongHistory:
+                self._context.progress.waits_out_a_hold = self.why_held() is not None
+                raise
+
+    def why_held(self) -> str | None:
+        """Why the stage that people are shown is held, if it is."""
+        entered = self._entered_last()
+        return None if entered is None else why_held(entered[1])
+
+    async def while_held(self) -> None:
+        if self.why_held() is not None:
+            await self.until(lambda: True)
 
     async def _show_what_holds(self, state: StageProgress, released: Callable[[], bool], then: str) -> None:
         """Once nothing else is waited for, it is a hold that people see, and that they can resolve."""

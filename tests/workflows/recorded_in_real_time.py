@@ -188,6 +188,15 @@ async def continued_while_it_waited(_land: Land, world: World) -> Handle:
     return world.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
 
 
+async def failed_beside_a_check_that_took_long(land: Land, world: World) -> Handle:
+    handle = await checked_without_an_answer(land, world)
+    # Gates are judged only once the check has taken its minute, which is longer than anything else is waited for.
+    while "watch_gates" not in await world.under_way(handle):
+        await world.environment.sleep(SOON)
+    land.source.fault = one_cascade
+    return await taken_back_and_finished(world, handle)
+
+
 def beside_an_emergency(
     meeting: Callable[[Land, World], Awaitable[Handle]],
     patch: str,
@@ -231,6 +240,9 @@ REAL_STORIES: dict[str, RealStory] = {
     "started-with-blanks": RealStory(started_with_blanks, "blanks-begin-nothing", Shape()),
     "an-emergency-waits-for-no-notice": RealStory(
         emergency_that_waits_for_no_notice, "an-emergency-waits-for-no-notice", TO_THE_END
+    ),
+    "judged-beside-a-check-that-took-long": RealStory(
+        failed_beside_a_check_that_took_long, "judged-beside-what-takes-long", CHECKED
     ),
     "continued-while-it-waited": RealStory(
         continued_while_it_waited, "waits-are-continued-as-new", TO_AN_APPROVAL, server_options=SHORTLY
