@@ -67,8 +67,9 @@ def total(tallies: Sequence[Tally]) -> Tally:
 
 
 def in_words(tally: Tally) -> str:
-    """One sentence: what was served, what failed in the application, what was lost on the way."""
+    """One sentence: what was served, what failed in the application, what was lost on the way, and how first."""
+    first = f" (the first: {tally.first_loss})" if tally.first_loss else ""
     return (
         f"{tally.served:,} requests were served ({tally.failed:,} of them answered with an error of the application), "
-        f"{tally.lost:,} were lost; {tally.events:,} WebSocket events arrived, {tally.events_lost:,} were lost."
+        f"{tally.lost:,} were lost{first}; {tally.events:,} WebSocket events arrived, {tally.events_lost:,} were lost."
     )

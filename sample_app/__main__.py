@@ -18,6 +18,8 @@ from sample_app.reporting import Reporter
 
 _HOST = "127.0.0.1"
 _DRAIN_SECONDS = 10
+_IDLE_CONNECTION_SECONDS = 60
+"""Longer than a busy machine keeps whoever sends the requests from noticing that a connection was closed."""
 _USAGE_ERROR = 2
 
 
@@ -55,6 +57,7 @@ async def _serve(configuration: Configuration) -> None:
             log_level="warning",
             access_log=False,
             ws="websockets-sansio",
+            timeout_keep_alive=_IDLE_CONNECTION_SECONDS,
             timeout_graceful_shutdown=_DRAIN_SECONDS,
         )
     )

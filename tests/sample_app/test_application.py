@@ -255,3 +255,23 @@ def test_a_wrong_variable_is_named(tmp_path: Path, name: str, value: str, proble
         application(tmp_path, **{name: value}),
     ):
         pytest.fail("it started")
+
+
+STALLED_SECONDS = 7.0
+"""Longer than a web server keeps an idle connection unless it is told to."""
+
+
+async def test_an_idle_connection_outlives_a_router_that_a_busy_machine_keeps_from_noticing(tmp_path: Path) -> None:
+    with application(tmp_path) as (address, _):
+        host, _, port = address.partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        for _ in range(2):
+            writer.write(f"GET /work HTTP/1.1\r\nHost: {address}\r\nX-User: ann\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200")
+            length = next(line for line in head.lower().splitlines() if line.startswith(b"content-length"))
+            await reader.readexactly(int(length.partition(b":")[2]))
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(STALLED_SECONDS):
+                    await reader.read(1)
+        writer.close()
