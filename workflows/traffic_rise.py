@@ -37,6 +37,8 @@ class TrafficRise:
         while changed := await self._changing.to(stage, self._changed_by_others(percent)):
             await self._held(changed, state, f"the traffic goes to {percent} %", tell=changed != told)
             told = changed
+            # A person may have paused it while it was held.
+            await self._waiting.not_paused()
             if self._progress.turning_back:
                 return False
         return True

@@ -1,10 +1,11 @@
 """A traffic step overwrites nothing that somebody else made of the split since it was looked at last: it holds."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from rollout.messages import UPDATE_PROMOTE, UPDATE_RESOLVE_HOLD, Promote, ResolveHold
+from rollout.messages import UPDATE_PAUSE, UPDATE_PROMOTE, UPDATE_RESOLVE_HOLD, UPDATE_RESUME, Promote, ResolveHold
 from rollout.progress import RolloutProgress, RolloutStatus
 from tests.workflows.changed_plans import SPLIT_BEFORE_STAGED, rising_in_two_steps
 from tests.workflows.commanding import ask, emergency, refusal
@@ -16,7 +17,8 @@ from tests.workflows.foreign_changes import (
 )
 from tests.workflows.many_rollouts import SOON, one_rollout
 from tests.workflows.small_plans import plan_of
-from tests.workflows.world import Handle, World
+from tests.workflows.standing import told
+from tests.workflows.world import REAL_SECONDS, Handle, World
 
 
 @asynccontextmanager
@@ -50,6 +52,25 @@ async def test_it_holds_and_goes_on_once_the_split_is_what_it_was(tmp_path: Path
         result = await handle.result()
         assert result.status is RolloutStatus.COMPLETED, result.why
         assert await world.candidate_shares(result) == {"backend": 100}
+
+
+async def test_paused_while_it_holds_it_does_not_rise_as_the_hold_ends(tmp_path: Path) -> None:
+    async with split_meanwhile("paused", tmp_path) as (world, handle):
+        held = await held_with_the_split_of_others(world, handle)
+        await ask(handle, UPDATE_PAUSE)
+
+        await split_by_hand(world, held, SPLIT_BEFORE_STAGED)
+
+        async with asyncio.timeout(REAL_SECONDS):
+            while not told(world, "canary goes on"):
+                await world.environment.sleep(SOON)
+        await world.until_under_way(handle, "watch_gates", 1)
+        paused = await world.progress(handle)
+        assert (paused.status, paused.current.name) == (RolloutStatus.PAUSED, "staged")
+        assert await world.candidate_shares(paused) == {"backend": SPLIT_BEFORE_STAGED}
+        await ask(handle, UPDATE_RESUME)
+        result = await handle.result()
+        assert result.status is RolloutStatus.COMPLETED, result.why
 
 
 async def test_it_goes_on_from_the_split_that_a_person_adopts(tmp_path: Path) -> None:
