@@ -186,7 +186,8 @@ class RolloutContext:
     def _wake_in_time(self) -> None:
         """Whoever pages what was waited for before may sleep for longer than gates may be left unjudged."""
         due = workflow.now() + activity_options.UNJUDGED_AT_MOST
-        if self._wakes_at > due and self.judges_beside_what_takes_long():
+        woken_in_time = workflow.now() < self._wakes_at <= due
+        if not woken_in_time and self.judges_beside_what_takes_long():
             self._wakes_at = due
             self._waking = asyncio.create_task(sleep_for(due - workflow.now(), "look after what takes long"))
 

@@ -45,6 +45,11 @@ class Waiting:
             LongHistory: a new run goes on with it.
         """
         self._context.waiting_for(None)
+        await self._judging_until(released, broken, then)
+
+    async def _judging_until(
+        self, released: Callable[[], bool], broken: Callable[[], bool], then: str = "the rollout goes on"
+    ) -> None:
         entered = self._entered_last()
         if entered is not None:
             stage, state = entered
@@ -71,11 +76,14 @@ class Waiting:
         """
         if not at_once:
             await workflow.wait_condition(lambda: check.done() or takes_long(since) or self.interrupted())
+        else:
+            self._context.waiting_for(None)
         if check.done():
             return
         with self._context.in_one_run() if at_once else nullcontext():
             try:
-                await self.until(check.done, broken=check.done)
+                # Judged or not, a check that takes long goes on being paged.
+                await self._judging_until(check.done, check.done)
             except LongHistory:
                 self._context.progress.waits_out_a_hold = self.why_held() is not None
                 raise

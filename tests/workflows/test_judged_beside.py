@@ -14,7 +14,7 @@ from tests.workflows.many_rollouts import SOON, Land, one_rollout
 from tests.workflows.measured_faults import one_cascade
 from tests.workflows.outside_faults import FOR_EVER
 from tests.workflows.small_plans import IN_CANARY, plan_of
-from tests.workflows.standing import shown, until_held
+from tests.workflows.standing import shown, told, until_held
 from tests.workflows.world import REAL_SECONDS, Handle, World
 from workflows import activity_options
 
@@ -43,6 +43,21 @@ async def test_a_gate_that_fails_while_a_stage_is_checked_does_not_wait_for_the_
         back = await taken_back(world, handle)
         assert back.rollback is not None
         assert (back.rollback.cause, back.rollback.by) == ("gate", "gate cascades")
+
+
+async def test_a_check_that_takes_long_is_paged_also_while_gates_are_judged_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activity_options, "PAGE_AFTER", timedelta(seconds=5))
+    async with one_rollout(plan_of("paged", CHECKED), tmp_path) as (land, world):
+        handle = await checked_without_an_answer(land, world)
+        await world.until_under_way(handle, "watch_gates", 1)
+
+        async with asyncio.timeout(REAL_SECONDS):
+            while not told(world, "Waiting long: canary: "):
+                await world.environment.sleep(SOON)
+
+        assert "check_endpoint" in await world.under_way(handle)
 
 
 async def test_nothing_rises_while_a_hold_lasts_that_began_beside_a_check(tmp_path: Path) -> None:
