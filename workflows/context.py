@@ -185,11 +185,19 @@ class RolloutContext:
 
     def _wake_in_time(self) -> None:
         """Whoever pages what was waited for before may sleep for longer than gates may be left unjudged."""
-        due = workflow.now() + activity_options.UNJUDGED_AT_MOST
-        woken_in_time = workflow.now() < self._wakes_at <= due
+        woken_in_time = workflow.now() < self._wakes_at <= self._judged_beside_from
         if not woken_in_time and self.judges_beside_what_takes_long():
+            self._waking = asyncio.create_task(self._wake())
+
+    async def _wake(self) -> None:
+        """What is waited for by then may have begun later: it is woken for too."""
+        while self._waiting_for[0] and (due := self._judged_beside_from) > workflow.now():
             self._wakes_at = due
-            self._waking = asyncio.create_task(sleep_for(due - workflow.now(), "look after what takes long"))
+            await sleep_for(due - workflow.now(), "look after what takes long")
+
+    @property
+    def _judged_beside_from(self) -> datetime:
+        return self._waiting_for[1] + activity_options.UNJUDGED_AT_MOST
 
     def _waits_for_a_channel(self) -> bool:
         """With what was told last undelivered, another page would only put off the new run that the history needs."""
@@ -209,7 +217,7 @@ class RolloutContext:
                 minutes = round(activity_options.PAGE_AFTER * periods / timedelta(minutes=1))
                 self.note("failure", f"{what}: waited for {minutes} minutes, and goes on")
                 self.tell("page", f"Waiting long: {what}", f"{minutes} minutes so far; it goes on being tried.")
-            due = since + activity_options.UNJUDGED_AT_MOST
+            due = self._judged_beside_from
             if due <= workflow.now():
                 due = since + activity_options.PAGE_AFTER * (periods + 1)
             self._wakes_at = due

@@ -11,9 +11,10 @@ from tests.workflows.answers_kept_back import CHECKED, answered_again, checked_w
 from tests.workflows.changed_plans import rising_in_two_steps
 from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED
 from tests.workflows.many_rollouts import SOON, Land, one_rollout
+from tests.workflows.matrix_checks import AN_ENDPOINT
 from tests.workflows.measured_faults import one_cascade
 from tests.workflows.outside_faults import FOR_EVER
-from tests.workflows.small_plans import IN_CANARY, plan_of
+from tests.workflows.small_plans import A_MOMENT, IN_CANARY, Shape, plan_of
 from tests.workflows.standing import shown, told, until_held
 from tests.workflows.world import REAL_SECONDS, Handle, World
 from workflows import activity_options
@@ -100,6 +101,20 @@ async def test_a_gate_that_fails_while_people_see_what_is_not_known_to_be_shown_
         assert back.rollback is not None
         assert (back.rollback.cause, back.rollback.by) == ("gate", "gate cascades")
         assert any(event.text.startswith("canary failed while it was entered: Cascades") for event in back.timeline)
+
+
+async def test_a_change_that_hangs_after_a_check_that_took_long_is_judged_beside_as_soon(
+    tmp_path: Path,
+) -> None:
+    shape = Shape(check_after=AN_ENDPOINT, check=AN_ENDPOINT, staged_soak=A_MOMENT)
+    async with one_rollout(plan_of("twice", shape), tmp_path) as (land, world):
+        handle = await checked_without_an_answer(land, world)
+        await world.until_under_way(handle, "watch_gates", 1)
+        land.wire.acknowledge_writes(False)
+        answered_again(land)
+        await world.until_under_way(handle, "set_exposures", 1)
+
+        await world.until_under_way(handle, "watch_gates", 1)
 
 
 async def test_the_kill_switch_is_seen_while_a_change_hangs(tmp_path: Path) -> None:
