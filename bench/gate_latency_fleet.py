@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bench.gate_blocks import Array, Blocks, Flags
 from bench.gate_fleet import Bets, Outcomes, fastest_stakes, gain_and_loss
-from rollout.control_curve import LEARNT_FROM, LEARNT_HALF_LIFE_MINUTES, NEAR_P95_TAIL
+from rollout.control_curve import LEARNT_FROM, LEARNT_HALF_LIFE_MINUTES, NEAR_P95_TAIL, P95_TAIL, STEEP
 from rollout.latency_evidence import (
     LATENCY_BEYOND_SHARE,
     LATENCY_BEYOND_SHARE_AT_MOST,
@@ -128,14 +128,17 @@ def _tail(counts: npt.NDArray[np.generic]) -> Array:
 
 
 def _edges(known: Array) -> npt.NDArray[np.int64]:
-    """`rollout.control_curve.edges_around_p95` of every rollout, which has seen enough."""
+    """`rollout.control_curve.edges_of_p95` of every rollout, which has seen enough."""
     last = known.shape[1] - 2
     above = _tail(known)[:, 1:]  # entry e: above edge e
-    beyond = above > NEAR_P95_TAIL * known.sum(axis=1)[:, None]
+    beyond = above > P95_TAIL * known.sum(axis=1)[:, None]
     beyond[:, last + 1 :] = False
     beyond[:, 0] = False
     edge = np.where(beyond.any(axis=1), beyond.shape[1] - 1 - np.argmax(beyond[:, ::-1], axis=1), 1)
     upper = np.minimum(edge + 1, last)
+    below, here, next_above = (above[np.arange(len(known)), at] for at in (edge - 1, edge, upper))
+    steep = (below >= STEEP * here) & (here >= STEEP * next_above)
+    upper = np.where((here <= NEAR_P95_TAIL * known.sum(axis=1)) & steep & (edge > 1), edge, upper)
     return np.stack([upper - 1, upper])
 
 

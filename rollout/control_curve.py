@@ -12,8 +12,10 @@ from math import exp, log, prod
 
 from rollout.stored_state import STORED
 
-P95_TAIL, NEAR_P95_TAIL = 0.05, 0.06
-"""An edge that up to 6 % exceed is taken for the p95 itself: the next lower one, which tells more, is asked too."""
+P95_TAIL, NEAR_P95_TAIL, STEEP = 0.05, 0.06, 1.25
+"""An edge that up to 6 % exceed is taken for the p95 itself: the next lower one, which tells more, is asked too. But
+only where so many times more exceed the one below, and it so many times more as exceed the one above: between the humps
+of a cache's hits and misses a hundredth of the requests lies over several edges, and hits say nothing of the p95."""
 LEARNT_FROM = 1_000
 """Requests in control before a latency gate knows where its p95 lies."""
 LEARNT_HALF_LIFE_MINUTES = 1_440.0
@@ -103,6 +105,17 @@ def edges_around_p95(counts: tuple[float, ...], tail: float) -> tuple[int, ...]:
             upper = min(edge + 1, len(counts) - 2)
             return (upper - 1, upper)
     return (1, 2)
+
+
+def edges_of_p95(counts: tuple[float, ...]) -> tuple[int, ...]:
+    """The edges of the bucket in which the p95 lies, or the lower of them and the one below where that is the p95."""
+    edges = edges_around_p95(counts, P95_TAIL)
+    if not edges or edges[0] == 1:
+        return edges
+    lower, upper = edges
+    below, here, above = (sum(counts[edge + 1 :]) for edge in (lower - 1, lower, upper))
+    is_p95 = here <= NEAR_P95_TAIL * sum(counts) and below >= STEEP * here and here >= STEEP * above
+    return (lower - 1, lower) if is_p95 else edges
 
 
 def exceedance_ratio(counts: tuple[float, ...], bounds: tuple[float, ...], edge: int, increase: float) -> float:

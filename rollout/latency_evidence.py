@@ -1,6 +1,6 @@
 """What one interval adds to the evidence of a p95 against control's: how many requests lie above fixed bucket edges."""
 
-from rollout.control_curve import NEAR_P95_TAIL, P95_TAIL, ControlCurve, edges_around_p95
+from rollout.control_curve import NEAR_P95_TAIL, P95_TAIL, ControlCurve, edges_around_p95, edges_of_p95
 from rollout.count_bets import Allowed, CountedInterval, with_bets, with_difference
 from rollout.sequential_model import GroupCounts, GroupLatencies, SequentialGate
 from rollout.sequential_state import Keys, SequentialState
@@ -75,8 +75,11 @@ def _known(state: SequentialState, bounds: tuple[float, ...]) -> ControlCurve:
 
 def _with_edges(curve: ControlCurve, state: SequentialState, bounds: tuple[float, ...]) -> ControlCurve:
     """The curve with the edges around its p95 as soon as enough is known."""
-    tail = NEAR_P95_TAIL if isinstance(state.keys[0].dispersion, Wander) else P95_TAIL
-    edges = edges_around_p95(curve.counts, tail)
+    if state.keys[0].by_own_rates:
+        edges = edges_of_p95(curve.counts)
+    else:
+        tail = NEAR_P95_TAIL if isinstance(state.keys[0].dispersion, Wander) else P95_TAIL
+        edges = edges_around_p95(curve.counts, tail)
     return curve.around(edges, bounds) if edges else curve
 
 

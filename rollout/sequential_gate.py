@@ -63,7 +63,7 @@ def begin(gate: SequentialGate) -> SequentialState:
         best_run=best_run,
         bets_by_dispersion=True,
         forgets_ended_bets=gate.compares_shares,
-        by_own_rates=gate.compares_shares,
+        by_own_rates=gate.compares_shares or gate.statistic == "p95",
     )
     gross_bad = 0.0 if gate.kind != "zero_tolerance" and gate.statistic in ("bad_share", "good_share") else None
     return SequentialState(keys=(keys, keys) if gate.statistic == "p95" else (keys,), gross_bad=gross_bad, packed=True)

@@ -71,7 +71,8 @@ class Keys(BaseModel):
         default=False,
         exclude_if=_is_not_so,
         description="whether bursts are told by the rate that each group has itself, the second key waits beside the "
-        "first, and little seen of control asks for more; not where keys began before",
+        "first, and little seen of control asks for more; of latencies, whether the edges are those of the p95's own "
+        "bucket; not where keys began before",
     )
 
     @property

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rollout.cohort_history import CohortHistory
-from rollout.control_curve import MOST_EDGES, MOST_EDGES_KEPT, ControlCurve, edges_around_p95, exceedance_ratio
+from rollout.control_curve import (
+    MOST_EDGES,
+    MOST_EDGES_KEPT,
+    ControlCurve,
+    edges_around_p95,
+    edges_of_p95,
+    exceedance_ratio,
+)
 from rollout.measurement import LARGEST_COUNT
 from rollout.sequential_gate import GAPS_KEPT, begin, step
 from rollout.sequential_model import GroupCounts, GroupLatencies, GroupScore, Interval, SequentialGate
@@ -125,7 +132,7 @@ def test_of_many_edges_those_are_compared_and_say_what_the_whole_histogram_would
     compared: tuple[int, ...] = ()
     for minute in range(1, 200):
         control = latencies(edges, requests + minute, 0.5)
-        compared = compared or edges_around_p95(tuple(faded), 0.06)
+        compared = compared or edges_of_p95(tuple(faded))
         state, _ = step(gate, state, Interval(end=NOON + minute * MINUTE, treated=control, control=control))
         faded = [0.5 ** (1 / 1440) * old + new for old, new in zip(faded, control.counts, strict=True)]
 
