@@ -28,6 +28,7 @@ from rollout.overdispersion import (
 from rollout.sequential_model import HARM_NEEDED, LATENCY_BEYOND_NEEDED
 from rollout.statistics import LARGEST_GAIN, LATENCY_RATIOS
 from rollout.wander import (
+    LARGEST_OF_CONTROL,
     LARGEST_WANDER,
     LITTLE_WANDER,
     LONGEST_OF_CONTROL,
@@ -169,7 +170,7 @@ class _Wandering(Blocks):
     """`rollout.wander.Wander`, at each of two edges."""
 
     prior_phi, longest_of_control = PRIOR_WANDER, LONGEST_OF_CONTROL
-    largest_term = largest_fall = LARGEST_WANDER
+    largest_term, largest_fall = LARGEST_OF_CONTROL, LARGEST_WANDER
     by_own_rates = False
 
     def __init__(self, shape: tuple[int, ...], length: int, prior_weight: float) -> None:

@@ -22,7 +22,7 @@ from rollout.packed_numbers import packed, unpacked
 from rollout.sample_ratio import SampleRatio
 from rollout.sequential_model import BEYOND_NEEDED, LATENCY_BEYOND_NEEDED
 from rollout.statistics import LARGEST_CASH, Mixture
-from rollout.wander import Wander
+from rollout.wander import LARGEST_OF_CONTROL, LARGEST_WANDER, Wander
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,7 +72,7 @@ class Keys(BaseModel):
         exclude_if=_is_not_so,
         description="whether bursts are told by the rate that each group has itself, the second key waits beside the "
         "first, and little seen of control asks for more; of latencies, whether the edges are those of the p95's own "
-        "bucket; not where keys began before",
+        "bucket and less is learnt of incidents; not where keys began before",
     )
 
     @property
@@ -94,9 +94,10 @@ class Keys(BaseModel):
         self, bad: int, total: int, control_bad: int, control_total: int, minutes: float
     ) -> Dispersion | Wander:
         """What is known of bursts with one more interval; learning as these keys began to."""
-        if isinstance(self.dispersion, Wander):
-            return self.dispersion.after(bad, total, control_bad, control_total, minutes)
         counts = (bad, total, control_bad, control_total)
+        if isinstance(self.dispersion, Wander):
+            of_control = LARGEST_OF_CONTROL if self.by_own_rates else LARGEST_WANDER
+            return self.dispersion.after(*counts, minutes, largest_of_control=of_control)
         largest_fall = LARGEST_FALL if self.forgets_ended_bets else None
         return self.dispersion.after(
             *counts,

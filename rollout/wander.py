@@ -25,8 +25,9 @@ from rollout.stored_state import DIGITS, STORED
 
 PRIOR_WANDER = 1.1
 """Variance over that of independent requests, before anything is seen."""
-LARGEST_WANDER = 1_000.0
-"""Of what two blocks tell; with much traffic groups that wander apart are dozens of times further apart than chance."""
+LARGEST_WANDER, LARGEST_OF_CONTROL = 1_000.0, 100.0
+"""Of what two blocks tell; with much traffic groups that wander apart are dozens of times further apart than chance.
+The second of what control's own rate tells: incidents are in it, which cancel between the groups."""
 
 LITTLE_WANDER, MUCH_WANDER = 4.0, 12.0
 """Up to the first phi the keys tolerate their usual parts of the limit, from the second on the most: what groups that
@@ -62,7 +63,9 @@ class _Stretch:
             return learnt
         return 1 + (learnt - 1) * max(1.0, self.finished[-1][1] / 2 * self.falls / self.told)
 
-    def after(self, seen: _Seen, length: int, minutes: float, prior_weight: float) -> "_Stretch":
+    def after(
+        self, seen: _Seen, length: int, minutes: float, prior_weight: float, largest_of_control: float
+    ) -> "_Stretch":
         residual, variance, slow, total = self.filling
         filling = (
             round(residual + seen[0], DIGITS),
@@ -88,7 +91,7 @@ class _Stretch:
             if length <= LONGEST_OF_CONTROL:
                 moved, of_control = what_moved(*before[2:], *filling[2:])
         counted = min(harmonic, HEAVIEST_BLOCK)
-        disagreed = counted * min(term, LARGEST_WANDER) + of_control * min(moved, LARGEST_WANDER)
+        disagreed = counted * min(term, LARGEST_WANDER) + of_control * min(moved, largest_of_control)
         return _Stretch(
             finished=(*self.finished, filling)[-2:],
             weighted=round(self.weighted * kept + PRIOR_WANDER * prior + disagreed, DIGITS),
@@ -121,14 +124,25 @@ class Wander(Overdispersion):
         far = (self.phi - LITTLE_WANDER) / (MUCH_WANDER - LITTLE_WANDER)
         return usual + (most - usual) * min(1.0, max(0.0, far))
 
-    def after(self, bad: int, total: int, control_bad: int, control_total: int, minutes: float) -> "Wander":
+    def after(
+        self,
+        bad: int,
+        total: int,
+        control_bad: int,
+        control_total: int,
+        minutes: float,
+        *,
+        largest_of_control: float = LARGEST_OF_CONTROL,
+    ) -> "Wander":
         residual, variance, _ = residual_of(bad, total, control_bad, control_total, by_own_rates=False)
         # Where control's own rate is not compared, its counts need no place in the state.
         short, long = (residual, variance, control_bad, control_total), (residual, variance, 0, 0)
         each = zip(self.stretches, BLOCKS, PRIOR_WEIGHTS, strict=True)
         return Wander(
             tuple(
-                stretch.after(short if length <= LONGEST_OF_CONTROL else long, length, minutes, prior)
+                stretch.after(
+                    short if length <= LONGEST_OF_CONTROL else long, length, minutes, prior, largest_of_control
+                )
                 for stretch, length, prior in each
             ),
             self.events + bad + control_bad,

@@ -5,8 +5,11 @@ from random import Random
 
 import pytest
 
+from rollout.sequential_state import Keys
+from rollout.statistics import Mixture
 from rollout.wander import Wander
 
+KEYS = {"harm": Mixture.fresh(1), "beyond": Mixture.fresh(1), "dispersion": Wander()}
 TREATED, CONTROL, SLOW = 1_000, 9_000, 0.1
 HOURS = 8
 
@@ -48,6 +51,18 @@ def test_a_regression_that_begins_is_not_taken_for_wandering() -> None:
         after = after.after(150, TREATED, 900, CONTROL, 1.0)
 
     assert after.phi <= before.phi + 0.1
+
+
+def test_incidents_that_both_groups_share_hide_no_regression_for_hours_in_gates_that_begin_now() -> None:
+    now, before = Keys.model_validate(KEYS | {"by_own_rates": True}), Keys.model_validate(KEYS)
+    for minute in range(HOURS * 60):
+        times = 4 if minute % 120 < 10 else 1
+        counts = (100 * times, TREATED, 900 * times, CONTROL)
+        now, before = (
+            keys.model_copy(update={"dispersion": keys.dispersion_after(*counts, 1.0)}) for keys in (now, before)
+        )
+
+    assert now.dispersion.phi < 0.5 * before.dispersion.phi
 
 
 def test_nothing_is_learnt_from_an_interval_without_a_slow_request() -> None:
