@@ -81,7 +81,7 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
         Bets((rollouts,), len(RATIOS), largest_cash=LARGEST_CASH) for _ in range(4)
     )
     dispersion = [_Bursts((rollouts,), length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
-    best_run = _BestRun(rollouts)
+    best_run = BestRuns(rollouts)
     events, history = np.zeros(rollouts), _History(rollouts)
     exposed_bad, gross, gross_bad = (np.zeros(rollouts) for _ in range(3))
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
@@ -186,13 +186,18 @@ class Bets:
         self._cash = np.where(somebody, cash, self._cash)
 
 
-class _BestRun:
+class BestRuns:
     """`rollout.best_run.BestRun` of every rollout."""
 
     def __init__(self, rollouts: int) -> None:
         self._recent: Array = np.zeros((RUN + 1, rollouts))
         self._largest: Array = np.zeros(rollouts)
         self._counts: Array = np.zeros((UNEVEN_OVER, 2, rollouts))
+
+    def remaining(self, times: float | Array) -> Array:
+        """Log odds without the best run, left out so often."""
+        remaining: Array = self._recent[-1] - times * np.minimum(self._largest, MOST_LEFT_OUT)
+        return remaining
 
     def take(self, log_odds: Array, somebody: Flags, bad: Array, total: Array) -> None:
         counts = np.concatenate([self._counts[1:], np.stack([bad, total])[None]])
@@ -209,7 +214,7 @@ class _BestRun:
         large = np.maximum(0.0, (phi - LARGE_PHI) / (LARGER_PHI - LARGE_PHI))
         few = np.clip(np.maximum(2 - of_both, (ENOUGH_OTHERS - others) / (ENOUGH_OTHERS - FEW_OTHERS)), 0.0, 1.0)
         times = 1 + np.minimum(MOST_TIMES - 1, np.maximum(large, few))
-        enough: Flags = self._recent[-1] - times * np.minimum(self._largest, MOST_LEFT_OUT) >= needed
+        enough: Flags = self.remaining(times) >= needed
         return enough
 
     def _unevenness(self) -> Array:

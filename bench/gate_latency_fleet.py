@@ -11,9 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bench.gate_blocks import Array, Blocks, Flags
-from bench.gate_fleet import Bets, Outcomes, fastest_stakes, gain_and_loss
+from bench.gate_fleet import BestRuns, Bets, Outcomes, fastest_stakes, gain_and_loss
+from rollout.best_run import PER_PHI, SPREAD_NEEDED
 from rollout.control_curve import LEARNT_FROM, LEARNT_HALF_LIFE_MINUTES, NEAR_P95_TAIL, P95_TAIL, STEEP
+from rollout.dispersion import PRIOR_PHI
 from rollout.latency_evidence import (
+    LARGEST_SPREAD_PHI,
     LATENCY_BEYOND_SHARE,
     LATENCY_BEYOND_SHARE_AT_MOST,
     LATENCY_HARM_SHARE,
@@ -71,7 +74,7 @@ def judge_latency_fleet(
 def decided(minutes: Iterator[Asked], rollouts: int, increase: float) -> Outcomes:
     harm, beyond = Bets((2, rollouts), len(RATIOS)), Bets((2, rollouts), len(RATIOS))
     wander = [_Wandering((2, rollouts), length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
-    events = np.zeros((2, rollouts))
+    events, nothing, best_run = np.zeros((2, rollouts)), np.zeros(rollouts), BestRuns(rollouts)
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
     for minute, asked in enumerate(minutes, start=1):
         phi = np.maximum(1.0, np.max([stretch.phi for stretch in wander], axis=0))
@@ -88,7 +91,10 @@ def decided(minutes: Iterator[Asked], rollouts: int, increase: float) -> Outcome
             stretch.take(asked.total, asked.above, asked.control_total, asked.control_above, asked.judged)
         events += np.where(asked.judged, asked.above + asked.control_above, 0.0)
         harmful, too_much = harm.wealth.mean(axis=0), beyond.wealth.mean(axis=0)
-        guilty = (harmful >= HARM_NEEDED) & (too_much >= LATENCY_BEYOND_NEEDED)
+        best_run.take(np.log(harmful), asked.judged, nothing, nothing)
+        bursts = np.clip(phi.max(axis=0), PRIOR_PHI, LARGEST_SPREAD_PHI) - PRIOR_PHI
+        spread = best_run.remaining(1.0) >= SPREAD_NEEDED + PER_PHI * bursts
+        guilty = (harmful >= HARM_NEEDED) & (too_much >= LATENCY_BEYOND_NEEDED) & spread
         rolled_back = np.where((rolled_back == 0) & guilty, minute, rolled_back)
         held = np.where((held == 0) & (harmful >= HARM_NEEDED), minute, held)
     return Outcomes(rolled_back, held)

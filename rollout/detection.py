@@ -12,6 +12,7 @@ from statistics import NormalDist
 from rollout.best_run import LARGEST_TERM, RUN, BestRun, spread_needed, times_left_out
 from rollout.count_bets import UNKNOWN_BURST, Allowed
 from rollout.dispersion import LARGEST_FALL, LONGEST_OF_CONTROL, PRIOR_PHI
+from rollout.latency_evidence import latency_spread_needed
 from rollout.overdispersion import (
     BLOCKS,
     CAUTIOUS_GAIN,
@@ -51,8 +52,8 @@ class Flow:
 class Regression:
     """Bad shares of treated and of control, and what each key allows. `learnt` control requests come before any bet.
 
-    `needed` are the odds of the first key for a failure. With a `margin` shares are compared: the evidence has to
-    convict without its best run too, and what bets that ended have won is not staked again.
+    `needed` are the odds of the first key for a failure. With a `margin` shares are compared: what bets that ended have
+    won is not staked again. Unless not `leaves_out` the evidence has to convict without its best run too.
     """
 
     treated: float
@@ -63,6 +64,7 @@ class Regression:
     learnt: int = 0
     needed: float = HARM_NEEDED
     margin: float | None = None
+    leaves_out: bool = True
     prior_phi: float = PRIOR_PHI
     beyond_needed: float = BEYOND_NEEDED
 
@@ -100,7 +102,7 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
         )
         needed, times = _spread_needed(flow, regression, burst, elapsed)
         best_run = _grown(best_run, harm.wealth, together, needed, times)
-        enough = regression.margin is None or _scattered(best_run, flow, regression, burst, elapsed).is_enough
+        enough = not regression.leaves_out or _scattered(best_run, flow, regression, burst, elapsed).is_enough
         if enough and harm.wealth >= regression.needed and beyond.wealth >= regression.beyond_needed:
             return (elapsed + learning) * flow.minutes
     return None
@@ -108,7 +110,9 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
 
 def _spread_needed(flow: Flow, regression: Regression, burst: float, elapsed: int) -> tuple[float, float]:
     """What has to remain without the best run, and how often that is left out."""
-    phi, margin = 2 * burst - 1, regression.margin or 0.0
+    phi, margin = 2 * burst - 1, regression.margin
+    if margin is None:
+        return latency_spread_needed(phi), 1.0
     others = int(elapsed * flow.control * regression.control)
     times = times_left_out(phi, margin * (flow.treated + flow.control), others)
     return spread_needed(phi, margin * flow.treated), times

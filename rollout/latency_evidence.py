@@ -1,5 +1,8 @@
 """What one interval adds to the evidence of a p95 against control's: how many requests lie above fixed bucket edges."""
 
+from math import log
+
+from rollout.best_run import spread_needed
 from rollout.control_curve import NEAR_P95_TAIL, P95_TAIL, ControlCurve, edges_around_p95, edges_of_p95
 from rollout.count_bets import Allowed, CountedInterval, with_bets, with_difference
 from rollout.sequential_model import GroupCounts, GroupLatencies, SequentialGate
@@ -11,6 +14,10 @@ LATENCY_HARM_SHARE, LATENCY_BEYOND_SHARE, LATENCY_BEYOND_SHARE_BEFORE = 0.2, 0.6
 """The last in states that began when how far groups wander apart was learnt as bursts of errors are."""
 LATENCY_HARM_SHARE_AT_MOST, LATENCY_BEYOND_SHARE_AT_MOST = 0.6, 0.8
 """Where groups wander far apart."""
+LARGEST_SPREAD_PHI = 5.0
+"""For what must remain without the best run: beyond it groups wander apart for an hour rather than in bursts."""
+NEVER_SPARSE = 1.0
+"""Bad events that the limit would bring in an interval, for the same: of slow requests there are always some."""
 
 
 def with_latencies(
@@ -22,10 +29,10 @@ def with_latencies(
     """
     known = _known(state, control.bounds_ms)
     learnt = with_control_curve(state, treated, control, minutes)
-    keys, increase = state.keys, gate.max_increase or 0.0
+    increase = gate.max_increase or 0.0
     if learnt.edges:
         grown = []
-        for key, edge in zip(keys, learnt.edges, strict=True):
+        for key, edge in zip(state.keys, learnt.edges, strict=True):
             above, other = counts_above(treated, edge), counts_above(control, edge)
             parts = (*_tolerated(key), 1.0)
             ratios = known.exceedance_ratios(control.bounds_ms, edge, [part * increase for part in parts])
@@ -33,7 +40,23 @@ def with_latencies(
             bets = with_bets(key, CountedInterval(above, other, harm, beyond, LATENCY_RATIOS, minutes))
             grown.append(with_difference(key, bets, above, other, Allowed(0.0, ratios[2])))
         keys = tuple(grown)
-    return learnt.model_copy(update={"keys": keys})
+        phi = max(key.dispersion.phi for key in learnt.keys)
+        return _with_best_run(learnt.model_copy(update={"keys": keys}), phi)
+    return learnt
+
+
+def latency_spread_needed(phi: float) -> float:
+    """Log odds that must remain without the best run."""
+    return spread_needed(min(phi, LARGEST_SPREAD_PHI), NEVER_SPARSE)
+
+
+def _with_best_run(state: SequentialState, phi: float) -> SequentialState:
+    """With the best run of both edges' evidence, which convict together; it is kept with the first of them."""
+    first, *others = state.keys
+    if first.best_run is None:
+        return state
+    best_run = first.best_run.after(log(state.harm_odds), latency_spread_needed(phi))
+    return state.model_copy(update={"keys": (first.model_copy(update={"best_run": best_run}), *others)})
 
 
 def _tolerated(key: Keys) -> tuple[float, float]:

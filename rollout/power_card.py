@@ -240,7 +240,7 @@ def _regression(gate: MeasuredGate, usual: Usual, factor: float) -> Regression |
 def _beyond(allowed: float, share: float) -> Regression:
     """A share against a fixed limit: both keys allow the same."""
     limit = Allowed(allowed, 1.0)
-    return Regression(min(1.0, share), 0.0, limit, limit, ERROR_RATIOS)
+    return Regression(min(1.0, share), 0.0, limit, limit, ERROR_RATIOS, leaves_out=False)
 
 
 def _slower(increase: float, factor: float, tail: float, sigma: float) -> Regression:

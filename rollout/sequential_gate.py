@@ -53,8 +53,9 @@ def begin(gate: SequentialGate) -> SequentialState:
     arms = {"level": SCORE_STAKES, "p95": LATENCY_RATIOS}.get(gate.statistic, ERROR_RATIOS)
     dispersion = Wander() if gate.statistic == "p95" else Dispersion()
     fresh = Mixture.fresh(len(arms))
+    compares = gate.compares_shares or gate.statistic == "p95"
     capped = (fresh, fresh) if gate.compares_shares else None
-    best_run = BestRun(times=1.0, counts=()) if gate.compares_shares else None
+    best_run = BestRun(times=1.0, counts=() if gate.compares_shares else None) if compares else None
     keys = Keys(
         harm=fresh,
         beyond=fresh,
@@ -63,10 +64,12 @@ def begin(gate: SequentialGate) -> SequentialState:
         best_run=best_run,
         bets_by_dispersion=True,
         forgets_ended_bets=gate.compares_shares,
-        by_own_rates=gate.compares_shares or gate.statistic == "p95",
+        by_own_rates=compares,
     )
     gross_bad = 0.0 if gate.kind != "zero_tolerance" and gate.statistic in ("bad_share", "good_share") else None
-    return SequentialState(keys=(keys, keys) if gate.statistic == "p95" else (keys,), gross_bad=gross_bad, packed=True)
+    # The two edges of latencies convict together, and so have one best run.
+    others = (keys.model_copy(update={"best_run": None}),) if gate.statistic == "p95" else ()
+    return SequentialState(keys=(keys, *others), gross_bad=gross_bad, packed=True)
 
 
 def step(

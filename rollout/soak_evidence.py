@@ -179,7 +179,7 @@ def _ruling(gate: MeasuredGate, question: Question, state: SequentialState, judg
             lacking = "beyond doubt" if found.beyond >= found.beyond_needed else "beyond what is tolerated"
             beyond = f"not {lacking} ({_odds(found.beyond)}; {needed})"
             if rests_on_one_run(state, found):
-                beyond = f"too much of that is one run of {RUN} intervals, as a burst of errors would be"
+                beyond = f"too much of that is one run of {RUN} intervals, as one burst would be"
             because = f"harm is proven ({_odds(found.harm)}), but {beyond}"
             return _Ruling(Verdict.SUSPECT, because)
         case _ if question.asks.statistic == "p95" and not state.edges:

@@ -24,6 +24,22 @@ def test_the_fleet_and_the_judge_name_the_same_minute(kind: Latencies, per_secon
     assert any(said)
 
 
+@pytest.mark.parametrize(("per_second", "increase"), [(20.0, 0.2), (500.0, 0.15)])
+def test_a_few_slow_minutes_at_the_start_roll_back_no_healthy_candidate_and_a_slow_one_is_found(
+    per_second: float, increase: float
+) -> None:
+    few, many = 6, 60
+    slow = Trial(USUAL, per_second, many, increase=increase)
+    for seed in range(3):
+        one = drawn(slow, FIRST_SEED + seed)
+        healthy = drawn(Trial(USUAL, per_second, many), FIRST_SEED + seed)
+        after = np.concatenate([one.treated[:few], healthy.treated[few:]]).astype(np.int32)
+        control = np.concatenate([one.control[:few], healthy.control[few:]]).astype(np.int32)
+
+        assert judged(USUAL.bounds_ms, after, control) is None
+        assert judged(USUAL.bounds_ms, one.treated.astype(np.int32), one.control.astype(np.int32)) is not None
+
+
 def test_a_slow_candidate_is_found_though_much_traffic_has_shown_for_hours_how_far_groups_wander() -> None:
     trial = Trial(USUAL, 500.0, 480 + 240, increase=0.15, onset=480)
     each = [drawn(trial, FIRST_SEED + seed) for seed in range(6)]
