@@ -43,7 +43,14 @@ class Blocks:
         variance = events * share * (1 - share)
         own = (1 - share) ** 2 * bad + share**2 * control_bad if self.by_own_rates else variance
         of_control = [control_bad, np.broadcast_to(control, events.shape)]
-        seen = [bad - events * share, variance, *of_control, own - variance]
+        self._take([bad - events * share, variance, *of_control, own - variance], judged)
+
+    def take_alone(self, treated: Array, bad: Array, judged: Flags) -> None:
+        """The same without control."""
+        nothing = np.zeros_like(bad)
+        self._take([bad, treated, nothing, nothing, bad - treated], judged)
+
+    def _take(self, seen: list[Array], judged: Flags) -> None:
         self._filling = self._filling + np.where(judged, np.stack(seen), 0.0)
         self._minutes = self._minutes + judged
         full = self._minutes >= self._length

@@ -105,7 +105,7 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
         largest = np.where(events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, None]
         for bets, part in ((harm, HARM_SHARE), (beyond, BEYOND_SHARE)):
             bets.take(np.minimum(won - part * max_difference * stake * treated[:, None], largest), somebody)
-        stake, won, largest = _capped(bad, control_bad, share, burst, events)
+        stake, won, largest = capped(bad, control_bad, share, burst, events)
         for bets, part in ((capped_harm, HARM_SHARE), (capped_beyond, BEYOND_SHARE)):
             bets.take(np.minimum(won - part * max_difference * stake * treated[:, None], largest), somebody)
         for block in dispersion:
@@ -139,6 +139,12 @@ def fastest_stakes(ratios: Array, share: Array, burst: Array) -> Array:
     return stakes
 
 
+def sparse(at_limit: Array) -> Array:
+    """`rollout.best_run.sparseness` of each."""
+    sparseness: Array = np.clip(2 - 4 * at_limit, 0.0, 1.0)
+    return sparseness
+
+
 def gain_and_loss(share: Array, stake: Array, burst: Array) -> tuple[Array, Array]:
     """What one bad event of treated wins by `rollout.statistics.log_won`, and what one of control loses."""
     gain: Array = np.log1p(burst * stake) - np.log1p((burst - 1) * stake)
@@ -146,7 +152,7 @@ def gain_and_loss(share: Array, stake: Array, burst: Array) -> tuple[Array, Arra
     return gain, loss
 
 
-def _capped(bad: Array, control_bad: Array, share: Array, burst: Array, events: Array) -> tuple[Array, Array, Array]:
+def capped(bad: Array, control_bad: Array, share: Array, burst: Array, events: Array) -> tuple[Array, Array, Array]:
     """`rollout.capped_bets.capped_bets` of every rollout: stakes, what they win, and the most that they may."""
     known = np.minimum(1.0, events / WELL_KNOWN_EVENTS)[:, None]
     discount = DISCOUNT * np.clip(2 * (NO_DISCOUNT_FROM - share), 0.0, 1.0) * known
@@ -209,7 +215,7 @@ class BestRuns:
 
     def is_enough(self, phi: Array, at_limit: Array, of_both: Array, others: Array) -> Flags:
         beyond = np.clip(phi - PRIOR_PHI, 0.0, LARGEST_PHI)
-        needed = SPREAD_NEEDED + PER_PHI * beyond + SPARSE * np.clip(2 - 4 * at_limit, 0.0, 1.0)
+        needed = SPREAD_NEEDED + PER_PHI * beyond + SPARSE * sparse(at_limit)
         needed += PER_UNEVEN * np.clip(self._unevenness() - EVEN_PHI, 0.0, MOST_UNEVEN)
         large = np.maximum(0.0, (phi - LARGE_PHI) / (LARGER_PHI - LARGE_PHI))
         few = np.clip(np.maximum(2 - of_both, (ENOUGH_OTHERS - others) / (ENOUGH_OTHERS - FEW_OTHERS)), 0.0, 1.0)

@@ -111,9 +111,9 @@ def minutes(
         control_rate = control_rate * _jitter(random, family, count)
     return Minutes(
         treated=treated,
-        treated_bad=_bad(random, treated, np.minimum(treated_rate, 0.95), family),
+        treated_bad=bad_events(random, treated, np.minimum(treated_rate, 0.95), family),
         control=control,
-        control_bad=_bad(random, control, np.minimum(control_rate, 0.95), family),
+        control_bad=bad_events(random, control, np.minimum(control_rate, 0.95), family),
     )
 
 
@@ -167,7 +167,7 @@ def _restarts(random: np.random.Generator, share: Rates) -> tuple[Rates, Rates]:
     return GLITCH * of_treated / mine, GLITCH * of_control / np.maximum(INSTANCES - mine, 1)
 
 
-def _bad(random: np.random.Generator, total: Counts, rate: Rates, family: Family) -> Counts:
+def bad_events(random: np.random.Generator, total: Counts, rate: Rates, family: Family) -> Counts:
     if family.echoes:
         return _echoing(random, total, rate, family)
     if family.burst <= 1 and not family.tail:

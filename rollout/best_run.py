@@ -57,8 +57,12 @@ def even_needed(counts: Sequence[tuple[int, int]]) -> float:
 
 def spread_needed(phi: float, at_limit: float) -> float:
     """Log odds that must remain. `at_limit`: bad events that the limit would bring in the interval."""
-    few = min(1.0, max(0.0, 2 - 4 * at_limit))
-    return SPREAD_NEEDED + PER_PHI * min(max(phi - PRIOR_PHI, 0.0), LARGEST_PHI) + SPARSE * few
+    return SPREAD_NEEDED + PER_PHI * min(max(phi - PRIOR_PHI, 0.0), LARGEST_PHI) + SPARSE * sparseness(at_limit)
+
+
+def sparseness(at_limit: float) -> float:
+    """1 where the limit would bring less than a quarter of a bad event in an interval, 0 from half of one on."""
+    return min(1.0, max(0.0, 2 - 4 * at_limit))
 
 
 def times_left_out(phi: float, at_limit: float, others: int) -> float:

@@ -17,6 +17,9 @@ CAPPED_BURSTS, CAPPED_GAIN = 2.0, 1.2
 DISCOUNT, NO_DISCOUNT_FROM = 0.8, 0.55
 """The part of a burst beyond its first event that need not be believed, where hardly anybody is treated; it falls from
 a twentieth on, and ends where treated are so many times control."""
+FEE_WITHOUT_CONTROL = 0.002
+"""In log wealth, for each interval that is held against a limit: what the mean may be above 1 where bursts are small
+(`tests/rollout/test_limits.py`), paid beforehand."""
 WELL_KNOWN_EVENTS, WELL_KNOWN_EVENTS_BEFORE = 300, 1_000
 """Bad events that tell how large bursts are: with fewer, less is taken off, as what is learnt may be too small. The
 second in states that began before bursts were told by each group's own rate, which knows them sooner."""

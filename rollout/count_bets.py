@@ -2,13 +2,13 @@
 
 from typing import NamedTuple
 
-from rollout.capped_bets import WELL_KNOWN_EVENTS, WELL_KNOWN_EVENTS_BEFORE, capped_bets
+from rollout.capped_bets import FEE_WITHOUT_CONTROL, WELL_KNOWN_EVENTS, WELL_KNOWN_EVENTS_BEFORE, capped_bets
 from rollout.sequential_model import GroupCounts
 from rollout.sequential_state import Keys
 from rollout.statistics import LARGEST_GAIN, Mixture, StakeOf, fastest_stake, log_factor, log_won, stake_for
 
 UNKNOWN_BURST = 2.0
-"""The burst size of a gate that has no control to estimate it from."""
+"""The burst size of a gate without control, in states that began before its own rate told of it."""
 
 
 class Allowed(NamedTuple):
@@ -41,13 +41,13 @@ def with_bets(keys: Keys, counted: CountedInterval) -> Keys:
     treated, control = counted.treated, counted.control
     harm, beyond = _first_bettors(keys, counted)
     counts = (treated.bad, treated.total, control.bad, control.total)
-    learnt = keys.dispersion_after(*counts, counted.minutes) if control.total else None
+    learnt = keys.dispersion_after(*counts, counted.minutes) if _knows_bursts(keys, counted) else keys.dispersion
     return keys.model_copy(
         update={
             "capped": _second_bettors(keys, counted),
             "harm": harm,
             "beyond": beyond,
-            "dispersion": learnt or keys.dispersion,
+            "dispersion": learnt,
             "bad": keys.bad + treated.bad,
             "total": keys.total + treated.total,
             "control_bad": keys.control_bad + control.bad,
@@ -59,7 +59,7 @@ def with_bets(keys: Keys, counted: CountedInterval) -> Keys:
 def _first_bettors(keys: Keys, counted: CountedInterval) -> tuple[Mixture, Mixture]:
     """What the first bettor has on each key after the interval."""
     total = counted.treated.total
-    largest = keys.dispersion.largest_gain if counted.control.total else LARGEST_GAIN
+    largest = keys.dispersion.largest_gain if _knows_bursts(keys, counted) else LARGEST_GAIN
     # Keys that differ by their margin alone share their bets.
     bets = {ratio: _bets(keys, counted, ratio) for ratio in {counted.harm.ratio, counted.beyond.ratio}}
     harm, beyond = (
@@ -77,13 +77,17 @@ def _first_bettors(keys: Keys, counted: CountedInterval) -> tuple[Mixture, Mixtu
 def _bets(keys: Keys, counted: CountedInterval, ratio: float) -> list[tuple[float, float]]:
     """For each risk ratio the stake, and what it has won where a key allows `ratio`."""
     treated, control, share = counted.treated, counted.control, counted.share(ratio)
-    burst = keys.dispersion.burst if control.total else UNKNOWN_BURST
-    stake_of = _stakes(keys)
+    known, stake_of = _knows_bursts(keys, counted), _stakes(keys)
+    burst = keys.dispersion.burst if known else UNKNOWN_BURST
     bets = []
     for risk_ratio in counted.risk_ratios:
-        stake = stake_of(risk_ratio, share, burst) if control.total else (risk_ratio - 1) / burst
+        stake = stake_of(risk_ratio, share, burst) if known else (risk_ratio - 1) / burst
         bets.append((stake, log_won(treated.bad, control.bad, share=share, stake=stake, burst=burst)))
     return bets
+
+
+def _knows_bursts(keys: Keys, counted: CountedInterval) -> bool:
+    return keys.by_own_rates or counted.control.total > 0
 
 
 def _second_bettors(keys: Keys, counted: CountedInterval) -> tuple[Mixture, Mixture] | None:
@@ -91,20 +95,25 @@ def _second_bettors(keys: Keys, counted: CountedInterval) -> tuple[Mixture, Mixt
     if keys.capped is None:
         return None
     total = counted.treated.total
-    well_known = WELL_KNOWN_EVENTS if keys.by_own_rates else WELL_KNOWN_EVENTS_BEFORE
+    if counted.control.total:
+        well_known = WELL_KNOWN_EVENTS if keys.by_own_rates else WELL_KNOWN_EVENTS_BEFORE
+        known, fee = keys.dispersion.events / well_known, 0.0
+    else:
+        # He need not wait: bad events are few against a limit, and a failure does not rest on one burst anyway.
+        known, fee = 1.0, FEE_WITHOUT_CONTROL
     bets = capped_bets(
         counted.treated.bad,
         counted.control.bad,
         share=counted.share(counted.harm.ratio),
         burst=keys.dispersion.burst,
-        known=keys.dispersion.events / well_known,
+        known=known,
         risk_ratios=counted.risk_ratios,
         stake_of=_stakes(keys),
     )
     harm, beyond = (
         mixture.after(
             [
-                min(bet.largest, log_factor(bet.won, margin=allowed.margin, stake=bet.stake, total=total))
+                min(bet.largest, log_factor(bet.won, margin=allowed.margin, stake=bet.stake, total=total)) - fee
                 for bet in bets
             ],
             counted.minutes,

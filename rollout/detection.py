@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from math import inf, log, sqrt
 from statistics import NormalDist
 
-from rollout.best_run import LARGEST_TERM, RUN, BestRun, spread_needed, times_left_out
-from rollout.count_bets import UNKNOWN_BURST, Allowed
+from rollout.best_run import LARGEST_TERM, RUN, SPREAD_NEEDED, BestRun, sparseness, spread_needed, times_left_out
+from rollout.capped_bets import FEE_WITHOUT_CONTROL, capped_bets
+from rollout.count_bets import Allowed
 from rollout.dispersion import LARGEST_FALL, LONGEST_OF_CONTROL, PRIOR_PHI
 from rollout.latency_evidence import latency_spread_needed
 from rollout.overdispersion import (
@@ -53,7 +54,7 @@ class Regression:
     """Bad shares of treated and of control, and what each key allows. `learnt` control requests come before any bet.
 
     `needed` are the odds of the first key for a failure. With a `margin` shares are compared: what bets that ended have
-    won is not staked again. Unless not `leaves_out` the evidence has to convict without its best run too.
+    won is not staked again.
     """
 
     treated: float
@@ -64,7 +65,6 @@ class Regression:
     learnt: int = 0
     needed: float = HARM_NEEDED
     margin: float | None = None
-    leaves_out: bool = True
     prior_phi: float = PRIOR_PHI
     beyond_needed: float = BEYOND_NEEDED
 
@@ -78,9 +78,8 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
     """Minutes until the gate is expected to fail; None where that is later than `within` minutes."""
     if flow.treated <= 0:
         return None
-    if not flow.control and max(_won(flow, regression, regression.beyond, UNKNOWN_BURST, LARGEST_GAIN)) <= 0:
-        # At the limit or below it no bet grows, however long it is held.
-        return None
+    if not flow.control:
+        return _minutes_beyond_limit(flow, regression, within)
     harm, beyond = (Mixture.fresh(len(regression.risk_ratios)) for _ in range(2))
     learning = regression.learnt / flow.control if regression.learnt and flow.control else 0.0
     elapsed, best_run = 0, BestRun(times=1.0)
@@ -102,10 +101,52 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
         )
         needed, times = _spread_needed(flow, regression, burst, elapsed)
         best_run = _grown(best_run, harm.wealth, together, needed, times)
-        enough = not regression.leaves_out or _scattered(best_run, flow, regression, burst, elapsed).is_enough
+        enough = _scattered(best_run, flow, regression, burst, elapsed).is_enough
         if enough and harm.wealth >= regression.needed and beyond.wealth >= regression.beyond_needed:
             return (elapsed + learning) * flow.minutes
     return None
+
+
+def _minutes_beyond_limit(flow: Flow, regression: Regression, within: float) -> float | None:
+    """The same without control: two bettors share the wealth, and both keys ask for the same."""
+    if max(_won(flow, regression, regression.harm, 1.0, LARGEST_GAIN)) <= 0:
+        # At the limit or below it no bet grows, however long it is held.
+        return None
+    first = second = Mixture.fresh(len(regression.risk_ratios))
+    times = 1 + sparseness(regression.harm.margin * flow.treated)
+    elapsed, best_run = 0, BestRun(times=times)
+    while elapsed * flow.minutes < within:
+        together = max(1, elapsed // STEPS_OF_ONE_INTERVAL)
+        burst = _burst(flow, regression, elapsed)
+        elapsed += together
+        largest = _largest_gain(flow, regression, elapsed)
+        won = _won(flow, regression, regression.harm, burst, largest), _won_capped(flow, regression, burst)
+        first, second = (
+            bets.after(
+                [together * one for one in wins],
+                together * flow.minutes,
+                largest_gain=together * largest,
+                largest_cash=LARGEST_CASH,
+            )
+            for bets, wins in zip((first, second), won, strict=True)
+        )
+        odds = (first.wealth + second.wealth) / 2
+        best_run = _grown(best_run, odds, together, SPREAD_NEEDED, times)
+        enough = _scattered(best_run, flow, regression, burst, elapsed).is_enough
+        if enough and odds >= regression.needed:
+            return elapsed * flow.minutes
+    return None
+
+
+def _won_capped(flow: Flow, regression: Regression, burst: float) -> list[float]:
+    """What the second bettor is expected to win in one interval, without control."""
+    bad, won = flow.treated * regression.treated, []
+    scatter = sqrt(max(flow.phis[0], 1.0) * bad)
+    ratios = regression.risk_ratios
+    for bet in capped_bets(1, 0, share=0.0, burst=burst, known=1.0, risk_ratios=ratios, stake_of=fastest_stake):
+        expected = log_factor(bad * bet.won, margin=regression.harm.margin, stake=bet.stake, total=flow.treated)
+        won.append(expected - _above(bet.largest, expected, bet.won * scatter) - FEE_WITHOUT_CONTROL)
+    return won
 
 
 def _spread_needed(flow: Flow, regression: Regression, burst: float, elapsed: int) -> tuple[float, float]:
@@ -152,9 +193,7 @@ def _gain_of_the_best_bet(flow: Flow, regression: Regression, burst: float) -> f
 
 def _bet(flow: Flow, ratio: float, risk_ratio: float, burst: float) -> tuple[float, float]:
     """What a bet expects among the treated for each bad event in control, and what it stakes."""
-    if not flow.control:
-        return 0.0, (risk_ratio - 1) / burst
-    share = ratio * flow.treated / flow.control
+    share = ratio * flow.treated / flow.control if flow.control else 0.0
     return share, fastest_stake(risk_ratio, share, burst)
 
 
@@ -193,21 +232,20 @@ def _above(largest: float, expected: float, scatter: float) -> float:
 
 
 def _largest_gain(flow: Flow, regression: Regression, elapsed: int) -> float:
-    """What one interval may add by then; without a control group there is nothing to learn about bursts."""
+    """What one interval may add by then."""
     events = elapsed * (flow.treated * regression.treated + flow.control * regression.control)
-    return LARGEST_GAIN if events >= KNOWN_EVENTS or not flow.control else CAUTIOUS_GAIN
+    return LARGEST_GAIN if events >= KNOWN_EVENTS else CAUTIOUS_GAIN
 
 
 def _burst(flow: Flow, regression: Regression, elapsed: int) -> float:
     """The burst size that the judge has learnt by then: from what it assumes at first towards what is."""
-    if not flow.control:
-        return UNKNOWN_BURST
     bad, other_bad = flow.treated * regression.treated, flow.control * regression.control
     part = flow.treated / (flow.treated + flow.control)
+    scattered = part * (1 - part) if flow.control else 1.0
     learnt = [1.0]
     for length, prior, phi in zip(BLOCKS, PRIOR_WEIGHTS, flow.phis, strict=True):
         blocks = min(max(0, elapsed // length - 2), HALF_LIFE_MINUTES / log(2) / (length * flow.minutes))
-        harmonic = length * (bad + other_bad) * part * (1 - part) / 2
+        harmonic = length * (bad + other_bad) * scattered / 2
         of_control = min(2 * length * other_bad / INFORMATIVE_EVENTS, 1.0) if length <= LONGEST_OF_CONTROL else 0.0
         # The treated residual falls in half of all pairs, and may tell more at once than control's own rate.
         of_residual = min(harmonic, HEAVIEST_BLOCK) / 2

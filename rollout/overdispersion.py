@@ -48,7 +48,10 @@ class Overdispersion(ABC):
 
 
 class Residual(NamedTuple):
-    """How many bad events more the treated had than their share of all, and the variance of that by chance."""
+    """How many bad events more the treated had than their share of all, and the variance of that by chance.
+
+    Without control: all of their bad events, and the variance if each request were bad.
+    """
 
     bad: float
     variance: float
@@ -59,6 +62,8 @@ class Residual(NamedTuple):
 
 def residual_of(bad: int, total: int, control_bad: int, control_total: int, *, by_own_rates: bool) -> Residual:
     """Of one interval. Unless `by_own_rates` nothing is made of what the groups' own rates are."""
+    if control_total == 0 and by_own_rates:
+        return Residual(bad, total, bad - total)
     events, share = bad + control_bad, total / (total + control_total)
     variance = events * share * (1 - share)
     own = (1 - share) ** 2 * bad + share**2 * control_bad if by_own_rates else variance

@@ -224,23 +224,23 @@ def _regression(gate: MeasuredGate, usual: Usual, factor: float) -> Regression |
             return _slower(gate.max_increase or 0.0, factor, 0.05, usual.sigma)
         case ThresholdGate(statistic="bad_share" | "good_share"):
             allowed = 1 - gate.limit.value if gate.at_least is not None else gate.limit.value
-            return _beyond(allowed, factor * allowed) if allowed > 0 else None
+            return breach(allowed, factor * allowed) if allowed > 0 else None
         case ThresholdGate() if gate.statistic in QUANTILES and gate.at_least is None:
             tail = 1 - QUANTILES[gate.statistic]
-            return _beyond(tail, slower_tail(tail, factor - 1, usual.sigma))
+            return breach(tail, slower_tail(tail, factor - 1, usual.sigma))
         case VersusBaselineGate() if gate.max_difference is not None:
-            return _beyond(usual.bad_share + gate.max_difference, usual.bad_share + factor * gate.max_difference)
+            return breach(usual.bad_share + gate.max_difference, usual.bad_share + factor * gate.max_difference)
         case VersusBaselineGate() if gate.statistic in QUANTILES:
             tail, increase = 1 - QUANTILES[gate.statistic], gate.max_increase or 0.0
             allowed = slower_tail(tail, increase, usual.sigma)
-            return _beyond(allowed, slower_tail(tail, factor * increase, usual.sigma))
+            return breach(allowed, slower_tail(tail, factor * increase, usual.sigma))
     return None
 
 
-def _beyond(allowed: float, share: float) -> Regression:
+def breach(allowed: float, share: float) -> Regression:
     """A share against a fixed limit: both keys allow the same."""
     limit = Allowed(allowed, 1.0)
-    return Regression(min(1.0, share), 0.0, limit, limit, ERROR_RATIOS, leaves_out=False)
+    return Regression(min(1.0, share), 0.0, limit, limit, ERROR_RATIOS)
 
 
 def _slower(increase: float, factor: float, tail: float, sigma: float) -> Regression:

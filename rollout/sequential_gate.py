@@ -51,11 +51,12 @@ SHOWN_Z = 2.5758
 def begin(gate: SequentialGate) -> SequentialState:
     """No evidence either way."""
     arms = {"level": SCORE_STAKES, "p95": LATENCY_RATIOS}.get(gate.statistic, ERROR_RATIOS)
-    dispersion = Wander() if gate.statistic == "p95" else Dispersion()
+    of_p95 = gate.statistic == "p95"
+    dispersion = Wander() if of_p95 else Dispersion()
     fresh = Mixture.fresh(len(arms))
-    compares = gate.compares_shares or gate.statistic == "p95"
-    capped = (fresh, fresh) if gate.compares_shares else None
-    best_run = BestRun(times=1.0, counts=() if gate.compares_shares else None) if compares else None
+    weighs = gate.judges_shares or of_p95
+    capped = (fresh, fresh) if gate.judges_shares else None
+    best_run = BestRun(times=1.0, counts=() if gate.compares_shares else None) if weighs else None
     keys = Keys(
         harm=fresh,
         beyond=fresh,
@@ -63,12 +64,12 @@ def begin(gate: SequentialGate) -> SequentialState:
         capped=capped,
         best_run=best_run,
         bets_by_dispersion=True,
-        forgets_ended_bets=gate.compares_shares,
-        by_own_rates=compares,
+        forgets_ended_bets=gate.judges_shares,
+        by_own_rates=weighs,
     )
-    gross_bad = 0.0 if gate.kind != "zero_tolerance" and gate.statistic in ("bad_share", "good_share") else None
+    gross_bad = 0.0 if gate.judges_shares else None
     # The two edges of latencies convict together, and so have one best run.
-    others = (keys.model_copy(update={"best_run": None}),) if gate.statistic == "p95" else ()
+    others = (keys.model_copy(update={"best_run": None}),) if of_p95 else ()
     return SequentialState(keys=(keys, *others), gross_bad=gross_bad, packed=True)
 
 

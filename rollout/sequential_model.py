@@ -103,6 +103,11 @@ class SequentialGate(_Frozen):
         return self.kind == "versus_control" and self.statistic != "p95"
 
     @property
+    def judges_shares(self) -> bool:
+        """Whether bad events are weighed: against control's, or against a limit."""
+        return self.compares_shares or (self.kind == "threshold" and self.statistic != "level")
+
+    @property
     def must_be_zero(self) -> bool:
         """Whether the first bad event fails it, so that no evidence is weighed."""
         return self.kind == "zero_tolerance" or (self.kind == "threshold" and self.allowed_share <= 0)

@@ -2,7 +2,7 @@
 
 from math import log
 
-from rollout.best_run import ENOUGH_OTHERS, spread_needed, times_left_out
+from rollout.best_run import ENOUGH_OTHERS, SPREAD_NEEDED, sparseness, spread_needed, times_left_out
 from rollout.count_bets import Allowed, CountedInterval, pooled_share, with_average, with_bets, with_difference
 from rollout.sequential_model import GroupCounts, SequentialGate
 from rollout.sequential_state import Keys
@@ -20,12 +20,7 @@ def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control:
         bad = treated.bad + (control.bad if gate.group == "all" else 0)
         return keys.model_copy(update={"bad": keys.bad + bad, "total": keys.total + treated.total})
     if gate.kind == "threshold":
-        limit, nobody = gate.allowed_share, GroupCounts(total=0)
-        allowed = Allowed(limit, 1.0)
-        grown = with_bets(keys, CountedInterval(treated, nobody, allowed, allowed, ERROR_RATIOS, minutes))
-        share = max(limit, pooled_share(grown.bad, grown.total))
-        variance = keys.dispersion.phi * treated.total * share * (1 - share)
-        return with_average(grown, treated.bad / treated.total, treated.total, variance, treated.total)
+        return _against_limit(gate.allowed_share, keys, treated, minutes)
     margin = gate.max_difference or 0.0
     harm, beyond = (Allowed(part * margin, keys.allowed_ratio) for part in (HARM_SHARE, BEYOND_SHARE))
     grown = with_bets(keys, CountedInterval(treated, control, harm, beyond, ERROR_RATIOS, minutes))
@@ -39,6 +34,19 @@ def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control:
         best_run = keys.best_run.after(log(grown.harm_odds), needed, times, (treated.bad, treated.total))
         grown = grown.model_copy(update={"best_run": best_run})
     return with_difference(keys, grown, treated, control, Allowed(margin, 1.0))
+
+
+def _against_limit(limit: float, keys: Keys, treated: GroupCounts, minutes: float) -> Keys:
+    allowed, nobody = Allowed(limit, 1.0), GroupCounts(total=0)
+    grown = with_bets(keys, CountedInterval(treated, nobody, allowed, allowed, ERROR_RATIOS, minutes))
+    if keys.best_run is not None:
+        # Where a violation is worth hours, bursts are hardly ever seen before one that convicts.
+        times = 1 + sparseness(limit * treated.total)
+        best_run = keys.best_run.after(log(grown.harm_odds), SPREAD_NEEDED, times)
+        grown = grown.model_copy(update={"best_run": best_run})
+    share = max(limit, pooled_share(grown.bad, grown.total))
+    variance = keys.dispersion.phi * treated.total * share * (1 - share)
+    return with_average(grown, treated.bad / treated.total, treated.total, variance, treated.total)
 
 
 def _with_second_key_ready(keys: Keys, phi: float) -> Keys:

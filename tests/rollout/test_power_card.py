@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from bench.gate_thresholds import KINDS, judge_shares
+from bench.gate_traffic import Family, bad_events
 from bench.power_card import CASES, WITHIN, Case, compare, median_of
 from rollout.detection import Flow, minutes_to_detect
-from rollout.power_card import Forecast, Usual, blind_spots, error_regression, forecasts, usual_of
+from rollout.overdispersion import BLOCKS
+from rollout.power_card import Forecast, Usual, blind_spots, breach, error_regression, forecasts, usual_of
 from rollout.quantity import parse_duration
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
@@ -97,3 +101,32 @@ def test_errors_that_come_together_are_known_from_the_past() -> None:
     assert lonely is not None
     assert together is not None
     assert max(lonely.phis) <= 3 < max(together.phis)
+
+
+@pytest.mark.parametrize(
+    ("family", "per_second", "bad"),
+    [
+        (KINDS[0].family, 1.0, 0.025),
+        (KINDS[0].family, 20.0, 0.01),
+        (KINDS[0].family, 20.0, 0.025),
+        (KINDS[1].family, 500.0, 0.01),
+        (KINDS[2].family, 500.0, 0.01),
+    ],
+    ids=lambda value: value.name if isinstance(value, Family) else None,
+)
+def test_a_forecast_against_a_limit_is_within_half_as_much_again_too(
+    family: Family, per_second: float, bad: float
+) -> None:
+    random, minutes = np.random.default_rng(701), 600
+    treated = random.poisson(6 * per_second, (60, minutes)).astype(np.float64)
+    violations = np.array([bad_events(random, one.astype(np.int64), np.full(minutes, bad), family) for one in treated])
+    at = judge_shares(treated, violations.astype(np.float64), limit=0.005)
+    phi = 2 * family.burst - 1
+
+    forecast = minutes_to_detect(
+        Flow(6 * per_second, 0.0, 1.0, (phi,) * len(BLOCKS)), breach(0.005, bad), within=30_000.0
+    )
+
+    judged = float(np.median(np.where(at == 0, np.inf, at)))
+    assert forecast is not None
+    assert max(forecast / judged, judged / forecast) <= WITHIN, (forecast, judged)
