@@ -28,6 +28,7 @@ from rollout.best_run import (
     SPARSE,
     SPREAD_NEEDED,
     UNEVEN_OVER,
+    UNSEEN,
 )
 from rollout.capped_bets import CAPPED_BURSTS, CAPPED_GAIN, DISCOUNT, NO_DISCOUNT_FROM, WELL_KNOWN_EVENTS
 from rollout.cohort_history import LARGEST_ERROR
@@ -195,14 +196,15 @@ class Bets:
 class BestRuns:
     """`rollout.best_run.BestRun` of every rollout."""
 
-    def __init__(self, rollouts: int) -> None:
+    def __init__(self, rollouts: int, most_left_out: float = MOST_LEFT_OUT) -> None:
+        self._most_left_out = most_left_out
         self._recent: Array = np.zeros((RUN + 1, rollouts))
         self._largest: Array = np.zeros(rollouts)
         self._counts: Array = np.zeros((UNEVEN_OVER, 2, rollouts))
 
     def remaining(self, times: float | Array) -> Array:
         """Log odds without the best run, left out so often."""
-        remaining: Array = self._recent[-1] - times * np.minimum(self._largest, MOST_LEFT_OUT)
+        remaining: Array = self._recent[-1] - times * np.minimum(self._largest, self._most_left_out)
         return remaining
 
     def take(self, log_odds: Array, somebody: Flags, bad: Array, total: Array) -> None:
@@ -216,9 +218,10 @@ class BestRuns:
     def is_enough(self, phi: Array, at_limit: Array, of_both: Array, others: Array) -> Flags:
         beyond = np.clip(phi - PRIOR_PHI, 0.0, LARGEST_PHI)
         needed = SPREAD_NEEDED + PER_PHI * beyond + SPARSE * sparse(at_limit)
+        needed += UNSEEN * np.clip((ENOUGH_OTHERS - others) / (ENOUGH_OTHERS - FEW_OTHERS), 0.0, 1.0)
         needed += PER_UNEVEN * np.clip(self._unevenness() - EVEN_PHI, 0.0, MOST_UNEVEN)
         large = np.maximum(0.0, (phi - LARGE_PHI) / (LARGER_PHI - LARGE_PHI))
-        few = np.clip(np.maximum(2 - of_both, (ENOUGH_OTHERS - others) / (ENOUGH_OTHERS - FEW_OTHERS)), 0.0, 1.0)
+        few = np.clip(2 - of_both, 0.0, 1.0)
         times = 1 + np.minimum(MOST_TIMES - 1, np.maximum(large, few))
         enough: Flags = self.remaining(times) >= needed
         return enough

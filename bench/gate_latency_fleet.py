@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from bench.gate_blocks import Array, Blocks, Flags
 from bench.gate_fleet import BestRuns, Bets, Outcomes, fastest_stakes, gain_and_loss
-from rollout.best_run import PER_PHI, SPREAD_NEEDED
+from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, PER_PHI, SPREAD_NEEDED
 from rollout.control_curve import LEARNT_FROM, LEARNT_HALF_LIFE_MINUTES, NEAR_P95_TAIL, P95_TAIL, STEEP
 from rollout.dispersion import PRIOR_PHI
 from rollout.latency_evidence import (
@@ -74,7 +74,7 @@ def judge_latency_fleet(
 def decided(minutes: Iterator[Asked], rollouts: int, increase: float) -> Outcomes:
     harm, beyond = Bets((2, rollouts), len(RATIOS)), Bets((2, rollouts), len(RATIOS))
     wander = [_Wandering((2, rollouts), length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
-    events, nothing, best_run = np.zeros((2, rollouts)), np.zeros(rollouts), BestRuns(rollouts)
+    events, nothing, best_run = np.zeros((2, rollouts)), np.zeros(rollouts), BestRuns(rollouts, MOST_LEFT_OUT_ELSEWHERE)
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
     for minute, asked in enumerate(minutes, start=1):
         phi = np.maximum(1.0, np.max([stretch.phi for stretch in wander], axis=0))

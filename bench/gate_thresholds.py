@@ -19,7 +19,7 @@ from bench.gate_blocks import Array, Blocks
 from bench.gate_fleet import RATIOS, BestRuns, Bets, capped, fastest_stakes, gain_and_loss, sparse
 from bench.gate_traffic import BURST_SPREAD, DAY, Family, bad_events
 from bench.machine import machine
-from rollout.best_run import SPREAD_NEEDED
+from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, SPREAD_NEEDED
 from rollout.capped_bets import FEE_WITHOUT_CONTROL, WELL_KNOWN_EVENTS
 from rollout.dispersion import LARGEST_FALL, PRIOR_PHI
 from rollout.overdispersion import BLOCKS, CAUTIOUS_GAIN, KNOWN_EVENTS, PRIOR_WEIGHTS
@@ -119,7 +119,7 @@ def judge_shares(total: Array, bad: Array, *, limit: float) -> npt.NDArray[np.in
     rollouts, length = total.shape
     first, second = (Bets((rollouts,), len(RATIOS), largest_cash=LARGEST_CASH) for _ in range(2))
     blocks = [_Bursts((rollouts,), minutes, weight) for minutes, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
-    best_run, nothing = BestRuns(rollouts), np.zeros(rollouts)
+    best_run, nothing = BestRuns(rollouts, MOST_LEFT_OUT_ELSEWHERE), np.zeros(rollouts)
     well_known = np.full(rollouts, WELL_KNOWN_EVENTS)
     events, gross, gross_bad = (np.zeros(rollouts) for _ in range(3))
     at = np.zeros(rollouts, np.int64)

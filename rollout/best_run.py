@@ -12,10 +12,11 @@ from rollout.stored_state import DIGITS, STORED
 
 RUN = 8
 """Intervals that are left out together; what a retry storm or a crashing instance takes."""
-MOST_LEFT_OUT = 18.0
-"""In log odds, 60 million to 1: with much traffic a few saturated minutes of one instance bring 12. What brings more is
-gross, and is not waited for."""
-SPREAD_NEEDED, PER_PHI, SPARSE = 0.5, 0.8, 3.0
+MOST_LEFT_OUT, MOST_LEFT_OUT_ELSEWHERE = 11.0, 18.0
+"""In log odds, 60,000 and 60 million to 1. No burst of errors that was tried brings more than the first beyond what
+must remain; what does is gross, and is not waited for. The second of latencies, and against a limit: there some minutes
+of a pause, or of one cluster, bring more."""
+SPREAD_NEEDED, PER_PHI, SPARSE, UNSEEN = 0.5, 0.8, 3.0, 3.0
 """In log odds, what must remain: at least; more for each unit of phi beyond what is believed before anything is seen,
 since bursts vary the more the larger they are; and more where the limit itself would bring less than half a bad event
 in an interval, all of it below a quarter: there a single burst is worth hours."""
@@ -24,8 +25,8 @@ LARGE_PHI, LARGER_PHI, MOST_TIMES = 8.0, 12.0, 3.0
 three times at most. At least twice where the limit would bring both groups together hardly one bad event in an
 interval: there little is ever learnt of bursts."""
 FEW_OTHERS, ENOUGH_OTHERS = 30, 60
-"""Bad events seen so far that are not the candidate's: up to the first it is left out twice, from the second on no more
-for that. Beside a quiet group nothing has told yet whether errors come in bursts."""
+"""Bad events seen so far that are not the candidate's: up to the first as much more must remain as `UNSEEN` says, from
+the second on no more for that. Beside a quiet group nothing has told yet whether errors come in bursts."""
 LARGEST_PHI = 15.0
 """Beyond what is believed at first, so much of it asks for more."""
 LARGEST_TERM, LARGEST_TERM_OF_ONE = 100.0, 50.0
@@ -55,9 +56,14 @@ def even_needed(counts: Sequence[tuple[int, int]]) -> float:
     return PER_UNEVEN * min(max(unevenness(counts) - EVEN_PHI, 0.0), MOST_UNEVEN)
 
 
-def spread_needed(phi: float, at_limit: float) -> float:
-    """Log odds that must remain. `at_limit`: bad events that the limit would bring in the interval."""
-    return SPREAD_NEEDED + PER_PHI * min(max(phi - PRIOR_PHI, 0.0), LARGEST_PHI) + SPARSE * sparseness(at_limit)
+def spread_needed(phi: float, at_limit: float, others: int = ENOUGH_OTHERS) -> float:
+    """Log odds that must remain. `at_limit`: bad events that the limit would bring in the interval.
+
+    `others`: bad events so far that are control's, or from before anybody was exposed.
+    """
+    bursts = PER_PHI * min(max(phi - PRIOR_PHI, 0.0), LARGEST_PHI)
+    unseen = min(1.0, max(0.0, (ENOUGH_OTHERS - others) / (ENOUGH_OTHERS - FEW_OTHERS)))
+    return SPREAD_NEEDED + bursts + SPARSE * sparseness(at_limit) + UNSEEN * unseen
 
 
 def sparseness(at_limit: float) -> float:
@@ -65,14 +71,10 @@ def sparseness(at_limit: float) -> float:
     return min(1.0, max(0.0, 2 - 4 * at_limit))
 
 
-def times_left_out(phi: float, at_limit: float, others: int) -> float:
-    """How often the best run is left out. `at_limit`: bad events that the limit would bring in both groups together.
-
-    `others`: bad events so far that are control's, or from before anybody was exposed.
-    """
+def times_left_out(phi: float, at_limit: float) -> float:
+    """How often the best run is left out. `at_limit`: bad events that the limit would bring in both groups together."""
     large = max(0.0, (phi - LARGE_PHI) / (LARGER_PHI - LARGE_PHI))
-    unseen = (ENOUGH_OTHERS - others) / (ENOUGH_OTHERS - FEW_OTHERS)
-    few = min(1.0, max(0.0, 2 - at_limit, unseen))
+    few = min(1.0, max(0.0, 2 - at_limit))
     return 1 + min(MOST_TIMES - 1, max(large, few))
 
 
@@ -92,6 +94,8 @@ class BestRun:
 
     counts: tuple[tuple[int, int], ...] | None = field(kw_only=True, default=None)
     """Bad events and requests of the treated in the last intervals. None in states that began when nobody asked."""
+    most_left_out: float = field(kw_only=True, default=MOST_LEFT_OUT)
+    """Of the largest rise, in log odds."""
 
     @property
     def largest_term(self) -> float:
@@ -101,7 +105,7 @@ class BestRun:
     def is_enough(self) -> bool:
         """Whether the evidence convicts without its best run too."""
         times = 1.0 if self.times is None else self.times
-        return self.recent[-1] - times * min(self.largest, MOST_LEFT_OUT) >= self.needed
+        return self.recent[-1] - times * min(self.largest, self.most_left_out) >= self.needed
 
     def after(
         self, log_odds: float, needed: float, times: float = 1.0, counts: tuple[int, int] | None = None
@@ -110,8 +114,11 @@ class BestRun:
         seen = self.counts if self.counts is None or counts is None else (*self.counts, counts)[-UNEVEN_OVER:]
         odds, needed = round(log_odds, DIGITS), round(needed + (even_needed(seen) if seen else 0.0), DIGITS)
         left_out = None if self.times is None else round(times, DIGITS)
+        most = self.most_left_out
         if odds <= 0:
-            return BestRun((odds,), needed=needed, times=left_out, counts=seen)
+            return BestRun((odds,), needed=needed, times=left_out, counts=seen, most_left_out=most)
         recent = (*self.recent, odds)[-(RUN + 1) :]
         largest = max(self.largest, odds - min(recent))
-        return BestRun(recent, largest=round(largest, DIGITS), needed=needed, times=left_out, counts=seen)
+        return BestRun(
+            recent, largest=round(largest, DIGITS), needed=needed, times=left_out, counts=seen, most_left_out=most
+        )

@@ -9,7 +9,17 @@ from dataclasses import dataclass, replace
 from math import inf, log, sqrt
 from statistics import NormalDist
 
-from rollout.best_run import LARGEST_TERM, RUN, SPREAD_NEEDED, BestRun, sparseness, spread_needed, times_left_out
+from rollout.best_run import (
+    LARGEST_TERM,
+    MOST_LEFT_OUT,
+    MOST_LEFT_OUT_ELSEWHERE,
+    RUN,
+    SPREAD_NEEDED,
+    BestRun,
+    sparseness,
+    spread_needed,
+    times_left_out,
+)
 from rollout.capped_bets import FEE_WITHOUT_CONTROL, capped_bets
 from rollout.count_bets import Allowed
 from rollout.dispersion import LARGEST_FALL, LONGEST_OF_CONTROL, PRIOR_PHI
@@ -82,7 +92,7 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
         return _minutes_beyond_limit(flow, regression, within)
     harm, beyond = (Mixture.fresh(len(regression.risk_ratios)) for _ in range(2))
     learning = regression.learnt / flow.control if regression.learnt and flow.control else 0.0
-    elapsed, best_run = 0, BestRun(times=1.0)
+    elapsed, best_run = 0, BestRun(times=1.0, most_left_out=_most_left_out(regression))
     while (elapsed + learning) * flow.minutes < within:
         together = max(1, elapsed // STEPS_OF_ONE_INTERVAL)
         burst = _burst(flow, regression, elapsed)
@@ -114,7 +124,7 @@ def _minutes_beyond_limit(flow: Flow, regression: Regression, within: float) -> 
         return None
     first = second = Mixture.fresh(len(regression.risk_ratios))
     times = 1 + sparseness(regression.harm.margin * flow.treated)
-    elapsed, best_run = 0, BestRun(times=times)
+    elapsed, best_run = 0, BestRun(times=times, most_left_out=MOST_LEFT_OUT_ELSEWHERE)
     while elapsed * flow.minutes < within:
         together = max(1, elapsed // STEPS_OF_ONE_INTERVAL)
         burst = _burst(flow, regression, elapsed)
@@ -149,14 +159,19 @@ def _won_capped(flow: Flow, regression: Regression, burst: float) -> list[float]
     return won
 
 
+def _most_left_out(regression: Regression) -> float:
+    return MOST_LEFT_OUT_ELSEWHERE if regression.margin is None else MOST_LEFT_OUT
+
+
 def _spread_needed(flow: Flow, regression: Regression, burst: float, elapsed: int) -> tuple[float, float]:
     """What has to remain without the best run, and how often that is left out."""
     phi, margin = 2 * burst - 1, regression.margin
     if margin is None:
         return latency_spread_needed(phi), 1.0
     others = int(elapsed * flow.control * regression.control)
-    times = times_left_out(phi, margin * (flow.treated + flow.control), others)
-    return spread_needed(phi, margin * flow.treated), times
+    return spread_needed(phi, margin * flow.treated, others), times_left_out(
+        phi, margin * (flow.treated + flow.control)
+    )
 
 
 def _grown(best_run: BestRun, wealth: float, together: int, needed: float, times: float) -> BestRun:

@@ -12,7 +12,7 @@ hold too, and never fail by that.
 
 from datetime import datetime
 
-from rollout.best_run import RUN, BestRun
+from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, RUN, BestRun
 from rollout.changed_edges import has_other_edges
 from rollout.confidence_sequence import PASS_INTERVALS
 from rollout.counting import counted
@@ -56,13 +56,14 @@ def begin(gate: SequentialGate) -> SequentialState:
     fresh = Mixture.fresh(len(arms))
     weighs = gate.judges_shares or of_p95
     capped = (fresh, fresh) if gate.judges_shares else None
-    best_run = BestRun(times=1.0, counts=() if gate.compares_shares else None) if weighs else None
+    beside_control = BestRun(times=1.0, counts=())
+    elsewhere = BestRun(times=1.0, most_left_out=MOST_LEFT_OUT_ELSEWHERE) if weighs else None
     keys = Keys(
         harm=fresh,
         beyond=fresh,
         dispersion=dispersion,
         capped=capped,
-        best_run=best_run,
+        best_run=beside_control if gate.compares_shares else elsewhere,
         bets_by_dispersion=True,
         forgets_ended_bets=gate.judges_shares,
         by_own_rates=weighs,

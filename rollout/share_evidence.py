@@ -28,9 +28,9 @@ def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control:
     if keys.by_own_rates:
         grown = _with_second_key_ready(grown, phi)
     if keys.best_run is not None:
-        needed = spread_needed(phi, margin * treated.total)
         others = grown.dispersion.events - grown.bad if keys.by_own_rates else ENOUGH_OTHERS
-        times = times_left_out(phi, margin * (treated.total + control.total), others)
+        needed = spread_needed(phi, margin * treated.total, others)
+        times = times_left_out(phi, margin * (treated.total + control.total))
         best_run = keys.best_run.after(log(grown.harm_odds), needed, times, (treated.bad, treated.total))
         grown = grown.model_copy(update={"best_run": best_run})
     return with_difference(keys, grown, treated, control, Allowed(margin, 1.0))

@@ -96,7 +96,8 @@ async def test_errors_of_the_candidate_take_it_back_within_minutes_over_the_wire
         report = await rollout.soak.until_over()
 
         assert report.transition == "breached"
-        assert rollout.clock.now - NOON <= 10 * MINUTE + INGEST_DELAY + 5 * MINUTE
+        # A minute more than beside a control that has shown how errors come: this one has had hardly any.
+        assert rollout.clock.now - NOON <= 10 * MINUTE + INGEST_DELAY + 6 * MINUTE
 
 
 @pytest.mark.parametrize("code", ["RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"])

@@ -106,22 +106,19 @@ def test_the_best_run_is_left_out_and_forgotten_once_the_odds_speak_for_the_new_
 
 
 @pytest.mark.parametrize(
-    ("phi", "of_both", "others", "times"),
-    [
-        (1.5, 12.0, 60, 1.0),
-        (6.0, 12.0, 900, 1.0),
-        (12.0, 12.0, 900, 2.0),
-        (40.0, 12.0, 900, 3.0),
-        (1.5, 0.6, 900, 2.0),
-        (1.5, 1.5, 900, 1.5),
-        (1.5, 12.0, 45, 1.5),
-        (1.5, 12.0, 0, 2.0),
-    ],
+    ("phi", "of_both", "times"),
+    [(1.5, 12.0, 1.0), (6.0, 12.0, 1.0), (12.0, 12.0, 2.0), (40.0, 12.0, 3.0), (1.5, 0.6, 2.0), (1.5, 1.5, 1.5)],
 )
 def test_the_best_run_is_left_out_more_often_where_bursts_are_large_or_too_few_to_be_known(
-    phi: float, of_both: float, others: int, times: float
+    phi: float, of_both: float, times: float
 ) -> None:
-    assert times_left_out(phi, of_both, others) == times
+    assert times_left_out(phi, of_both) == times
+
+
+def test_more_must_remain_until_control_has_shown_how_errors_come() -> None:
+    assert spread_needed(1.5, 2.0, 0) == spread_needed(1.5, 2.0, 30) == 3.5
+    assert spread_needed(1.5, 2.0, 45) == 2.0
+    assert spread_needed(1.5, 2.0, 60) == spread_needed(1.5, 2.0) == 0.5
 
 
 def test_three_bursts_in_little_traffic_hold_and_do_not_roll_back() -> None:
