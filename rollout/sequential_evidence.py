@@ -65,6 +65,7 @@ def with_control_alone(gate: SequentialGate, state: SequentialState, interval: I
     if gate.statistic != "bad_share" or not isinstance(control, GroupCounts) or control.total == 0:
         return state
     keys, minutes = state.keys[0], gate.interval / timedelta(minutes=1)
+    # Against a limit only the treated group's own rate tells of its bursts.
     if keys.by_own_rates and gate.kind == "threshold":
         return state
     learnt = keys.dispersion_after(0, 0, control.bad, control.total, minutes)
