@@ -5,7 +5,7 @@ burst is learnt from the past, and the one that is larger than all before it loo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rollout.dispersion import PRIOR_PHI
 from rollout.stored_state import DIGITS, STORED
@@ -114,11 +114,9 @@ class BestRun:
         seen = self.counts if self.counts is None or counts is None else (*self.counts, counts)[-UNEVEN_OVER:]
         odds, needed = round(log_odds, DIGITS), round(needed + (even_needed(seen) if seen else 0.0), DIGITS)
         left_out = None if self.times is None else round(times, DIGITS)
-        most = self.most_left_out
-        if odds <= 0:
-            return BestRun((odds,), needed=needed, times=left_out, counts=seen, most_left_out=most)
-        recent = (*self.recent, odds)[-(RUN + 1) :]
-        largest = max(self.largest, odds - min(recent))
-        return BestRun(
-            recent, largest=round(largest, DIGITS), needed=needed, times=left_out, counts=seen, most_left_out=most
-        )
+        recent: tuple[float, ...] = (odds,)
+        largest = 0.0
+        if odds > 0:
+            recent = (*self.recent, odds)[-(RUN + 1) :]
+            largest = round(max(self.largest, odds - min(recent)), DIGITS)
+        return replace(self, recent=recent, largest=largest, needed=needed, times=left_out, counts=seen)

@@ -6,6 +6,7 @@ is found where both keys turn. An expected path is no promise: about half of all
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf, log, sqrt
 from statistics import NormalDist
 
@@ -97,18 +98,10 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
         together = max(1, elapsed // STEPS_OF_ONE_INTERVAL)
         burst = _burst(flow, regression, elapsed)
         elapsed += together
-        minutes = together * flow.minutes
         largest = _largest_gain(flow, regression, elapsed)
         won = [_won(flow, regression, key, burst, largest) for key in (regression.harm, regression.beyond)]
-        harm, beyond = (
-            bets.after(
-                [together * one for one in wins],
-                minutes,
-                largest_gain=together * largest,
-                largest_cash=regression.largest_cash,
-            )
-            for bets, wins in zip((harm, beyond), won, strict=True)
-        )
+        grow = partial(_wealth_after, flow, together, largest, regression.largest_cash)
+        harm, beyond = map(grow, (harm, beyond), won)
         needed, times = _spread_needed(flow, regression, burst, elapsed)
         best_run = _grown(best_run, harm.wealth, together, needed, times)
         enough = _scattered(best_run, flow, regression, burst, elapsed).is_enough
@@ -131,21 +124,25 @@ def _minutes_beyond_limit(flow: Flow, regression: Regression, within: float) -> 
         elapsed += together
         largest = _largest_gain(flow, regression, elapsed)
         won = _won(flow, regression, regression.harm, burst, largest), _won_capped(flow, regression, burst)
-        first, second = (
-            bets.after(
-                [together * one for one in wins],
-                together * flow.minutes,
-                largest_gain=together * largest,
-                largest_cash=LARGEST_CASH,
-            )
-            for bets, wins in zip((first, second), won, strict=True)
-        )
+        first, second = map(partial(_wealth_after, flow, together, largest, LARGEST_CASH), (first, second), won)
         odds = (first.wealth + second.wealth) / 2
         best_run = _grown(best_run, odds, together, SPREAD_NEEDED, times)
         enough = _scattered(best_run, flow, regression, burst, elapsed).is_enough
         if enough and odds >= regression.needed:
             return elapsed * flow.minutes
     return None
+
+
+def _wealth_after(
+    flow: Flow, together: int, largest_gain: float, largest_cash: float, bets: Mixture, won: Sequence[float]
+) -> Mixture:
+    """What a bettor has after so many intervals `together`, each of which wins the same by each bet."""
+    return bets.after(
+        [together * one for one in won],
+        together * flow.minutes,
+        largest_gain=together * largest_gain,
+        largest_cash=largest_cash,
+    )
 
 
 def _won_capped(flow: Flow, regression: Regression, burst: float) -> list[float]:
@@ -169,9 +166,8 @@ def _spread_needed(flow: Flow, regression: Regression, burst: float, elapsed: in
     if margin is None:
         return latency_spread_needed(phi), 1.0
     others = int(elapsed * flow.control * regression.control)
-    return spread_needed(phi, margin * flow.treated, others), times_left_out(
-        phi, margin * (flow.treated + flow.control)
-    )
+    times = times_left_out(phi, margin * (flow.treated + flow.control))
+    return spread_needed(phi, margin * flow.treated, others), times
 
 
 def _grown(best_run: BestRun, wealth: float, together: int, needed: float, times: float) -> BestRun:

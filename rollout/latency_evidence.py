@@ -29,20 +29,18 @@ def with_latencies(
     """
     known = _known(state, control.bounds_ms)
     learnt = with_control_curve(state, treated, control, minutes)
-    increase = gate.max_increase or 0.0
-    if learnt.edges:
-        grown = []
-        for key, edge in zip(state.keys, learnt.edges, strict=True):
-            above, other = counts_above(treated, edge), counts_above(control, edge)
-            parts = (*_tolerated(key), 1.0)
-            ratios = known.exceedance_ratios(control.bounds_ms, edge, [part * increase for part in parts])
-            harm, beyond = (Allowed(0.0, key.allowed_ratio * ratio) for ratio in ratios[:2])
-            bets = with_bets(key, CountedInterval(above, other, harm, beyond, LATENCY_RATIOS, minutes))
-            grown.append(with_difference(key, bets, above, other, Allowed(0.0, ratios[2])))
-        keys = tuple(grown)
-        phi = max(key.dispersion.phi for key in learnt.keys)
-        return _with_best_run(learnt.model_copy(update={"keys": keys}), phi)
-    return learnt
+    if not learnt.edges:
+        return learnt
+    increase, grown = gate.max_increase or 0.0, []
+    for key, edge in zip(state.keys, learnt.edges, strict=True):
+        above, other = counts_above(treated, edge), counts_above(control, edge)
+        parts = (*_tolerated(key), 1.0)
+        ratios = known.exceedance_ratios(control.bounds_ms, edge, [part * increase for part in parts])
+        harm, beyond = (Allowed(0.0, key.allowed_ratio * ratio) for ratio in ratios[:2])
+        bets = with_bets(key, CountedInterval(above, other, harm, beyond, LATENCY_RATIOS, minutes))
+        grown.append(with_difference(key, bets, above, other, Allowed(0.0, ratios[2])))
+    phi = max(key.dispersion.phi for key in state.keys)
+    return _with_best_run(learnt.model_copy(update={"keys": tuple(grown)}), phi)
 
 
 def latency_spread_needed(phi: float) -> float:

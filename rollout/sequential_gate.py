@@ -56,14 +56,17 @@ def begin(gate: SequentialGate) -> SequentialState:
     fresh = Mixture.fresh(len(arms))
     weighs = gate.judges_shares or of_p95
     capped = (fresh, fresh) if gate.judges_shares else None
-    beside_control = BestRun(times=1.0, counts=())
-    elsewhere = BestRun(times=1.0, most_left_out=MOST_LEFT_OUT_ELSEWHERE) if weighs else None
+    best_run = None
+    if gate.compares_shares:
+        best_run = BestRun(times=1.0, counts=())
+    elif weighs:
+        best_run = BestRun(times=1.0, most_left_out=MOST_LEFT_OUT_ELSEWHERE)
     keys = Keys(
         harm=fresh,
         beyond=fresh,
         dispersion=dispersion,
         capped=capped,
-        best_run=beside_control if gate.compares_shares else elsewhere,
+        best_run=best_run,
         bets_by_dispersion=True,
         forgets_ended_bets=gate.judges_shares,
         by_own_rates=weighs,

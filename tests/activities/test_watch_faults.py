@@ -16,27 +16,20 @@ from redis.asyncio import Redis
 from activities import monitoring
 from activities.monitoring import CloudMonitoring
 from rollout.gates import Gate
-from rollout.measurement import BadLabel, GroupsByRevision, Metric
+from rollout.measurement import Metric
 from rollout.verdict import Judgement, Lack, Verdict
 from sandbox.faults import Fault
 from tests.activities.cloud_run_ground import BACKEND, Ground
+from tests.activities.monitored_ground import INGEST_DELAY, REQUESTS_BY_REVISION
 from tests.activities.watched_soak import MINUTE, NOON, Clock, WatchedSoak, bound, gate, watched
 
-INGEST_DELAY = timedelta(minutes=2)
 HOUR = timedelta(hours=1)
-REQUESTS = Metric(
-    type="run.googleapis.com/request_count",
-    filter='resource.labels.service_name = "backend"',
-    value="count",
-    bad=BadLabel(label="metric.labels.response_code_class", values=("5xx",)),
-    groups=GroupsByRevision(service="backend"),
-)
 SCORES = Metric(type="custom.googleapis.com/checkout/score", value="level", ingest_delay=timedelta())
 ERRORS = gate(kind="versus_control", title="Errors", metric="requests", statistic="bad_share", max_difference="1%")
 SCORE = gate(
     kind="threshold", title="Score", metric="score", statistic="level", at_least="99%", group="all", minimum_sample=1
 )
-METRICS = {"requests": REQUESTS, "score": SCORES}
+METRICS = {"requests": REQUESTS_BY_REVISION, "score": SCORES}
 
 
 @pytest.fixture(autouse=True)
@@ -148,7 +141,7 @@ async def test_an_empty_answer_is_silence_that_holds_and_not_zero_errors(redis: 
 async def test_a_metric_that_was_renamed_is_an_error_with_its_name(redis: Redis) -> None:
     async with soaking(redis) as rollout:
         asked = rollout.soak.request.gates["errors"]
-        metric = REQUESTS.model_copy(update={"type": "run.googleapis.com/requests"})
+        metric = REQUESTS_BY_REVISION.model_copy(update={"type": "run.googleapis.com/requests"})
         queries = {"requests": asked.queries["requests"].model_copy(update={"metric": metric})}
         gates = {"errors": asked.model_copy(update={"queries": queries})}
         rollout.soak.request = rollout.soak.request.model_copy(update={"gates": gates})
