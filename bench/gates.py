@@ -125,8 +125,8 @@ def _false_rollbacks_of_ours(console: Console, families: Sequence[Family], seeds
     for family in families:
         for rate in RATES:
             trial = Trial(family, rate, 4 * DAY, second_half=0.5)
-            drawn = [_drawn(trial, seed) for seed in seeds]
-            outcomes = judge_fleet(_together(drawn), max_difference=GATE.max_difference or 0.0)
+            drawn = [draw(trial, seed) for seed in seeds]
+            outcomes = judge_fleet(together(drawn), max_difference=GATE.max_difference or 0.0)
             _compare_with_the_judge(trial, drawn, outcomes.rolled_back)
             count = int((outcomes.rolled_back > 0).sum())
             upper = _upper_limit(count, trials)
@@ -155,8 +155,8 @@ def _table_of_delays(
         for excess in excesses:
             said, at_first = [], None
             for onset in onsets:
-                drawn = [_drawn(_regression(family, excess, onset), seed) for seed in seeds]
-                found = judge_fleet(_together(drawn), max_difference=GATE.max_difference or 0.0).rolled_back
+                drawn = [draw(regression(family, excess, onset), seed) for seed in seeds]
+                found = judge_fleet(together(drawn), max_difference=GATE.max_difference or 0.0).rolled_back
                 delays = [math.inf if at == 0 else float(at - onset) for at in found]
                 said.append(in_words(delays))
                 if excess == GOAL_EXCESS:
@@ -167,7 +167,7 @@ def _table_of_delays(
     return kept
 
 
-def _regression(family: Family, excess: float, onset: int) -> Trial:
+def regression(family: Family, excess: float, onset: int) -> Trial:
     return Trial(family, 20.0, onset + AFTER_AN_ONSET, 0.1, excess, onset)
 
 
@@ -184,7 +184,7 @@ def _says_whether_kept(
     return met
 
 
-def _together(drawn: Sequence[Minutes]) -> FleetCounts:
+def together(drawn: Sequence[Minutes]) -> FleetCounts:
     rows = ((one.treated, one.treated_bad, one.control, one.control_bad) for one in drawn)
     return FleetCounts(*(np.array(each, dtype=np.float64) for each in zip(*rows, strict=True)))
 
@@ -197,7 +197,7 @@ def _delays(console: Console, pool: ProcessPoolExecutor, seeds: range, *, quick:
         table = Table("regression", OURS, *METHODS, title=title)
         at_first: float | None = None
         rows = [(x, onset) for x in ((GOAL_EXCESS,) if quick else EXCESSES) for onset in ONSETS[: 2 if quick else None]]
-        cells = [_regression(family, excess, onset) for excess, onset in rows]
+        cells = [regression(family, excess, onset) for excess, onset in rows]
         for (excess, onset), decided in zip(rows, pool.map(_decisions, cells, [seeds] * len(cells)), strict=True):
             delays = delays_of(decided, onset)
             said = (in_words(delays[name]) for name in (OURS, *METHODS))
@@ -211,8 +211,8 @@ def _delays(console: Console, pool: ProcessPoolExecutor, seeds: range, *, quick:
 
 def _decisions(trial: Trial, seeds: range) -> Mapping[str, Sequence[int | None]]:
     """By method, per seed: the minute at which it rolls back, or we hold. Ours by the fleet's arithmetic."""
-    drawn = [_drawn(trial, seed) for seed in seeds]
-    outcomes = judge_fleet(_together(drawn), max_difference=GATE.max_difference or 0.0)
+    drawn = [draw(trial, seed) for seed in seeds]
+    outcomes = judge_fleet(together(drawn), max_difference=GATE.max_difference or 0.0)
     _compare_with_the_judge(trial, drawn, outcomes.rolled_back)
     ours = {OURS: outcomes.rolled_back, HELD: outcomes.held}
     peers = {method: [decide(data) for data in drawn] for method, decide in METHODS.items()}
@@ -228,7 +228,8 @@ def _compare_with_the_judge(trial: Trial, drawn: Sequence[Minutes], rolled_back:
             raise AssertionError(f"{which}: rolled back at {own}, the fleet at {rolled_back[index]}")
 
 
-def _drawn(trial: Trial, seed: int) -> Minutes:
+def draw(trial: Trial, seed: int) -> Minutes:
+    """The minutes of one rollout; each seed draws others."""
     at = np.arange(trial.length)
     shares = np.where(at < trial.length / 2, 0.1, trial.second_half)
     excess = np.where((at >= trial.onset) & (trial.excess > 0), trial.excess, 0.0)

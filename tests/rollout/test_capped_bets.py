@@ -9,9 +9,7 @@ import pytest
 
 from bench.gate_fleet import judge_fleet
 from bench.gate_traffic import FAMILIES
-from bench.gates import Trial
-from bench.gates import _drawn as drawn
-from bench.gates import _together as together
+from bench.gates import Trial, draw, together
 from rollout.capped_bets import CappedBet, believed_burst, capped_bets
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate
@@ -87,7 +85,7 @@ def test_a_state_without_the_second_bettor_goes_on_without() -> None:
 
 def test_the_fleet_and_the_judge_name_the_same_minute() -> None:
     bursts = next(family for family in FAMILIES if family.name == "bursts")
-    rows = [drawn(Trial(bursts, 20.0, 240, 0.1, 0.03, 60), seed) for seed in range(3)]
+    rows = [draw(Trial(bursts, 20.0, 240, 0.1, 0.03, 60), seed) for seed in range(3)]
     fleet_says = judge_fleet(together(rows), max_difference=0.01).rolled_back
     said = []
     for row in rows:
