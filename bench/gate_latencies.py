@@ -189,7 +189,7 @@ def _peers(trial: Trial, seed: int) -> Mapping[str, int | None]:
 def _ours(asking: Asking) -> Outcomes:
     """By the fleet's arithmetic; the first that it rolls back by the judge itself as well."""
     bounds = asking.trial.kind.bounds_ms
-    treated, control = _together(drawn(asking.trial, seed) for seed in asking.seeds)
+    treated, control = together(drawn(asking.trial, seed) for seed in asking.seeds)
     found = judge_latency_fleet(bounds, treated, control, increase=GATE.max_increase or 0.0)
     index = int(np.flatnonzero(found.rolled_back)[0]) if found.rolled_back.any() else 0
     own = judged(bounds, treated[index, :COMPARED_MINUTES], control[index, :COMPARED_MINUTES]) or 0
@@ -200,7 +200,7 @@ def _ours(asking: Asking) -> Outcomes:
     return found
 
 
-def _together(each: Iterator[LatencyMinutes]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def together(each: Iterator[LatencyMinutes]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     rows = [(one.treated.astype(np.int32), one.control.astype(np.int32)) for one in each]
     return np.array([treated for treated, _ in rows]), np.array([control for _, control in rows])
 
