@@ -99,6 +99,10 @@ class StageProgress(_Record):
     def credit(self) -> timedelta:
         return self.soak_state.credit if self.soak_state else timedelta()
 
+    def anew(self) -> "StageProgress":
+        """As before it was entered, but for the credit that a person asked for on top."""
+        return StageProgress(name=self.name, exposure=self.exposure, soak=self.soak, extended=self.extended)
+
 
 class RollbackStep(_Record):
     """`seconds` from the beginning of the rollback until this step was verified by reading back."""
