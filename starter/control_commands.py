@@ -24,49 +24,47 @@ RequestId = Annotated[
 ]
 
 
-def pause(
-    rollout: RolloutId = None,
-    reason: OptionalReason = "",
-    *,
-    by: By,
-    request_id: RequestId = None,
-    json: Json = False,
-) -> None:
+def _plain(named: "Callable[[], None]") -> "Callable[..., None]":
+    """The command of that name and help; it carries nothing but who asks, and why."""
+
+    def command(
+        rollout: RolloutId = None,
+        reason: OptionalReason = "",
+        *,
+        by: By,
+        request_id: RequestId = None,
+        json: Json = False,
+    ) -> None:
+        from rollout.messages import Command
+
+        _send(named.__name__, rollout, Command(by=by, reason=reason), request_id, json=json)
+
+    command.__doc__ = named.__doc__
+    return command
+
+
+@_plain
+def pause() -> None:
     """Stop promotion and the credit clock. Gates go on being judged, and a failing gate still rolls back.
 
     Exposure and traffic stay as they are. Refused (exit code 2) when it is paused already or has ended.
     """
-    _ask("pause", rollout, reason, by, request_id, json=json)
 
 
-def resume(
-    rollout: RolloutId = None,
-    reason: OptionalReason = "",
-    *,
-    by: By,
-    request_id: RequestId = None,
-    json: Json = False,
-) -> None:
+@_plain
+def resume() -> None:
     """Let a paused rollout go on. The credit clock runs again where a stage soaks and nothing holds it.
 
     Refused (exit code 2) when it is not paused.
     """
-    _ask("resume", rollout, reason, by, request_id, json=json)
 
 
-def approve(
-    rollout: RolloutId = None,
-    reason: OptionalReason = "",
-    *,
-    by: By,
-    request_id: RequestId = None,
-    json: Json = False,
-) -> None:
+@_plain
+def approve() -> None:
     """Let the stage that waits for a person begin; this confirms the statements that `rollout status` shows.
 
     Refused (exit code 2) when nothing waits for an approval, so a second approval cannot approve a later stage.
     """
-    _ask("approve", rollout, reason, by, request_id, json=json)
 
 
 def promote(
@@ -118,21 +116,12 @@ def extend(
     _send(UPDATE_EXTEND, rollout, command, request_id, json=json)
 
 
-def step_back(
-    rollout: RolloutId = None,
-    reason: OptionalReason = "",
-    *,
-    by: By,
-    request_id: RequestId = None,
-    json: Json = False,
-) -> None:
+@_plain
+def step_back() -> None:
     """Go back by one stage: its flags, then its traffic; it soaks anew, and going up again needs an approval.
 
     Repeat it to go further down, to features for nobody. In a hurry: `rollout emergency-rollback`.
     """
-    from rollout.messages import UPDATE_STEP_BACK, Command
-
-    _send(UPDATE_STEP_BACK, rollout, Command(by=by, reason=reason), request_id, json=json)
 
 
 def replace_candidate(
@@ -159,16 +148,9 @@ def replace_candidate(
     _send(UPDATE_REPLACE_CANDIDATE, rollout, command, request_id, json=json)
 
 
-def retry(
-    rollout: RolloutId = None,
-    reason: OptionalReason = "",
-    *,
-    by: By,
-    request_id: RequestId = None,
-    json: Json = False,
-) -> None:
+@_plain
+def retry() -> None:
     """Look at once, instead of at the next check interval; for whoever has just mended what holds the rollout."""
-    _ask("retry", rollout, reason, by, request_id, json=json)
 
 
 class HowToResolve(StrEnum):
@@ -219,27 +201,12 @@ def resolve_hold(
     _send(UPDATE_RESOLVE_HOLD, rollout, command, request_id, json=json, completed=completed)
 
 
-def finish(
-    rollout: RolloutId = None,
-    reason: OptionalReason = "",
-    *,
-    by: By,
-    request_id: RequestId = None,
-    json: Json = False,
-) -> None:
+@_plain
+def finish() -> None:
     """End the watch after the last stage, or the guard after a rollback, before its time: the next one need not wait.
 
     Nobody judges the gates, or undoes writes that arrive late, any more. Refused (exit code 2) in every other state.
     """
-    from rollout.messages import UPDATE_FINISH, Command
-
-    _send(UPDATE_FINISH, rollout, Command(by=by, reason=reason), request_id, json=json)
-
-
-def _ask(update: str, given: str | None, reason: str, by: str, request_id: str | None, *, json: bool) -> None:
-    from rollout.messages import Command
-
-    _send(update, given, Command(by=by, reason=reason), request_id, json=json)
 
 
 def _send(
