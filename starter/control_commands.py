@@ -87,11 +87,12 @@ def promote(
     In a stage that raises traffic in steps this ends the step. Refused (exit code 2) while a gate holds the rollout.
     By force it also begins, now, what waits for a window of the plan.
     """
-    from rollout.messages import UPDATE_PROMOTE, Promote
+    from rollout.commands import CommandName
+    from rollout.messages import Promote
 
     if force and not reason.strip():
         raise typer.BadParameter("it goes against the gates and needs a --reason", param_hint="--force")
-    _send(UPDATE_PROMOTE, rollout, Promote(by=by, reason=reason, force=force), request_id, json=json)
+    _send(CommandName.PROMOTE, rollout, Promote(by=by, reason=reason, force=force), request_id, json=json)
 
 
 def extend(
@@ -104,7 +105,8 @@ def extend(
     json: Json = False,
 ) -> None:
     """Ask the stage of now for more soak credit than its plan does."""
-    from rollout.messages import UPDATE_EXTEND, Extend
+    from rollout.commands import CommandName
+    from rollout.messages import Extend
     from rollout.quantity import parse_duration
 
     try:
@@ -113,7 +115,7 @@ def extend(
         raise typer.BadParameter(
             f"{more!r}: expected a duration such as 12h or 2d, above 0 and at most 30 days", param_hint="DURATION"
         ) from None
-    _send(UPDATE_EXTEND, rollout, command, request_id, json=json)
+    _send(CommandName.EXTEND, rollout, command, request_id, json=json)
 
 
 @_plain
@@ -141,11 +143,12 @@ def replace_candidate(
     What was passed in between is not repeated, every approval is asked for again, and the gates begin with evidence of
     their own. Refused (exit code 2) for images that were taken back before.
     """
-    from rollout.messages import UPDATE_REPLACE_CANDIDATE, ReplaceCandidate
+    from rollout.commands import CommandName
+    from rollout.messages import ReplaceCandidate
     from starter.starting import images_by_service
 
     command = ReplaceCandidate(by=by, reason=reason, images=images_by_service(image))
-    _send(UPDATE_REPLACE_CANDIDATE, rollout, command, request_id, json=json)
+    _send(CommandName.REPLACE_CANDIDATE, rollout, command, request_id, json=json)
 
 
 @_plain
@@ -188,7 +191,8 @@ def resolve_hold(
     A gate that held the stage before and passes again stays in force. One that is passed over still takes the rollout
     back when it fails and its action says so. Adopted is only what exposes nobody beyond what the rollout had set.
     """
-    from rollout.messages import UPDATE_RESOLVE_HOLD, ResolveHold
+    from rollout.commands import CommandName
+    from rollout.messages import ResolveHold
     from starter.hold_resolving import with_the_gates_that_hold
 
     if gate and how is not HowToResolve.CONTINUE:
@@ -198,7 +202,7 @@ def resolve_hold(
     async def completed(rollouts: "Rollouts", workflow_id: str) -> ResolveHold:
         return await with_the_gates_that_hold(rollouts, workflow_id, command)
 
-    _send(UPDATE_RESOLVE_HOLD, rollout, command, request_id, json=json, completed=completed)
+    _send(CommandName.RESOLVE_HOLD, rollout, command, request_id, json=json, completed=completed)
 
 
 @_plain

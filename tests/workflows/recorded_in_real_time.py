@@ -11,7 +11,8 @@ from functools import partial
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.worker import Worker
 
-from rollout.messages import UPDATE_APPROVE, UPDATE_FINISH, UPDATE_RESOLVE_HOLD, Command, ResolveHold
+from rollout.commands import CommandName
+from rollout.messages import Command, ResolveHold
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from tests.workflows.answers_kept_back import (
@@ -60,7 +61,7 @@ class RealStory:
 async def taken_back_and_finished(world: World, handle: Handle) -> Handle:
     """Once it is guarded, a person ends that."""
     await world.until_under_way(handle, "guard_rollback", 1)
-    await ask(handle, UPDATE_FINISH, Command(by="kim", reason="seen enough"))
+    await ask(handle, CommandName.FINISH, Command(by="kim", reason="seen enough"))
     await handle.result()
     return handle
 
@@ -110,7 +111,7 @@ async def approved_while_held(land: Land, world: World) -> Handle:
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
     land.source.busy_plans.add(world.plan.name)
     await until_held(world, handle)
-    await ask(handle, UPDATE_APPROVE, Command(by="kim", reason="checked"))
+    await ask(handle, CommandName.APPROVE, Command(by="kim", reason="checked"))
     await world.until(handle, RolloutStatus.HOLDING, step=SOON)
     land.source.busy_plans.clear()
     await handle.result()
@@ -120,7 +121,7 @@ async def approved_while_held(land: Land, world: World) -> Handle:
 async def resumed_to_its_approval(land: Land, world: World) -> Handle:
     handle = await world.start()
     await resumed_to_its_approval_while_held(land, world, handle)
-    await ask(handle, UPDATE_APPROVE, Command(by="kim", reason="checked"))
+    await ask(handle, CommandName.APPROVE, Command(by="kim", reason="checked"))
     land.source.busy_plans.clear()
     await handle.result()
     return handle
@@ -175,7 +176,7 @@ async def started_with_blanks(_land: Land, world: World) -> Handle:
 async def split_of_others_that_is_adopted(land: Land, world: World) -> Handle:
     handle = await split_by_hand_just_before_a_step(land, world)
     await world.until(handle, RolloutStatus.HOLDING, stage="staged", step=SOON)
-    await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
+    await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
     await handle.result()
     return handle
 

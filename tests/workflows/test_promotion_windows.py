@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from temporalio.client import WorkflowUpdateFailedError
 
-from rollout.messages import SIGNAL_EMERGENCY, UPDATE_PROMOTE, Answer, Promote
+from rollout.commands import CommandName
+from rollout.messages import SIGNAL_EMERGENCY, Answer, Promote
 from rollout.progress import RolloutStatus
 from rollout.windows import Windows
 from tests.workflows.changed_plans import frozen_today, hurried
@@ -76,10 +77,10 @@ async def test_a_freeze_keeps_even_the_first_stage_from_beginning_until_a_person
         assert waiting.candidates == {}
 
         with pytest.raises(WorkflowUpdateFailedError) as refused:
-            await handle.execute_update(UPDATE_PROMOTE, Promote(by="kim"), result_type=Answer)
+            await handle.execute_update(CommandName.PROMOTE, Promote(by="kim"), result_type=Answer)
         assert "the big sale" in str(refused.value.cause)
         forced = Promote(by="kim", reason="the fix for the sale", force=True)
-        answer = await handle.execute_update(UPDATE_PROMOTE, forced, result_type=Answer)
+        answer = await handle.execute_update(CommandName.PROMOTE, forced, result_type=Answer)
 
         assert answer.next == "it begins now, outside the plan's windows"
         await world.approve(handle)

@@ -6,12 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.messages import (
-    SIGNAL_EMERGENCY,
-    UPDATE_RESOLVE_HOLD,
-    Answer,
-    ResolveHold,
-)
+from rollout.commands import CommandName
+from rollout.messages import SIGNAL_EMERGENCY, Answer, ResolveHold
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.switch_off import SWITCHED_OFF
@@ -71,7 +67,7 @@ async def off(world: World, handle: Handle) -> RolloutProgress:
 
 async def go_on(handle: Handle) -> Answer:
     command = ResolveHold(by="kim", reason="later", how="continue")
-    answer: Answer = await handle.execute_update(UPDATE_RESOLVE_HOLD, command, result_type=Answer)
+    answer: Answer = await handle.execute_update(CommandName.RESOLVE_HOLD, command, result_type=Answer)
     return answer
 
 
