@@ -150,31 +150,38 @@ class WayForward:
         while True:
             await self._turn_back()
             stage, state = context.plan.stages[progress.stage], progress.current
-            if state.state != "soaking":
-                await self._attended(stage, self._entry.enter(stage, state))
-                if progress.turning_back:
-                    continue
-            await self._walk_and_soak(stage, state)
-            if progress.turning_back:
-                continue
-            extended = state.extended
-            try:
-                await self._attended(stage, self._check_before_it_passes(stage, state))
-                await self._waiting.not_paused()
-            except LongHistory:
-                if state.extended != extended:
-                    self._soak_on(state)
-                raise
-            if progress.turning_back:
-                continue
-            if state.extended != extended and workflow.patched("extended-while-it-was-checked"):
-                self._soak_on(state)
+            if not await self._may_pass(stage, state):
                 continue
             self._pass(state)
             if progress.stage + 1 == len(context.plan.stages):
                 return
             progress.stage = max(progress.stage + 1, progress.return_to or 0)
             progress.return_to = None
+
+    async def _may_pass(self, stage: Stage, state: StageProgress) -> bool:
+        """Enter a stage, soak it and check it; False where it was left to turn back, or was given longer to soak."""
+        progress = self._context.progress
+        if state.state != "soaking":
+            await self._attended(stage, self._entry.enter(stage, state))
+            if progress.turning_back:
+                return False
+        await self._walk_and_soak(stage, state)
+        if progress.turning_back:
+            return False
+        extended = state.extended
+        try:
+            await self._attended(stage, self._check_before_it_passes(stage, state))
+            await self._waiting.not_paused()
+        except LongHistory:
+            if state.extended != extended:
+                self._soak_on(state)
+            raise
+        if progress.turning_back:
+            return False
+        if state.extended != extended and workflow.patched("extended-while-it-was-checked"):
+            self._soak_on(state)
+            return False
+        return True
 
     def _soak_on(self, state: StageProgress) -> None:
         """Who asked for more credit while it was checked was told that the soak goes on."""
