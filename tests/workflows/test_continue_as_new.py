@@ -5,10 +5,11 @@ from datetime import timedelta
 from pathlib import Path
 
 from rollout.commands import CommandName
-from rollout.messages import SIGNAL_EMERGENCY, Answer, Command, Extend
+from rollout.messages import SIGNAL_EMERGENCY, Answer, Extend
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
+from tests.workflows.commanding import ask
 from tests.workflows.emergencies_met import emergency_while_the_last_notice_is_not_delivered
 from tests.workflows.long_histories import grown_long, look_at_once
 from tests.workflows.many_rollouts import SHORTLY, SOON, Land, one_rollout
@@ -16,7 +17,6 @@ from tests.workflows.small_plans import IN_CANARY, TO_THE_END, WATCHED, plan_of
 from tests.workflows.world import REAL_SECONDS, Handle, World, laid_out_in_real_time
 
 SHORT = timedelta(seconds=3)
-KIM = Command(by="kim", reason="I know why")
 
 
 async def test_a_rollout_continued_as_new_keeps_credit_anchors_and_story(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ async def test_until_what_was_told_last_is_delivered_gates_go_on_being_judged_an
             while (await world.progress(handle)).run_id == watched_in:
                 await world.environment.sleep(SOON)
 
-        answer: Answer = await handle.execute_update(CommandName.FINISH, KIM, result_type=Answer)
+        answer = await ask(handle, CommandName.FINISH)
         # Far less than the hour for which it was to be watched.
         result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
         assert answer.happened == "the watch ended"
@@ -88,7 +88,7 @@ async def assert_taken_back_before_anything_is_delivered(land: Land, world: Worl
     back = await world.progress(handle)
     assert await world.is_safe(back)
     land.channel.answering.set()
-    await handle.execute_update(CommandName.FINISH, KIM, result_type=Answer)
+    await ask(handle, CommandName.FINISH)
     result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
     assert (result.status, result.run_id) == (RolloutStatus.ROLLED_BACK, back.run_id)
 

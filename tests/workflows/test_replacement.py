@@ -92,7 +92,7 @@ async def test_a_candidate_that_was_taken_back_before_cannot_come_in_as_a_replac
 async def test_asking_again_makes_the_watch_look_anew(world: World) -> None:
     handle = await in_stage(world, "internal")
 
-    answer: Answer = await handle.execute_update(CommandName.RETRY, Command(by="kim"), result_type=Answer)
+    answer = await ask(handle, CommandName.RETRY, Command(by="kim"))
 
     assert answer.happened == "asked to look again now"
     await world.until(handle, RolloutStatus.SOAKING, stage="canary")
