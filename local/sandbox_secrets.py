@@ -30,13 +30,7 @@ def read_secret(text: str) -> InstalledSecret:
 
 def secrets_of(plans: Sequence[RolloutPlan]) -> list[InstalledSecret]:
     """A made-up value for every secret that a check of the plans asks for."""
-    checks = [
-        check
-        for plan in plans
-        for stage in plan.stages
-        for check in (*stage.checks.before, *stage.checks.after)
-        if isinstance(check, SecretCheck)
-    ]
+    checks = [check for plan in plans for check in plan.checks if isinstance(check, SecretCheck)]
     names = dict.fromkeys((check.project, check.name) for check in checks)
     return [InstalledSecret(project=project, name=name, value=SecretStr(_MADE_UP)) for project, name in names]
 

@@ -138,14 +138,9 @@ def _taken_for_granted(plan: RolloutPlan, off: Sequence[str]) -> Iterator[str]:
         yield f"probes are taken as passing: {', '.join(probes)}"
     if approvals := [stage.name for stage in plan.stages if stage.needs_approval]:
         yield f"approvals are taken as given at once: {', '.join(approvals)}"
-    if any(isinstance(check, HttpCheck | RedisCheck | MonitoringCheck) for check in _checks(plan)):
+    if any(isinstance(check, HttpCheck | RedisCheck | MonitoringCheck) for check in plan.checks):
         yield "checks before and after a stage are taken as passing"
     if off:
         yield f"what is measured later is as recorded, as if these had stayed on: {', '.join(off)}"
     yield "deployments, traffic and flags are taken as changed at once, and as changed by nobody else"
     yield "people are taken to do nothing: no pause, no promotion, no hold resolved"
-
-
-def _checks(plan: RolloutPlan) -> Iterator[object]:
-    for stage in plan.stages:
-        yield from (*stage.checks.before, *stage.checks.after)
