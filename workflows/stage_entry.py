@@ -58,7 +58,7 @@ class StageEntry:
         self._waiting = waiting
         self._window = window
         self._changing = changing
-        self._rise = TrafficRise(context, waiting, changing)
+        self._rise = TrafficRise(context, waiting, window, changing)
         self._plan = context.plan
         self._progress = context.progress
 

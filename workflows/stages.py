@@ -243,8 +243,9 @@ class WayForward:
             last = state.step + 1 == len(steps)
             if state.step_entered != state.step:
                 await self._waiting.not_paused()
-                if state.step:
-                    await self._attended(stage, self._window.opens(state, f"{stage.name} at {steps[state.step]} %"))
+                what = stage.name if steps[state.step] is None else f"{stage.name} at {steps[state.step]} %"
+                asked = self._window.opens if state.step else self._window.still_open
+                await self._attended(stage, asked(state, what))
                 if self._context.progress.turning_back:
                     return
                 await self._attended(stage, self._entry.take_step(stage, state, steps[state.step], last=last))

@@ -11,6 +11,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 from workflows.changing import Changing
 from workflows.context import RolloutContext, reason_of
+from workflows.promotion_window import PromotionWindow
 from workflows.traffic_shift import shift
 from workflows.waiting import Waiting
 
@@ -25,10 +26,11 @@ with workflow.unsafe.imports_passed_through():
 
 
 class TrafficRise:
-    def __init__(self, context: RolloutContext, waiting: Waiting, changing: Changing) -> None:
+    def __init__(self, context: RolloutContext, waiting: Waiting, window: PromotionWindow, changing: Changing) -> None:
         self._context = context
         self._changing = changing
         self._waiting = waiting
+        self._window = window
         self._progress = context.progress
 
     async def to(self, stage: Stage, percent: int, state: StageProgress) -> bool:
@@ -37,8 +39,9 @@ class TrafficRise:
         while changed := await self._changing.to(stage, self._changed_by_others(percent)):
             await self._held(changed, state, f"the traffic goes to {percent} %", tell=changed != told)
             told = changed
-            # A person may have paused it while it was held.
+            # A person may have paused it while it was held, and its window may have closed.
             await self._waiting.not_paused()
+            await self._window.still_open(state, f"{stage.name} at {percent} %")
             if self._progress.turning_back:
                 return False
         return True

@@ -15,6 +15,7 @@ from rollout.commands import CommandName
 from rollout.messages import Command, ResolveHold
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
+from rollout.windows import Windows
 from tests.workflows.answers_kept_back import (
     CHECKED,
     answered_again,
@@ -237,6 +238,12 @@ REAL_STORIES: dict[str, RealStory] = {
         "others-traffic-is-not-overwritten",
         CHECKED_BEFORE_STAGED,
         rising_in_two_steps,
+    ),
+    "window-asked-again-after-a-hold": RealStory(
+        split_of_others_that_is_adopted,
+        "window-asked-before-each-step",
+        CHECKED_BEFORE_STAGED,
+        lambda plan: rising_in_two_steps(plan.model_copy(update={"windows": Windows(time_zone="UTC")})),
     ),
     "started-with-blanks": RealStory(started_with_blanks, "blanks-begin-nothing", Shape()),
     "an-emergency-waits-for-no-notice": RealStory(
