@@ -180,6 +180,10 @@ class RolloutProgress(_Record):
     waits_out_a_hold: bool = Field(
         default=False, description="what it waited for has come, and what holds it is still to end: a new run begins so"
     )
+    deployed_by_others: dict[str, str] = Field(
+        default_factory=dict,
+        description="services that somebody else changed before the candidate was deployed, and how, until adopted",
+    )
     approved: list[str] = Field(default_factory=list, description="stages that a person has approved")
     exposed_stage: str | None = Field(default=None, description="the stage whose exposure was written last")
     flags_off_since: datetime | None = Field(default=None, description="when this rollout had turned every flag off")

@@ -15,6 +15,7 @@ from workflows.presentation import Presentation
 from workflows.timers import sleep_for
 
 with workflow.unsafe.imports_passed_through():
+    from activities.failures import Failure
     from activities.notifications import NotificationActivities
     from rollout.messages import Notice, RolloutRequest
     from rollout.plan import RolloutPlan
@@ -236,3 +237,8 @@ def reason_of(failure: BaseException) -> str:
     while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
         cause = cause.__cause__
     return cause.message if isinstance(cause, ApplicationError) else str(cause)
+
+
+def is_change_by_others(failure: ActivityError) -> bool:
+    """Whether a call changed nothing because somebody else changed before what it was about."""
+    return isinstance(failure.cause, ApplicationError) and failure.cause.type == Failure.FOREIGN_CHANGE

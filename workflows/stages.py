@@ -91,6 +91,9 @@ class WayForward:
     async def resolve_hold(self, *, adopt: bool, gates: tuple[str, ...] | None) -> str:
         """End the hold by a person's decision, passing over those gates, or all its causes; says what follows."""
         progress = self._context.progress
+        if progress.deployed_by_others:
+            progress.deployed_by_others = {}
+            return "the candidate is deployed beside what serves now, which is what a rollback returns to"
         assert progress.entered_last is not None, "only a stage that was entered can hold"  # noqa: S101
         state = progress.stages[progress.entered_last]
         assert state.soak_state is not None, "as above"  # noqa: S101

@@ -7,16 +7,15 @@ holds too: until the traffic is again what the rollout set, or a person decides.
 import asyncio
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError
 
 from workflows.changing import Changing
-from workflows.context import RolloutContext, reason_of
+from workflows.context import RolloutContext, is_change_by_others, reason_of
 from workflows.promotion_window import PromotionWindow
 from workflows.traffic_shift import shift
 from workflows.waiting import Waiting
 
 with workflow.unsafe.imports_passed_through():
-    from activities.failures import Failure
     from rollout.drift import DRIFT
     from rollout.holds import why_held
     from rollout.plan_parts import Stage
@@ -55,8 +54,7 @@ class TrafficRise:
         try:
             await shift(self._context, key, percent, instead_of=self._progress.traffic[key])
         except ActivityError as failure:
-            refused = isinstance(failure.cause, ApplicationError) and failure.cause.type == Failure.FOREIGN_CHANGE
-            if not refused or not workflow.patched("others-traffic-is-not-overwritten"):
+            if not is_change_by_others(failure) or not workflow.patched("others-traffic-is-not-overwritten"):
                 raise
             return reason_of(failure)
         return ""

@@ -23,7 +23,7 @@ from tests.workflows.answers_kept_back import (
     written_and_seen,
     written_and_seen_before_it_is_acknowledged,
 )
-from tests.workflows.changed_plans import looked_after, rising_in_two_steps
+from tests.workflows.changed_plans import approved_first, looked_after, rising_in_two_steps
 from tests.workflows.commanding import ask, emergency, extend, started_with, step_back
 from tests.workflows.emergencies_met import (
     emergency_as_a_step_back_is_answered,
@@ -32,7 +32,7 @@ from tests.workflows.emergencies_met import (
     emergency_while_the_last_notice_is_not_delivered,
     rollback_overtaken_while_its_worker_was_dead,
 )
-from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED, split_by_hand_just_before_a_step
+from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED, deploy_by_hand, split_by_hand_just_before_a_step
 from tests.workflows.long_histories import continued
 from tests.workflows.many_rollouts import SHORTLY, SOON, Land
 from tests.workflows.measured_faults import one_cascade
@@ -182,6 +182,17 @@ async def split_of_others_that_is_adopted(land: Land, world: World) -> Handle:
     return handle
 
 
+async def deployment_of_others_that_is_adopted(_land: Land, world: World) -> Handle:
+    handle = await world.start()
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+    await deploy_by_hand(world, "registry.example/backend:robins-hotfix")
+    await ask(handle, UPDATE_APPROVE, Command(by="kim", reason="checked"))
+    await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+    await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
+    await handle.result()
+    return handle
+
+
 async def continued_while_it_waited(_land: Land, world: World) -> Handle:
     """The run that ends by it; another one has taken it up."""
     handle = await world.start()
@@ -238,6 +249,9 @@ REAL_STORIES: dict[str, RealStory] = {
         "others-traffic-is-not-overwritten",
         CHECKED_BEFORE_STAGED,
         rising_in_two_steps,
+    ),
+    "deployment-of-others-adopted": RealStory(
+        deployment_of_others_that_is_adopted, "others-deployments-are-not-undone", TO_THE_END, approved_first
     ),
     "window-asked-again-after-a-hold": RealStory(
         split_of_others_that_is_adopted,
