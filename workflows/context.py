@@ -99,6 +99,16 @@ class RolloutContext:
             # A notice that began in the same moment puts the new run off once more.
             self.end_if_long()
 
+    async def until_done(self, done: Callable[[], bool]) -> None:
+        """As `until`, for a call that another run can make again: what it has brought about by then is found there."""
+        await workflow.wait_condition(lambda: done() or self.is_to_be_continued)
+        if done():
+            return
+        if workflow.patched("calls-are-continued-as-new"):
+            await self.until(done)
+        else:
+            await workflow.wait_condition(done)
+
     def judges_beside_what_takes_long(self) -> bool:
         return workflow.patched("judged-beside-what-takes-long")
 

@@ -17,6 +17,7 @@ from workflows.context import RolloutContext, is_change_by_others, reason_of
 from workflows.forward import call_forward
 from workflows.preparation import read_anchor, record_anchors
 from workflows.promotion_window import PromotionWindow
+from workflows.soaking import leave
 from workflows.waiting import Waiting
 
 with workflow.unsafe.imports_passed_through():
@@ -54,7 +55,12 @@ class Deployment:
     async def _changed_by_others(self) -> dict[str, str]:
         """What kept services from being deployed to, by their keys and in words; empty where all were."""
         missing = [key for key in self._plan.services if key not in self._progress.candidates]
-        found = await asyncio.gather(*(self._deploy(key) for key in missing))
+        deploying = asyncio.gather(*(self._deploy(key) for key in missing))
+        try:
+            await self._context.until_done(deploying.done)
+        finally:
+            leave(deploying)
+        found = deploying.result()
         changed = {key: why for key, why in zip(missing, found, strict=True) if why}
         in_doubt = await self._anchored_anew(changed)
         for key, why in changed.items():

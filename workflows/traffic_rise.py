@@ -35,7 +35,7 @@ class TrafficRise:
     async def to(self, stage: Stage, percent: int, state: StageProgress) -> bool:
         """Move every service; False where a person, or a gate, asked to turn back while others' changes held it."""
         told = ""
-        while changed := await self._changing.to(stage, self._changed_by_others(percent)):
+        while changed := await self._changing.to(stage, self._changed_by_others(percent), repeatable=True):
             await self._held(changed, state, f"the traffic goes to {percent} %", tell=changed != told)
             told = changed
             # A person may have paused it while it was held, and its window may have closed.

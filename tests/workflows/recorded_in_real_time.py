@@ -16,6 +16,7 @@ from rollout.messages import Command, ResolveHold
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from rollout.windows import Windows
+from sandbox.faults import Fault
 from tests.workflows.answers_kept_back import (
     CHECKED,
     answered_again,
@@ -201,6 +202,18 @@ async def continued_while_it_waited(_land: Land, world: World) -> Handle:
     return world.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
 
 
+async def continued_while_it_deployed(land: Land, world: World) -> Handle:
+    """As above, where Cloud Run refuses every change until then."""
+    land.sandbox.faults.put(Fault(method="UpdateService", code="UNAVAILABLE"))
+    handle = await world.start()
+    await world.until_under_way(handle, "deploy_candidate", 1)
+    while (await world.progress(handle)).run_id == handle.first_execution_run_id:
+        await handle.signal("hello")
+    land.sandbox.faults.clear()
+    await handle.result()
+    return world.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+
+
 async def failed_beside_a_check_that_took_long(land: Land, world: World) -> Handle:
     handle = await checked_without_an_answer(land, world)
     # Gates are judged only once the check has taken its minute, which is longer than anything else is waited for.
@@ -268,5 +281,8 @@ REAL_STORIES: dict[str, RealStory] = {
     ),
     "continued-while-it-waited": RealStory(
         continued_while_it_waited, "waits-are-continued-as-new", TO_AN_APPROVAL, server_options=SHORTLY
+    ),
+    "continued-while-it-deployed": RealStory(
+        continued_while_it_deployed, "calls-are-continued-as-new", TO_THE_END, server_options=SHORTLY
     ),
 }
