@@ -187,9 +187,9 @@ async def deployment_of_others_that_is_adopted(_land: Land, world: World) -> Han
     handle = await world.start()
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
     await deploy_by_hand(world, "registry.example/backend:robins-hotfix")
-    await ask(handle, UPDATE_APPROVE, Command(by="kim", reason="checked"))
+    await ask(handle, CommandName.APPROVE, Command(by="kim", reason="checked"))
     await world.until(handle, RolloutStatus.HOLDING, step=SOON)
-    await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
+    await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
     await handle.result()
     return handle
 

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from rollout.messages import UPDATE_APPROVE, UPDATE_RESOLVE_HOLD, ResolveHold
+from rollout.commands import CommandName
+from rollout.messages import ResolveHold
 from rollout.progress import RolloutProgress, RolloutStatus
 from tests.workflows.changed_plans import approved_first
 from tests.workflows.commanding import ask, emergency, refusal
@@ -28,7 +29,7 @@ async def deployed_meanwhile(
         handle = await world.start()
         await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
         theirs = await deploy_by_hand(world, image)
-        await ask(handle, UPDATE_APPROVE)
+        await ask(handle, CommandName.APPROVE)
         yield world, handle, theirs, await world.until(handle, RolloutStatus.HOLDING, step=SOON)
 
 
@@ -45,9 +46,9 @@ async def test_it_holds_pages_and_goes_on_beside_what_was_deployed_once_a_person
         assert [notice.severity for notice in world.channel.notices if "is holding" in notice.title] == ["page"]
         assert await serving(world) == {theirs: 100}
         continuing = ResolveHold(by="kim", reason="I know why", how="continue")
-        assert "services are not what the rollout found" in await refusal(handle, UPDATE_RESOLVE_HOLD, continuing)
+        assert "services are not what the rollout found" in await refusal(handle, CommandName.RESOLVE_HOLD, continuing)
 
-        answer = await ask(handle, UPDATE_RESOLVE_HOLD, ADOPT)
+        answer = await ask(handle, CommandName.RESOLVE_HOLD, ADOPT)
 
         assert answer.next == "the candidate is deployed beside what serves now, which is what a rollback returns to"
         result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
@@ -75,7 +76,7 @@ async def test_held_for_days_it_goes_on_in_new_runs_and_deploys_only_once_that_i
             assert (after.status, after.candidates) == (RolloutStatus.HOLDING, {})
         assert len([notice for notice in world.channel.notices if "is holding" in notice.title]) == 1
 
-        await ask(handle, UPDATE_RESOLVE_HOLD, ADOPT)
+        await ask(handle, CommandName.RESOLVE_HOLD, ADOPT)
 
         result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
         assert result.status is RolloutStatus.COMPLETED, result.why
