@@ -251,6 +251,15 @@ class TestTheBet:
     ("gate", "said"),
     [
         ({"kind": "versus_control"}, "has exactly one limit, max_difference; got none"),
+        (
+            {"kind": "zero_tolerance", "statistic": "level"},
+            "statistic: zero_tolerance judges bad_share or good_share, got level",
+        ),
+        (
+            {"kind": "versus_control", "statistic": "level", "at_least": "99%"},
+            "statistic: versus_control judges bad_share or p95, got level",
+        ),
+        ({**CASCADES, "at_most": "1%"}, "at_most: zero_tolerance has no limit but 0"),
         ({**ERRORS, "max_difference": 0.01}, "gate: max_difference: a share is written with its percent"),
         ({**ERRORS, "threshold": 3}, "gate: threshold: there is no such field, got 3"),
         (
