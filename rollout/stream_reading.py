@@ -51,6 +51,9 @@ def interval_of(given: Mapping[str, Any], number: int) -> Interval:
 
 def _problem(group: Group, given: Mapping[str, Any]) -> str:
     """What no metric can hold, or nothing."""
+    for name, value in given.items():
+        if any(isinstance(number, bool) for number in (value if isinstance(value, list | tuple) else (value,))):
+            return f"{name}: a number is expected, got {shown(value)}"
     match group:
         case GroupCounts(total=total) if total and "bad" not in given:
             return f"bad: is missing, got {shown(given)}"
