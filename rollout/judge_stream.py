@@ -8,7 +8,7 @@ from rollout.sequential_gate import step
 from rollout.sequential_model import Interval, SequentialGate, SequentialJudgement
 from rollout.sequential_state import SequentialState
 from rollout.sequential_wording import absent
-from rollout.stream_pace import StreamPace, begin_at
+from rollout.stream_pace import StreamPace, begin_at, with_room_for_a_gap
 from rollout.stream_reading import gate_of, interval_of
 from rollout.verdict import Verdict
 from rollout.worse_since import WorseSince
@@ -47,7 +47,7 @@ def _judged(gate: SequentialGate, intervals: Iterable[Mapping[str, Any]]) -> Ite
             state = pace.room_for_earlier(state, before)
             gate = gate.model_copy(update={"interval": pace.length})
         try:
-            state, judgement = _step(gate, state, interval)
+            state, judgement = _step(gate, with_room_for_a_gap(gate, state, interval.end), interval)
         except ValueError as problem:
             raise ValueError(f"interval {number}: {problem}") from problem
         worse = worse.after(state, judgement)

@@ -152,9 +152,9 @@ def _placed(gate: SequentialGate, state: SequentialState, end: datetime) -> Sequ
 
 
 def _why_not_placed(gate: SequentialGate, state: SequentialState, end: datetime) -> str:
-    """Between the gaps everything was judged; of what lies before them all nobody knows."""
-    before_all = bool(state.gaps) and end <= state.gaps[0][0] + gate.interval / 2
-    return "was judged, or comes too late to be judged" if before_all else "was judged"
+    """After the last gap everything was judged; of what lies before it nobody knows, for gaps are given up."""
+    before_one = bool(state.gaps) and end <= state.gaps[-1][0] + gate.interval / 2
+    return "was judged, or comes too late to be judged" if before_one else "was judged"
 
 
 def _evidence(gate: SequentialGate, state: SequentialState) -> Evidence:
