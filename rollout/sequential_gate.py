@@ -16,6 +16,7 @@ from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, RUN, BestRun
 from rollout.changed_edges import has_other_edges
 from rollout.confidence_sequence import PASS_INTERVALS
 from rollout.dispersion import Dispersion
+from rollout.quantity import format_duration
 from rollout.score_evidence import SCORE_STAKES
 from rollout.sequential_evidence import with_control_alone, with_history, with_interval, with_sample_ratio
 from rollout.sequential_model import (
@@ -241,9 +242,8 @@ def _judged(
     if state.failed:
         return say("rollback", Verdict.FAIL, state.failed)
     if state.missing_in_a_row > MISSING_BEFORE_A_HOLD:
-        return say(
-            "hold", Verdict.UNKNOWN, f"no data for {state.missing_in_a_row} intervals, and silence is not health"
-        )
+        silent_for = format_duration(state.missing_in_a_row * gate.interval)
+        return say("hold", Verdict.UNKNOWN, f"no data for {silent_for}, and silence is not health")
     if suspicion := _suspicion(gate, state, evidence):
         return say("hold", Verdict.SUSPECT, suspicion)
     if remark:
