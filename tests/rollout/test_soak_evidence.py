@@ -1,5 +1,7 @@
 """A plan's gates over a soak: evidence decides, people read the window."""
 
+import re
+
 import pytest
 
 from rollout.measurement import Histogram, Level
@@ -39,10 +41,21 @@ class TestVersusControl:
         )
 
     def test_a_small_difference_that_is_certain_is_suspect_and_does_not_fail(self) -> None:
-        found = verdicts(ERRORS, [healthy(bad=8)] * 600)
+        _, judged = soaked(ERRORS, [healthy(bad=8)] * 600)
 
-        assert found[-1] is Verdict.SUSPECT
-        assert Verdict.FAIL not in found
+        assert judged[-1].verdict is Verdict.SUSPECT
+        assert Verdict.FAIL not in {judgement.verdict for judgement in judged}
+        assert "but not beyond what is tolerated (less than 1 to 1; 3 to 1 are needed); data" in judged[-1].reason
+
+    def test_one_beyond_what_is_tolerated_but_not_beyond_doubt_is_told_by_the_odds_that_are_missing(self) -> None:
+        _, judged = soaked(ERRORS, [healthy()] * 60 + [healthy(bad=25)] * 10)
+
+        suspect = next(judgement.reason for judgement in judged if judgement.verdict is Verdict.SUSPECT)
+        said = re.search(
+            r"harm is proven \(([\d,]+) to 1\), but not beyond doubt, for which 3,000 to 1 are needed; data", suspect
+        )
+        assert said
+        assert 300 <= int(said[1].replace(",", "")) < 3_000
 
     def test_a_single_bad_minute_of_a_small_group_convicts_nobody(self) -> None:
         small: Minute = {"treated": counts(100, 8), "control": counts(900, 3)}
