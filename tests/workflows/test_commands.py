@@ -13,12 +13,11 @@ from rollout.messages import SIGNAL_EMERGENCY, Extend, Promote, ResolveHold
 from rollout.progress import RolloutStatus, StageProgress
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
+from tests.workflows.changed_plans import SOAK
 from tests.workflows.commanding import ask, refusal
 from tests.workflows.measured_faults import errors_of_treated_users, slow_websockets
 from tests.workflows.standing import in_stage, shown
 from tests.workflows.world import REAL_SECONDS, World, laid_out_in_real_time
-
-SOAK = timedelta(hours=3)
 
 
 @pytest.fixture
@@ -58,10 +57,10 @@ class TestExtend:
     async def test_an_extended_stage_asks_for_that_much_more_credit(self, world: World) -> None:
         handle = await in_stage(world, "internal")
 
-        await ask(handle, CommandName.EXTEND, Extend(by="kim", reason="a holiday", more=timedelta(hours=12)))
+        await ask(handle, CommandName.EXTEND, Extend(by="kim", reason="a holiday", more=2 * SOAK))
 
         canary = await world.until(handle, RolloutStatus.SOAKING, stage="canary")
-        assert canary.stages[1].credit == SOAK + timedelta(hours=12)
+        assert canary.stages[1].credit == 3 * SOAK
 
 
 class TestStepBack:
@@ -148,7 +147,7 @@ class TestWaiting:
         await world.until(handle, RolloutStatus.SOAKING, stage="deploy-off")
 
 
-HELD_FOR = timedelta(hours=20)
+HELD_FOR = 6 * SOAK
 
 
 def assert_nothing_was_credited_for(held: timedelta, stage: StageProgress) -> None:

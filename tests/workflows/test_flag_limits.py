@@ -13,6 +13,7 @@ from starter.controlling import NotCarriedOut, ask
 from starter.outcome import ExitCode
 from starter.rollouts import Rollouts
 from tests.workflows.answers_kept_back import written_and_seen, written_and_seen_before_it_is_acknowledged
+from tests.workflows.changed_plans import SOAK
 from tests.workflows.commanding import refusal, set_stage
 from tests.workflows.foreign_changes import raise_a_flag
 from tests.workflows.many_rollouts import SOON, one_rollout
@@ -70,7 +71,7 @@ async def test_a_flag_can_be_held_at_an_earlier_stage_and_go_on_with_the_others_
     assert (await shown(world))["factory_pattern"] == "internal"
     lowered = await world.now()
 
-    await world.passes(timedelta(hours=2))
+    await world.passes(SOAK / 2)
     assert (await world.progress(handle)).status is RolloutStatus.SOAKING, "the rollout knows what it set"
     await set_stage(handle, "off")
     answer = await set_stage(handle, "canary")

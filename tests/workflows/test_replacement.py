@@ -5,12 +5,12 @@ from datetime import timedelta
 from rollout.commands import CommandName
 from rollout.messages import Answer, Command, ReplaceCandidate
 from rollout.progress import RolloutStatus
+from tests.workflows.changed_plans import SOAK
 from tests.workflows.commanding import ask, refusal
 from tests.workflows.measured_faults import errors_of_treated_users
 from tests.workflows.standing import in_stage, taken_back
 from tests.workflows.world import Handle, World
 
-SOAK = timedelta(hours=3)
 HOTFIX = {"backend": "registry.example/backend:hotfix"}
 
 

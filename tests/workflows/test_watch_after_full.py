@@ -23,7 +23,7 @@ WATCH = timedelta(hours=6, seconds=20)
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out(hurried(timedelta(hours=1)).model_copy(update={"watch": WATCH}), tmp_path) as laid:
+    async with laid_out(hurried().model_copy(update={"watch": WATCH}), tmp_path) as laid:
         yield laid
 
 
