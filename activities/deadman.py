@@ -16,6 +16,7 @@ from temporalio.client import Client, WorkflowExecutionDescription
 from activities.clock import Clock
 from activities.failures import not_yet
 from activities.flag_access import Lease
+from rollout.moments import time_of_day
 from rollout.watch import WATCH_ACTIVITY, WatchBeat
 
 LOOKS_PER_PATIENCE = 5
@@ -72,7 +73,7 @@ class DeadmanActivities:
         if silent and (request.paged_at is None or now - request.paged_at >= request.page_after):
             return Silence(since=alive_at, noticed_at=now, why=_why(watch))
         shortest = min(request.page_after, request.flags_off_after or request.page_after)
-        seen = f"the last look at the gates ended at {alive_at:%H:%M:%S}"
+        seen = f"the last look at the gates ended at {time_of_day(alive_at, now, seconds=True)}"
         raise not_yet(seen, "StillLookedAt", again_after=shortest / LOOKS_PER_PATIENCE)
 
 

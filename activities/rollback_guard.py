@@ -14,6 +14,7 @@ from activities.clock import Clock
 from activities.cloud_run import RestoreTraffic
 from activities.failures import not_yet
 from activities.flag_access import Flags
+from rollout.moments import time_of_day
 from rollout.traffic import Candidate, ServiceAnchor, ServiceRef, TrafficSplit
 
 BETWEEN_LOOKS = timedelta(seconds=15)
@@ -67,7 +68,8 @@ class RollbackGuardActivities:
             return GuardReport(undone=undone)
         activity.heartbeat(undone)
         pause = min(BETWEEN_LOOKS, (request.until - request.began) / LOOKS_AT_LEAST, request.until - now)
-        seen = f"flags off and traffic at its anchor at {now:%H:%M:%S}, guarding until {request.until:%H:%M:%S}"
+        until = time_of_day(request.until, now, seconds=True)
+        seen = f"flags off and traffic at its anchor at {now:%H:%M:%S}, guarding until {until}"
         raise not_yet(seen, "StillGuarding", again_after=pause)
 
     async def _flags_kept_off(self, request: GuardRequest) -> list[str]:

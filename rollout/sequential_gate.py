@@ -16,6 +16,7 @@ from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, RUN, BestRun
 from rollout.changed_edges import has_other_edges
 from rollout.confidence_sequence import PASS_INTERVALS
 from rollout.dispersion import Dispersion
+from rollout.moments import time_of_day
 from rollout.quantity import format_duration
 from rollout.score_evidence import SCORE_STAKES
 from rollout.sequential_evidence import with_control_alone, with_history, with_interval, with_sample_ratio
@@ -29,7 +30,7 @@ from rollout.sequential_model import (
     SequentialJudgement,
 )
 from rollout.sequential_state import Keys, SequentialState
-from rollout.sequential_wording import absent, clock_time, measured
+from rollout.sequential_wording import absent, measured
 from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, Mixture
 from rollout.stored_state import DIGITS
 from rollout.verdict import Verdict
@@ -90,7 +91,7 @@ def step(
     if placed is None:
         after = state
         why = _why_not_placed(gate, state, interval.end)
-        remark = Verdict.IDLE, f"the interval that ended at {clock_time(interval.end)} {why}"
+        remark = Verdict.IDLE, f"the interval that ended at {time_of_day(interval.end, state.newest)} {why}"
     else:
         newest = state.newest is None or interval.end > state.newest
         packed = placed if placed.packed else placed.model_copy(update={"packed": True})
@@ -195,7 +196,7 @@ def _gross_bad(gate: SequentialGate, interval: Interval) -> float:
 def _failure(gate: SequentialGate, state: SequentialState, interval: Interval, found: Evidence) -> str:
     """Why the gate has failed, or nothing."""
     if gate.must_be_zero:
-        return f"{state.keys[0].bad:,} at {clock_time(interval.end)}, none is tolerated" if state.keys[0].bad else ""
+        return f"{state.keys[0].bad:,} at {time_of_day(interval.end)}, none is tolerated" if state.keys[0].bad else ""
     if state.gross_in_a_row >= FUSE_INTERVALS and (state.gross_bad is None or state.gross_bad >= FUSE_BAD):
         points = f"{FUSE_POINTS * 100:.0f} points or more beyond it in {state.gross_in_a_row} intervals in a row"
         return f"{measured(gate, state)}; {points}"

@@ -1,7 +1,5 @@
 """What a sequential gate measured, and what it was not given, in words for people; decisions rest on the evidence."""
 
-from datetime import datetime
-
 from rollout.counting import counted
 from rollout.interval_estimates import newcombe, wilson
 from rollout.sequential_evidence import usable
@@ -62,7 +60,3 @@ def measured(gate: SequentialGate, state: SequentialState) -> str:
         f"{share * 100:.2f} % against {reference * 100:.2f} % in control: {(share - reference) * 100:+.2f} points, "
         f"99 % interval {low * 100:+.2f} to {high * 100:+.2f}, limit +{(gate.max_difference or 0) * 100:.2f}; {sizes}"
     )
-
-
-def clock_time(moment: datetime) -> str:
-    return f"{moment:%H:%M}"

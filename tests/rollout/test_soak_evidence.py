@@ -88,7 +88,7 @@ class TestThresholds:
         _, judged = soaked(WITHOUT_A_VIOLATION, [treated(counts(9_000))] * 5 + [treated(counts(9_000, 1))])
 
         assert [judgement.verdict for judgement in judged] == [Verdict.PASS] * 5 + [Verdict.FAIL]
-        assert "1 at 12:06, none is tolerated" in judged[-1].reason
+        assert "1 at 2026-11-23 12:06, none is tolerated" in judged[-1].reason
 
     def test_a_failure_that_only_holds_ends_when_its_window_is_well_again(self) -> None:
         minutes: list[Minute] = [treated(counts(1_000, 100))] * 20 + [treated(counts(1_000))] * 15
