@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import ssl
 from collections.abc import Mapping
 from datetime import timedelta
@@ -89,19 +90,26 @@ def _wrong_with_tls(said: str) -> str | None:
 
 async def _wrong_without_tls(address: str) -> str | None:
     """What to set where a server speaks TLS and was asked without. How it fails then says nothing: so it is asked."""
-    host, _, port = address.rpartition(":")
-    any_certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    any_certificate.check_hostname, any_certificate.verify_mode = False, ssl.CERT_NONE
-    try:
-        async with asyncio.timeout(_HANDSHAKE_SECONDS):
-            _, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=any_certificate)
-    except (OSError, TimeoutError):
+    if not await asyncio.to_thread(_speaks_tls, address):
         return None
-    writer.close()
     return (
         "was asked without TLS, and what answers there speaks it: set TEMPORAL_TLS=true (or TEMPORAL_API_KEY, which "
         "turns TLS on; TEMPORAL_TLS_SERVER_CA_CERT_PATH for a private authority)"
     )
+
+
+def _speaks_tls(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    any_certificate = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    any_certificate.check_hostname, any_certificate.verify_mode = False, ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_HANDSHAKE_SECONDS) as plain,
+            any_certificate.wrap_socket(plain),
+        ):
+            return True
+    except OSError:  # a timeout and what `ssl` raises too
+        return False
 
 
 def _said_at_last(text: str) -> str:
