@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # Whatever the shell says: tests start hundreds of processes of Python, and each would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: setup demo chaos collected test test-all check format lock clean
+.PHONY: setup demo chaos test test-all check format lock clean
 
 setup: $(INSTALLED)
 
@@ -24,10 +24,6 @@ demo: setup
 RUNS ?= 100
 chaos: setup
 	$(BIN)/python -m chaos --runs $(RUNS) --at-once 2
-
-# Every test can be collected, and what pytest compiled for that is kept: `make test` has six processes that need it.
-collected: setup
-	$(BIN)/python -m pytest --collect-only --quiet --quiet
 
 # Six files side by side, on two cores too: much of the time servers are waited for.
 test: setup
