@@ -10,7 +10,6 @@ from flagstore.store import connect
 from local.redis_server import RedisServer
 
 WHOLE_ROLLOUTS = {"e2e", "local", "starter", "workflows"}
-ONLY_COMPUTED = {"config", "docs", "plans", "rollout"}
 
 
 def pytest_configure() -> None:
@@ -20,13 +19,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test first, then whole rollouts, at last what waits for nobody: so all processes end together."""
-    items.sort(key=_place)
-
-
-def _place(item: pytest.Item) -> tuple[bool, bool, bool]:
-    room = item.path.parent.name
-    return item.path.name != "test_seven_days.py", room not in WHOLE_ROLLOUTS, room in ONLY_COMPUTED
+    """The longest test first, then whole rollouts, then what takes no time: so all processes end together."""
+    items.sort(key=lambda item: (item.path.name != "test_seven_days.py", item.path.parent.name not in WHOLE_ROLLOUTS))
 
 
 @pytest.fixture(scope="session")
