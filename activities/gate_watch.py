@@ -12,9 +12,9 @@ from datetime import timedelta
 from time import monotonic
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.clock import Clock
-from activities.failures import not_yet
 from activities.flag_access import Flags
 from activities.metric_reader import INTERVALS_PER_LOOK, MetricReader, pause_after
 from activities.surroundings import Prober, Surroundings, TrafficReader
@@ -76,10 +76,11 @@ class GateWatchActivities:
         snapshot, lost = await self._surroundings.flags_now(expected)
         if isinstance(snapshot, FlagSnapshot) and snapshot.latch:
             return lost
-        raise not_yet(
+        raise ApplicationError(
             "the kill switch is not set" if isinstance(snapshot, FlagSnapshot) else snapshot,
-            NOT_PULLED,
-            again_after=Visibility(await self._clock(), {}).next_look(request.interval),
+            type=NOT_PULLED,
+            category=ApplicationErrorCategory.BENIGN,
+            next_retry_delay=Visibility(await self._clock(), {}).next_look(request.interval),
         )
 
     async def _look(self, request: WatchRequest, beat: WatchBeat) -> WatchReport:
@@ -100,10 +101,11 @@ class GateWatchActivities:
         if transition is not None:
             return standing.report(transition)
         activity.heartbeat(standing.beat(visibility.now))
-        raise not_yet(
+        raise ApplicationError(
             judgements_in_a_line(standing.soak, request.target, standing.judgements),
-            STILL_SOAKING,
-            again_after=pause_after(visibility, soak, caught_up=ends == all_ends),
+            type=STILL_SOAKING,
+            category=ApplicationErrorCategory.BENIGN,
+            next_retry_delay=pause_after(visibility, soak, caught_up=ends == all_ends),
         )
 
     def _foresight(self) -> Foresight:

@@ -6,8 +6,7 @@ from datetime import timedelta
 
 from temporalio.service import RPCError, RPCStatusCode
 
-from rollout.commands import CommandName
-from rollout.messages import SIGNAL_EMERGENCY, Command
+from rollout.messages import SIGNAL_EMERGENCY, UPDATE_APPROVE, UPDATE_PAUSE, UPDATE_RESUME, Command
 from starter.controlling import ask
 from starter.outcome import CommandEnds, ExitCode
 from starter.rollouts import Rollouts
@@ -52,12 +51,12 @@ class Person:
 
     async def pause_and_resume(self, pause_at: float, resume_at: float) -> None:
         await asyncio.sleep(pause_at)
-        if await self._once(CommandName.PAUSE, "pause"):
+        if await self._once(UPDATE_PAUSE, "pause"):
             await asyncio.sleep(resume_at - pause_at)
-            await self._until_taken(CommandName.RESUME)
+            await self._until_taken(UPDATE_RESUME)
 
     async def approve(self) -> None:
-        await self._until_taken(CommandName.APPROVE)
+        await self._until_taken(UPDATE_APPROVE)
 
     async def emergency(self, at: float) -> None:
         await asyncio.sleep(at)

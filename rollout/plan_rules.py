@@ -157,11 +157,13 @@ def _stage(plan: "RolloutPlan", index: int, stage: Stage) -> Iterator[Broken]:
     actions = {plan.gates[gate].action for gate in stage.gates if gate in plan.gates}
     if actions == {"warn"}:
         yield (*place, "gates"), "a stage needs a gate that can stop it: every one here only warns"
-    for where, check in stage.checks.placed():
-        yield from _check(plan, (*place, *where), check)
-        if isinstance(check, AttestCheck) and where[1] == "after":
+    for position, check in enumerate(stage.checks.before):
+        yield from _check(plan, (*place, "checks", "before", position), check)
+    for position, check in enumerate(stage.checks.after):
+        yield from _check(plan, (*place, "checks", "after", position), check)
+        if isinstance(check, AttestCheck):
             problem = "a statement is confirmed by the approval that begins a stage: use `before`"
-            yield (*place, *where), problem
+            yield (*place, "checks", "after", position), problem
     yield from _exposure(plan, (*place, "exposure"), stage)
     yield from _soak(plan, place, stage)
     yield from _acceleration(plan, place, stage)

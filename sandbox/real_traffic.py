@@ -25,7 +25,6 @@ class RealTraffic:
 
     def __init__(
         self,
-        *,
         command: str,
         services: RunServices,
         data_plane: DataPlane,

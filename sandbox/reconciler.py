@@ -39,7 +39,6 @@ class Reconciler:
 
     def __init__(
         self,
-        *,
         services: RunServices,
         behaviours: Behaviours,
         faults: FaultTable,

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.commands import CommandName
-from rollout.messages import SIGNAL_EMERGENCY
+from rollout.messages import SIGNAL_EMERGENCY, UPDATE_FINISH
 from rollout.progress import RolloutStatus
 from tests.workflows.commanding import ask, emergency
 from tests.workflows.foreign_changes import traffic_belongs_to_a_later_fence
@@ -51,7 +50,7 @@ async def test_a_refused_rollback_outlives_its_history_and_is_verified_once_it_i
         async with asyncio.timeout(REAL_SECONDS):
             rolled_back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
         await world.until_under_way(handle, "guard_rollback", 1)
-        await ask(handle, CommandName.FINISH)
+        await ask(handle, UPDATE_FINISH)
         back = (await asyncio.wait_for(handle.result(), REAL_SECONDS)).rollback
         assert await world.is_safe(rolled_back)
         assert back is not None
