@@ -33,13 +33,13 @@ from rollout.best_run import (
 from rollout.capped_bets import CAPPED_BURSTS, CAPPED_GAIN, DISCOUNT, NO_DISCOUNT_FROM, WELL_KNOWN_EVENTS
 from rollout.cohort_history import LARGEST_ERROR
 from rollout.dispersion import LARGEST_FALL, LONGEST_OF_CONTROL, PRIOR_PHI
+from rollout.fuse import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
 from rollout.overdispersion import (
     BLOCKS,
     CAUTIOUS_GAIN,
     KNOWN_EVENTS,
     PRIOR_WEIGHTS,
 )
-from rollout.sequential_gate import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
 from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HARM_NEEDED
 from rollout.share_evidence import BEYOND_SHARE, HARM_SHARE, NOT_READY_PHI, READY, READY_PHI
 from rollout.statistics import (

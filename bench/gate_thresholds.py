@@ -22,8 +22,8 @@ from bench.machine import machine
 from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, SPREAD_NEEDED
 from rollout.capped_bets import FEE_WITHOUT_CONTROL, WELL_KNOWN_EVENTS
 from rollout.dispersion import LARGEST_FALL, PRIOR_PHI
+from rollout.fuse import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
 from rollout.overdispersion import BLOCKS, CAUTIOUS_GAIN, KNOWN_EVENTS, PRIOR_WEIGHTS
-from rollout.sequential_gate import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
 from rollout.sequential_model import HARM_NEEDED
 from rollout.statistics import LARGEST_CASH, LARGEST_GAIN
 

@@ -17,6 +17,7 @@ from rollout.changed_edges import has_other_edges
 from rollout.confidence_sequence import PASS_INTERVALS
 from rollout.counting import counted
 from rollout.dispersion import Dispersion
+from rollout.fuse import FUSE_POINTS, has_blown, with_gross
 from rollout.interval_estimates import newcombe, wilson
 from rollout.score_evidence import SCORE_STAKES
 from rollout.sequential_evidence import usable, with_control_alone, with_history, with_interval, with_sample_ratio
@@ -24,26 +25,18 @@ from rollout.sequential_model import (
     HARM_NEEDED,
     Decision,
     Evidence,
-    GroupCounts,
     Interval,
     SequentialGate,
     SequentialJudgement,
 )
 from rollout.sequential_state import Keys, SequentialState
 from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, Mixture
-from rollout.stored_state import DIGITS
 from rollout.verdict import Verdict
 from rollout.wander import Wander
 
 MISSING_BEFORE_A_HOLD = 5
 GAPS_KEPT = 16
 """Beyond that the oldest gap is given up: its data will not be used when they arrive."""
-FUSE_POINTS, FUSE_INTERVALS, FUSE_SAMPLE, FUSE_BAD = 0.20, 3, 50, 150
-"""Gross failure that waits for no evidence: so much worse, in so many intervals in a row, of so many requests each; and
-so many bad events beyond it in all, more than one burst brings.
-
-Two in a row happen by chance where a tenth of the users sit on two instances, each of which may fail for a minute.
-"""
 SHOWN_Z = 2.5758
 """For people: the 99 % interval around what was measured so far."""
 
@@ -118,7 +111,7 @@ def _weighed(gate: SequentialGate, state: SequentialState, interval: Interval, *
     if applied is None:
         applied, missing = with_control_alone(gate, state, interval), state.missing_in_a_row + (1 if newest else 0)
     if newest:
-        applied = _with_gross(gate, applied, interval)
+        applied = with_gross(gate, applied, interval)
     if applied.missing_in_a_row != missing:
         applied = applied.model_copy(update={"missing_in_a_row": missing})
     applied = with_sample_ratio(gate, applied, interval)
@@ -167,36 +160,11 @@ def _evidence(gate: SequentialGate, state: SequentialState) -> Evidence:
     )
 
 
-def _with_gross(gate: SequentialGate, state: SequentialState, interval: Interval) -> SequentialState:
-    """The state with one more gross interval in it, or with none in a row."""
-    bad = _gross_bad(gate, interval)
-    gross = state.gross_in_a_row + 1 if bad else 0
-    in_all = None if state.gross_bad is None else round(state.gross_bad + bad, DIGITS) if bad else 0.0
-    if (state.gross_in_a_row, state.gross_bad) == (gross, in_all):
-        return state
-    return state.model_copy(update={"gross_in_a_row": gross, "gross_bad": in_all})
-
-
-def _gross_bad(gate: SequentialGate, interval: Interval) -> float:
-    """The bad events too many where it is worse by so much that nobody needs statistics to see it; 0 elsewhere."""
-    treated, control = interval.treated, interval.control
-    if not isinstance(treated, GroupCounts) or treated.total < FUSE_SAMPLE or gate.kind == "zero_tolerance":
-        return 0.0
-    if gate.kind == "threshold":
-        reference = gate.allowed_share
-    elif isinstance(control, GroupCounts) and control.total >= FUSE_SAMPLE:
-        reference = control.bad / control.total
-    else:
-        return 0.0
-    gross = treated.bad / treated.total >= reference + FUSE_POINTS
-    return treated.bad - reference * treated.total if gross else 0.0
-
-
 def _failure(gate: SequentialGate, state: SequentialState, interval: Interval, found: Evidence) -> str:
     """Why the gate has failed, or nothing."""
     if gate.must_be_zero:
         return f"{state.keys[0].bad:,} at {_at(interval.end)}, none is tolerated" if state.keys[0].bad else ""
-    if state.gross_in_a_row >= FUSE_INTERVALS and (state.gross_bad is None or state.gross_bad >= FUSE_BAD):
+    if has_blown(state):
         points = f"{FUSE_POINTS * 100:.0f} points or more beyond it in {state.gross_in_a_row} intervals in a row"
         return f"{_measured(gate, state)}; {points}"
     proven = found.harm >= found.harm_needed and found.beyond >= found.beyond_needed
