@@ -10,7 +10,6 @@ for the regression, and begins anew whenever that speaks against it (Page's CUSU
 rollbacks is sooner by much (Lorden, 1971). The judge knows none of it. Seeded.
 """
 
-import math
 from collections.abc import Callable
 from typing import TypeAlias, TypeVar
 
@@ -24,7 +23,7 @@ from bench.gate_blocks import Array
 from bench.gate_fleet import FleetCounts, judge_fleet
 from bench.gate_latency_fleet import judge_latency_fleet
 from bench.gate_traffic import BASE_ERRORS, DAY, FAMILIES, Family
-from bench.gates import FIRST_SEED, GATE, Trial, draw, in_words, regression, together
+from bench.gates import FIRST_SEED, GATE, Trial, draw, in_words, minutes_after, regression, together
 from bench.latency_traffic import USUAL
 from bench.machine import machine
 
@@ -49,14 +48,19 @@ def main() -> int:
     onsets = [f"{who} at {onset // 60} h" for onset in ONSETS for who in ("told all", "this judge")]
     table = Table("regression", *onsets, title="minutes to a rollback, 20/s, 10 %, 300 each: median / 95 %")
     for family in UNDISTURBED:
+        healthy = _all_of(Trial(family, 20.0, 4 * DAY, second_half=0.5))
         for excess in EXCESSES:
-            table.add_row(f"{family.name}, +{excess * 100:g} points", *_of_errors(family, excess))
+            table.add_row(f"{family.name}, +{excess * 100:g} points", *_of_errors(family, excess, healthy))
     table.add_row(f"p95 +{gate_latencies.GOAL_INCREASE:.0%}, {USUAL.name}", *_of_latencies())
     console.print(table)
     return 0
 
 
-def _of_errors(family: Family, excess: float) -> list[str]:
+def _all_of(trial: Trial) -> FleetCounts:
+    return together([draw(trial, seed) for seed in SEEDS])
+
+
+def _of_errors(family: Family, excess: float, healthy: FleetCounts) -> list[str]:
     def spoken_for(counts: FleetCounts) -> Array:
         stake, gain = fastest(excess, family.burst)
         return cumulated(counts.treated_bad * gain - counts.treated * BASE_ERRORS * stake)
@@ -64,10 +68,7 @@ def _of_errors(family: Family, excess: float) -> list[str]:
     def judged(counts: FleetCounts) -> Minutes:
         return judge_fleet(counts, max_difference=GATE.max_difference or 0.0).rolled_back
 
-    healthy = together([draw(Trial(family, 20.0, 4 * DAY, second_half=0.5), seed) for seed in SEEDS])
-    regressions = {
-        onset: together([draw(regression(family, excess, onset), seed) for seed in SEEDS]) for onset in ONSETS
-    }
+    regressions = {onset: _all_of(regression(family, excess, onset)) for onset in ONSETS}
     return _beside_each_other(spoken_for, judged, healthy, regressions)
 
 
@@ -105,7 +106,7 @@ def _beside_each_other(
     for onset, counts in regressions.items():
         beyond = spoken_for(counts) > threshold
         told: Minutes = np.where(beyond.any(axis=1), beyond.argmax(axis=1) + 1, 0)
-        said += [in_words([delay(minute, onset) for minute in found.tolist()]) for found in (told, judged(counts))]
+        said += [in_words(minutes_after(onset, found)) for found in (told, judged(counts))]
     return said
 
 
@@ -123,10 +124,6 @@ def fastest(excess: float, burst: float) -> tuple[float, float]:
     gains = np.log1p(burst * STAKES) - np.log1p((burst - 1) * STAKES)
     best = int(np.argmax((BASE_ERRORS + excess) * gains - BASE_ERRORS * STAKES))
     return float(STAKES[best]), float(gains[best])
-
-
-def delay(minute: int, onset: int) -> float:
-    return math.inf if minute == 0 else float(minute - onset)
 
 
 if __name__ == "__main__":

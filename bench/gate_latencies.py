@@ -11,7 +11,6 @@ compared with the judge itself in every row. Every number is seeded. Ends with 1
 """
 
 import argparse
-import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -26,8 +25,18 @@ from rich.table import Table
 from bench.gate_fleet import Outcomes
 from bench.gate_latency_fleet import judge_latency_fleet
 from bench.gate_latency_peers import LATENCY_METHODS, LatencyMinutes
-from bench.gates import FALSE_ROLLBACKS_AT_MOST, OURS, START, WIDTH, delays_of, in_words, kept_or_missed, with_limits
-from bench.gates import _upper_limit as upper_limit
+from bench.gates import (
+    FALSE_ROLLBACKS_AT_MOST,
+    OURS,
+    START,
+    WIDTH,
+    delays_of,
+    in_words,
+    kept_or_missed,
+    minutes_after,
+    upper_limit,
+    with_limits,
+)
 from bench.latency_traffic import KINDS, USUAL, Latencies, Trial, drawn
 from bench.machine import machine
 from rollout.sequential_gate import begin, step
@@ -104,7 +113,7 @@ def _delays_of_ours(
         for onset in ONSETS:
             if (row, onset) not in found:
                 continue
-            delays = [math.inf if at == 0 else float(at - onset) for at in found[row, onset].rolled_back]
+            delays = minutes_after(onset, found[row, onset].rolled_back)
             said.append((onset, in_words(delays)))
             if row == (USUAL, 20.0, GOAL_INCREASE):
                 kept &= _says_whether_kept(console, onset, delays)

@@ -105,7 +105,7 @@ def _false_rollbacks(
         table.add_row(f"{trial.family.name}, {trial.per_second:g}/s", *with_limits(rolled_back, count))
     table.add_row("worst", *with_limits(worst, count))
     console.print(table)
-    upper = _upper_limit(worst[OURS], count)
+    upper = upper_limit(worst[OURS], count)
     kept = upper <= FALSE_ROLLBACKS_AT_MOST
     enough = "" if kept or not quick else " (too few trials to tell; the full run has enough)"
     console.print(
@@ -129,7 +129,7 @@ def _false_rollbacks_of_ours(console: Console, families: Sequence[Family], seeds
             outcomes = judge_fleet(together(drawn), max_difference=GATE.max_difference or 0.0)
             _compare_with_the_judge(trial, drawn, outcomes.rolled_back)
             count = int((outcomes.rolled_back > 0).sum())
-            upper = _upper_limit(count, trials)
+            upper = upper_limit(count, trials)
             kept &= upper <= FALSE_ROLLBACKS_AT_MOST
             held = int((outcomes.held > 0).sum())
             table.add_row(f"{family.name}, {rate:g}/s", str(count), f"{upper:.2%}", str(held))
@@ -157,7 +157,7 @@ def _table_of_delays(
             for onset in onsets:
                 drawn = [draw(regression(family, excess, onset), seed) for seed in seeds]
                 found = judge_fleet(together(drawn), max_difference=GATE.max_difference or 0.0).rolled_back
-                delays = [math.inf if at == 0 else float(at - onset) for at in found]
+                delays = minutes_after(onset, found)
                 said.append(in_words(delays))
                 if excess == GOAL_EXCESS:
                     kept &= _says_whether_kept(console, family, onset, delays, at_first)
@@ -253,7 +253,12 @@ def _ours(data: Minutes) -> int | None:
 
 
 def with_limits(rolled_back: Mapping[str, int], trials: int) -> list[str]:
-    return [f"{count / trials * 100:.1f} ≤{_upper_limit(count, trials) * 100:.1f}" for count in rolled_back.values()]
+    return [f"{count / trials * 100:.1f} ≤{upper_limit(count, trials) * 100:.1f}" for count in rolled_back.values()]
+
+
+def minutes_after(onset: int, rolled_back: npt.NDArray[np.int64]) -> list[float]:
+    """Of each rollout's minute as `Outcomes` tells it; infinite where it was missed."""
+    return [math.inf if at == 0 else float(at - onset) for at in rolled_back.tolist()]
 
 
 def delays_of(decided: Mapping[str, Sequence[int | None]], onset: int) -> dict[str, list[float]]:
@@ -272,7 +277,7 @@ def in_words(delays: Sequence[float]) -> str:
     return f"{middle:.0f} / {late:.0f}".replace("inf", "–") + (f" ({', '.join(notes)})" if notes else "")
 
 
-def _upper_limit(events: int, trials: int) -> float:
+def upper_limit(events: int, trials: int) -> float:
     """The largest probability with which so few events are no surprise at 95 % (Clopper and Pearson)."""
     return 1.0 if events == trials else float(beta.ppf(0.95, events + 1, trials - events))
 
