@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Whatever the shell says: tests start hundreds of processes of Python, and each would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: setup demo chaos test test-all check format lock clean
 

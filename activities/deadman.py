@@ -12,13 +12,13 @@ from temporalio import activity
 from temporalio.api.enums.v1 import ApplicationErrorCategory as WireCategory
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.client import Client, WorkflowExecutionDescription
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.clock import Clock
+from activities.failures import not_yet
 from activities.flag_access import Lease
+from rollout.moments import time_of_day
 from rollout.watch import WATCH_ACTIVITY, WatchBeat
 
-STILL_LOOKED_AT = "StillLookedAt"
 LOOKS_PER_PATIENCE = 5
 """How often it looks in the time after which it pages, or in the life of a lease."""
 
@@ -73,12 +73,8 @@ class DeadmanActivities:
         if silent and (request.paged_at is None or now - request.paged_at >= request.page_after):
             return Silence(since=alive_at, noticed_at=now, why=_why(watch))
         shortest = min(request.page_after, request.flags_off_after or request.page_after)
-        raise ApplicationError(
-            f"the last look at the gates ended at {alive_at:%H:%M:%S}",
-            type=STILL_LOOKED_AT,
-            category=ApplicationErrorCategory.BENIGN,
-            next_retry_delay=shortest / LOOKS_PER_PATIENCE,
-        )
+        seen = f"the last look at the gates ended at {time_of_day(alive_at, now, seconds=True)}"
+        raise not_yet(seen, "StillLookedAt", again_after=shortest / LOOKS_PER_PATIENCE)
 
 
 def _pending_watch(description: WorkflowExecutionDescription) -> PendingActivityInfo | None:

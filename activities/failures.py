@@ -15,12 +15,13 @@ An operation that was accepted and then failed carries a code too, but it says h
 call went: 13 (INTERNAL) is how Cloud Run reports an unknown revision, and no retry makes that revision exist.
 """
 
+from datetime import timedelta
 from enum import Enum, StrEnum, auto
 from typing import Final
 
 import grpc
 from google.api_core.exceptions import GoogleAPICallError, GoogleAPIError, RetryError
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 
 class Failure(StrEnum):
@@ -108,6 +109,11 @@ def in_words(error: GoogleAPIError) -> str:
     code = _status_code(error)
     message = getattr(_last(error), "message", None) or str(error)
     return f"{code.name}: {message}" if code is not None else str(message)
+
+
+def not_yet(text: str, kind: str, *, again_after: timedelta) -> ApplicationError:
+    """How an attempt ends that looked and has nothing to report: no failure, and the server starts the next one."""
+    return ApplicationError(text, type=kind, category=ApplicationErrorCategory.BENIGN, next_retry_delay=again_after)
 
 
 def _last(error: GoogleAPIError) -> BaseException:

@@ -12,9 +12,9 @@ from datetime import timedelta
 from time import monotonic
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.clock import Clock
+from activities.failures import not_yet
 from activities.flag_access import Flags
 from activities.metric_reader import INTERVALS_PER_LOOK, MetricReader, pause_after
 from activities.surroundings import Prober, Surroundings, TrafficReader
@@ -76,11 +76,10 @@ class GateWatchActivities:
         snapshot, lost = await self._surroundings.flags_now(expected)
         if isinstance(snapshot, FlagSnapshot) and snapshot.latch:
             return lost
-        raise ApplicationError(
+        raise not_yet(
             "the kill switch is not set" if isinstance(snapshot, FlagSnapshot) else snapshot,
-            type=NOT_PULLED,
-            category=ApplicationErrorCategory.BENIGN,
-            next_retry_delay=Visibility(await self._clock(), {}).next_look(request.interval),
+            NOT_PULLED,
+            again_after=Visibility(await self._clock(), {}).next_look(request.interval),
         )
 
     async def _look(self, request: WatchRequest, beat: WatchBeat) -> WatchReport:
@@ -101,11 +100,10 @@ class GateWatchActivities:
         if transition is not None:
             return standing.report(transition)
         activity.heartbeat(standing.beat(visibility.now))
-        raise ApplicationError(
+        raise not_yet(
             judgements_in_a_line(standing.soak, request.target, standing.judgements),
-            type=STILL_SOAKING,
-            category=ApplicationErrorCategory.BENIGN,
-            next_retry_delay=pause_after(visibility, soak, caught_up=ends == all_ends),
+            STILL_SOAKING,
+            again_after=pause_after(visibility, soak, caught_up=ends == all_ends),
         )
 
     def _foresight(self) -> Foresight:

@@ -9,14 +9,14 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 from temporalio import activity
-from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 
 from activities.clock import Clock
 from activities.cloud_run import RestoreTraffic
+from activities.failures import not_yet
 from activities.flag_access import Flags
+from rollout.moments import time_of_day
 from rollout.traffic import Candidate, ServiceAnchor, ServiceRef, TrafficSplit
 
-STILL_GUARDING = "StillGuarding"
 BETWEEN_LOOKS = timedelta(seconds=15)
 LOOKS_AT_LEAST = 3
 
@@ -68,12 +68,9 @@ class RollbackGuardActivities:
             return GuardReport(undone=undone)
         activity.heartbeat(undone)
         pause = min(BETWEEN_LOOKS, (request.until - request.began) / LOOKS_AT_LEAST, request.until - now)
-        raise ApplicationError(
-            f"flags off and traffic at its anchor at {now:%H:%M:%S}, guarding until {request.until:%H:%M:%S}",
-            type=STILL_GUARDING,
-            category=ApplicationErrorCategory.BENIGN,
-            next_retry_delay=pause,
-        )
+        until = time_of_day(request.until, now, seconds=True)
+        seen = f"flags off and traffic at its anchor at {now:%H:%M:%S}, guarding until {until}"
+        raise not_yet(seen, "StillGuarding", again_after=pause)
 
     async def _flags_kept_off(self, request: GuardRequest) -> list[str]:
         snapshot = await self._flags.snapshot(request.environment, request.group)

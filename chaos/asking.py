@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from temporalio.service import RPCError, RPCStatusCode
 
-from rollout.messages import SIGNAL_EMERGENCY, UPDATE_APPROVE, UPDATE_PAUSE, UPDATE_RESUME, Command
+from rollout.commands import CommandName
+from rollout.messages import SIGNAL_EMERGENCY, Command
 from starter.controlling import ask
 from starter.outcome import CommandEnds, ExitCode
 from starter.rollouts import Rollouts
@@ -51,12 +52,12 @@ class Person:
 
     async def pause_and_resume(self, pause_at: float, resume_at: float) -> None:
         await asyncio.sleep(pause_at)
-        if await self._once(UPDATE_PAUSE, "pause"):
+        if await self._once(CommandName.PAUSE, "pause"):
             await asyncio.sleep(resume_at - pause_at)
-            await self._until_taken(UPDATE_RESUME)
+            await self._until_taken(CommandName.RESUME)
 
     async def approve(self) -> None:
-        await self._until_taken(UPDATE_APPROVE)
+        await self._until_taken(CommandName.APPROVE)
 
     async def emergency(self, at: float) -> None:
         await asyncio.sleep(at)

@@ -195,7 +195,6 @@ class Listener(SimulatedUser):
             try:
                 return self._connect()
             except (WebSocketException, OSError) as refused:
-                # Behind the mark, the library adds every header of the answer.
                 attempt.failure = f"WebSocket: {_in_words(refused)}"
         return None
 

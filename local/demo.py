@@ -21,6 +21,7 @@ from config.settings import inherited_environment
 from local.background_users import REQUESTS_PER_SECOND_AND_SERVICE, USERS_PER_SERVICE, BackgroundUsers, in_words, total
 from local.checkout import CHECKOUT
 from local.child_process import ChildFailed
+from local.sandbox_secrets import ANSWERS_WITHIN_SECONDS
 from local.sandbox_server import SAMPLE_APP
 from local.simulated_users import INTERNAL_DOMAIN
 from local.stack import DirectoryInUse, LocalStack
@@ -82,8 +83,7 @@ def show(stack: LocalStack, users: BackgroundUsers) -> None:
     console.print("  Open rollout/rehearsal there and its tab “User Metadata”: where the rollout stands, and why.")
 
     say("1. A faulty candidate. A quarter of the requests of customers who have the new features will fail.")
-    fault = httpx.put(f"{stack.sandbox.url}/application-faults", json={"image": "shop/backend:faulty", **FAULT})
-    fault.raise_for_status()
+    customers_meet_a_fault(stack.sandbox.url)
     console.print("  The people of the company do not meet the fault, so it passes deploy-off and internal. Watch it")
     console.print("  fail at canary, where 10 % of the users have the features.")
     until_there_is_a_baseline(users.since)
@@ -111,6 +111,22 @@ def show(stack: LocalStack, users: BackgroundUsers) -> None:
     console.print(summary("shop/backend:good", good))
     since = total(users.tallies)
     console.print(f"{since.failed - met_by_then.failed:,} of {since.served - met_by_then.served:,} requests failed.")
+
+
+def customers_meet_a_fault(sandbox: str) -> None:
+    """Have the sandbox fail what the faulty backend serves.
+
+    Raises:
+        Unexpected: it does not answer, or refuses.
+    """
+    try:
+        httpx.put(
+            f"{sandbox}/application-faults",
+            json={"image": "shop/backend:faulty", **FAULT},
+            timeout=ANSWERS_WITHIN_SECONDS,
+        ).raise_for_status()
+    except httpx.HTTPError as failure:
+        raise Unexpected(f"the sandbox did not take the fault: {failure}") from failure
 
 
 def until_there_is_a_baseline(ordinary_since: float) -> None:

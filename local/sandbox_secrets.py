@@ -12,6 +12,8 @@ from rollout.plan import RolloutPlan
 from rollout.plan_parts import SecretCheck
 from sandbox.options import InstalledSecret
 
+ANSWERS_WITHIN_SECONDS = 60.0
+"""Of the sandbox: on a machine that is busy with other things it may be long until it gets to it."""
 _MADE_UP = "made up by rollout local"
 
 
@@ -30,13 +32,7 @@ def read_secret(text: str) -> InstalledSecret:
 
 def secrets_of(plans: Sequence[RolloutPlan]) -> list[InstalledSecret]:
     """A made-up value for every secret that a check of the plans asks for."""
-    checks = [
-        check
-        for plan in plans
-        for stage in plan.stages
-        for check in (*stage.checks.before, *stage.checks.after)
-        if isinstance(check, SecretCheck)
-    ]
+    checks = [check for plan in plans for check in plan.checks if isinstance(check, SecretCheck)]
     names = dict.fromkeys((check.project, check.name) for check in checks)
     return [InstalledSecret(project=project, name=name, value=SecretStr(_MADE_UP)) for project, name in names]
 
@@ -47,9 +43,10 @@ def install(url: str, secrets: Sequence[InstalledSecret]) -> None:
     Raises:
         httpx.HTTPError: it does not answer, or refuses one.
     """
-    there = {secret["name"] for secret in httpx.get(f"{url}/secrets").raise_for_status().json()}
-    for secret in secrets:
-        if f"projects/{secret.project}/secrets/{secret.name}" not in there:
-            value = {"value": secret.value.get_secret_value()}
-            httpx.put(f"{url}/secrets/{secret.project}/{secret.name}", json=value).raise_for_status()
-            there.add(f"projects/{secret.project}/secrets/{secret.name}")
+    with httpx.Client(base_url=url, timeout=ANSWERS_WITHIN_SECONDS) as sandbox:
+        there = {secret["name"] for secret in sandbox.get("/secrets").raise_for_status().json()}
+        for secret in secrets:
+            if f"projects/{secret.project}/secrets/{secret.name}" not in there:
+                value = {"value": secret.value.get_secret_value()}
+                sandbox.put(f"/secrets/{secret.project}/{secret.name}", json=value).raise_for_status()
+                there.add(f"projects/{secret.project}/secrets/{secret.name}")

@@ -14,7 +14,7 @@ from local.checkout import CHECKOUT
 from local.child_process import ChildProcess
 from local.part import Part
 from local.ports import LOOPBACK, free_port
-from local.sandbox_secrets import install
+from local.sandbox_secrets import ANSWERS_WITHIN_SECONDS, install
 from rollout.plan import RolloutPlan
 from sandbox.options import InstalledSecret
 
@@ -117,7 +117,7 @@ class SandboxServer(Part):
         Raises:
             httpx.HTTPError: it does not answer.
         """
-        answer = httpx.get(f"{self.url}/services").raise_for_status()
+        answer = httpx.get(f"{self.url}/services", timeout=ANSWERS_WITHIN_SECONDS).raise_for_status()
         return [service["uri"] for service in answer.json()]
 
 

@@ -12,6 +12,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -65,9 +66,9 @@ class LocalStack:
         self._with_worker = worker
         self._fresh = fresh
         self._plans = plans
-        self._timing = timing or SandboxTiming()
-        self._profiles = (etag, inflight)
-        self._app_command = app_command
+        self._sandbox_of = partial(
+            SandboxOptions, timing=timing or SandboxTiming(), etag=etag, inflight=inflight, app_command=app_command
+        )
         self._secrets = secrets
         self._started = started
         self._leaving = ExitStack()
@@ -86,15 +87,8 @@ class LocalStack:
             self.temporal = TemporalServer.start(self.directory / "temporal", search_attributes=SEARCH_ATTRIBUTES)
             leaving.callback(self._stop_temporal)
             self._started(f"Temporal at {self.temporal.address}, its Web UI at {self.temporal.ui_url}")
-            etag, inflight = self._profiles
-            self._sandbox_options = SandboxOptions(
-                self.redis.url,
-                services_of(plans),
-                self._timing,
-                etag,
-                inflight,
-                self._app_command,
-                (*self._secrets, *secrets_of(plans)),
+            self._sandbox_options = self._sandbox_of(
+                self.redis.url, services_of(plans), secrets=(*self._secrets, *secrets_of(plans))
             )
             self.sandbox = SandboxServer.start(self.directory / "sandbox", self._sandbox_options)
             leaving.callback(self._stop_sandbox)

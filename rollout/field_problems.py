@@ -1,5 +1,7 @@
 """What is wrong with one field of something that came from outside, in the words of the rule that it breaks."""
 
+from collections.abc import Mapping
+
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -26,3 +28,11 @@ def shown(value: object) -> str:
     except ValueError:  # of a number with more digits than Python writes
         return "a number of thousands of digits"
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
+
+
+def truth_for_a_number(given: Mapping[str, object]) -> str:
+    """The first field that holds `true` or `false`, which pydantic takes for the numbers 1 and 0; or nothing."""
+    for name, value in given.items():
+        if any(isinstance(number, bool) for number in (value if isinstance(value, list | tuple) else (value,))):
+            return f"{name}: a number is expected, got {shown(value)}"
+    return ""

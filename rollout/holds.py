@@ -11,6 +11,7 @@ from rollout.verdict import UNTROUBLED, Judgement, Verdict
 
 How = Literal["continue", "adopt", "rollback"]
 _ENDED_BY_HAND: tuple[How, ...] = ("continue", "adopt")
+_ADOPT_OR_ROLLBACK = "`adopt` accepts them, `rollback` takes everything back"
 _ENDS_BY: dict[How, str] = {
     "continue": "goes on without the gates that do not pass now",
     "adopt": "goes on with what somebody else changed",
@@ -19,6 +20,8 @@ _ENDS_BY: dict[How, str] = {
 
 def why_not_resolved(progress: RolloutProgress, how: How) -> str | None:
     """Why this hold does not end that way; None where it does."""
+    if progress.deployed_by_others:
+        return f"services are not what the rollout found; {_ADOPT_OR_ROLLBACK}" if how == "continue" else None
     stage = None if progress.entered_last is None else progress.stages[progress.entered_last]
     causes = stage.soak_state.causes if stage is not None and stage.soak_state is not None else ()
     unread = [j.reason for j in stage.judgements if (j.gate, j.verdict) == (DRIFT, Verdict.ERROR)] if stage else []
@@ -31,7 +34,7 @@ def why_not_resolved(progress: RolloutProgress, how: How) -> str | None:
             "what the rollout set; `rollback` takes everything back"
         )
     if how == "continue" and DRIFT in causes:
-        return "flags or traffic are not what the rollout set; `adopt` accepts them, `rollback` takes everything back"
+        return f"flags or traffic are not what the rollout set; {_ADOPT_OR_ROLLBACK}"
     if how == "adopt" and DRIFT not in causes:
         return f"nobody else changed flags or traffic; {_hold(causes)}"
     return None

@@ -14,6 +14,7 @@ from rollout.gate_question import Question
 from rollout.gates import Gate, MeasuredGate, ProbeGate, VersusControlGate, metrics_of
 from rollout.interval_series import IntervalSeries
 from rollout.measurement import Group, Sample, SourceFailure
+from rollout.moments import time_of_day
 from rollout.sequential_state import SequentialState
 from rollout.silence import Presence, Traffic, traffic_of
 from rollout.soak import SoakState
@@ -131,7 +132,7 @@ def _heard(
 
 def _missed(gate: Gate, idle: Judgement, presence: Presence, seen: str) -> Judgement:
     """An idle gate whose treated users should have been there: too small a sample, which a person learns of in time."""
-    reason = f"{gate.title}: {presence.in_words()}; {seen}"
+    reason = f"{gate.title}: {presence.in_words(idle.as_of)}; {seen}"
     return idle.model_copy(update={"verdict": Verdict.UNKNOWN, "lack": Lack.SAMPLE, "reason": reason, "silent": True})
 
 
@@ -162,7 +163,7 @@ def _no_answer(name: str, bound: BoundGate, closed: _ClosedInterval) -> Judgemen
         if bound.past is not None and metric in answers.past_failures:
             return say(Verdict.ERROR, answers.past_failures[metric])
     if not answers.hold(metrics[-1], closed.end):
-        why = f"no data for the interval that ended at {closed.end:%H:%M:%S}"
+        why = f"no data for the interval that ended at {time_of_day(closed.end, answers.at, seconds=True)}"
         # Where nothing at all arrives, it is the way here that is silent, and nobody knows about the users.
         anything = any(answers.hold(metric, closed.end) for metric in answers.intervals)
         return say(Verdict.UNKNOWN, why, Lack.DATA, silent=anything)
@@ -219,5 +220,5 @@ def _own_group(gate: Gate) -> Group:
 
 
 def _age_in_words(end: datetime, seen_at: datetime, interval: timedelta) -> str:
-    moment = f"{end:%H:%M}" if interval >= MINUTE else f"{end:%H:%M:%S}"
+    moment = time_of_day(end, seen_at, seconds=interval < MINUTE)
     return f"data until {moment}, {duration_in_words(seen_at - end)} old"

@@ -7,7 +7,8 @@ from rollout.changed_edges import out_of_sight
 from rollout.sequential_gate import step
 from rollout.sequential_model import Interval, SequentialGate, SequentialJudgement
 from rollout.sequential_state import SequentialState
-from rollout.stream_pace import StreamPace, begin_at
+from rollout.sequential_wording import absent
+from rollout.stream_pace import StreamPace, begin_at, with_room_for_a_gap
 from rollout.stream_reading import gate_of, interval_of
 from rollout.verdict import Verdict
 from rollout.worse_since import WorseSince
@@ -46,7 +47,7 @@ def _judged(gate: SequentialGate, intervals: Iterable[Mapping[str, Any]]) -> Ite
             state = pace.room_for_earlier(state, before)
             gate = gate.model_copy(update={"interval": pace.length})
         try:
-            state, judgement = _step(gate, state, interval)
+            state, judgement = _step(gate, with_room_for_a_gap(gate, state, interval.end), interval)
         except ValueError as problem:
             raise ValueError(f"interval {number}: {problem}") from problem
         worse = worse.after(state, judgement)
@@ -57,7 +58,8 @@ def _step(
     gate: SequentialGate, state: SequentialState, interval: Interval
 ) -> tuple[SequentialState, SequentialJudgement]:
     """The state and the judgement after one more interval of a stream."""
-    if _nobody_was_there(interval) and state.newest is not None and interval.end > state.newest:
+    lack = absent(gate, interval)
+    if lack and lack[0] is Verdict.IDLE and state.newest is not None and interval.end > state.newest:
         state, judgement = step(gate, state.model_copy(update={"missing_in_a_row": 0}), interval)
         return state.model_copy(update={"missing_in_a_row": 0}), judgement
     state, judgement = step(gate, state, interval)
@@ -66,12 +68,6 @@ def _step(
         blind = {"decision": "continue", "verdict": Verdict.UNKNOWN, "reason": f"{gate.title}: {hidden}"}
         judgement = judgement.model_copy(update=blind)
     return state, judgement
-
-
-def _nobody_was_there(interval: Interval) -> bool:
-    """Whether the source said so itself: not silence, and no health either."""
-    treated, control = interval.treated, interval.control
-    return treated is not None and treated.total == 0 and (control is None or control.total > 0)
 
 
 def _told(gate: SequentialGate, judgement: SequentialJudgement, since: str) -> SequentialJudgement:

@@ -1,7 +1,7 @@
 """What is sent to a rollout and by which names: the contract between the starter and the workflow.
 
-Names are plain strings here so that a command line can talk to a rollout without importing the workflow, and with it
-every client library of the worker.
+Names are plain strings here, those of its Updates in `commands`, so that a command line can talk to a rollout without
+importing the workflow, and with it every client library of the worker.
 """
 
 from datetime import timedelta
@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from rollout.commands import CommandName
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress
 from rollout.quantity import parse_duration
@@ -20,17 +19,6 @@ EMERGENCY_TASK_QUEUE = "rollout-emergency"
 
 QUERY_PROGRESS = "progress"
 SIGNAL_EMERGENCY = "emergency_rollback"
-UPDATE_PAUSE = CommandName.PAUSE.value
-UPDATE_RESUME = CommandName.RESUME.value
-UPDATE_APPROVE = CommandName.APPROVE.value
-UPDATE_PROMOTE = CommandName.PROMOTE.value
-UPDATE_EXTEND = CommandName.EXTEND.value
-UPDATE_STEP_BACK = CommandName.STEP_BACK.value
-UPDATE_RESOLVE_HOLD = CommandName.RESOLVE_HOLD.value
-UPDATE_SET_STAGE = CommandName.SET_STAGE.value
-UPDATE_REPLACE_CANDIDATE = CommandName.REPLACE_CANDIDATE.value
-UPDATE_RETRY = CommandName.RETRY.value
-UPDATE_FINISH = CommandName.FINISH.value
 
 NOT_CARRIED_OUT = "NotCarriedOut"
 """The failure of an Update that was taken and then refused by what it asked outside. Its text says what has changed."""

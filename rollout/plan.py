@@ -12,7 +12,18 @@ from pydantic_core import PydanticCustomError
 
 from rollout.gates import Gate
 from rollout.measurement import Metric
-from rollout.plan_parts import AudienceSpec, Baseline, Deadman, FlagName, Name, Notifications, Part, Service, Stage
+from rollout.plan_parts import (
+    AudienceSpec,
+    Baseline,
+    Check,
+    Deadman,
+    FlagName,
+    Name,
+    Notifications,
+    Part,
+    Service,
+    Stage,
+)
 from rollout.plan_rules import broken_rules
 from rollout.quantity import Duration
 from rollout.sample_ratio import ASSUMED_USERS
@@ -63,6 +74,11 @@ class RolloutPlan(Part):
     @property
     def soak(self) -> timedelta:
         return sum((stage.soak for stage in self.stages), timedelta())
+
+    @property
+    def checks(self) -> list[Check]:
+        """Of all stages."""
+        return [check for stage in self.stages for _, check in stage.checks.placed()]
 
     def service_ref(self, key: str) -> ServiceRef:
         spec = self.services[key]

@@ -1,5 +1,6 @@
 """The parts a plan is made of. Rules that concern one field stand at the field."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Annotated, Literal, Self
 
@@ -123,6 +124,12 @@ class Checks(Part):
 
     before: tuple[Check, ...] = Field(default=(), description="before the stage changes anything")
     after: tuple[Check, ...] = Field(default=(), description="after its soak")
+
+    def placed(self) -> Iterator[tuple[tuple[str, str, int], Check]]:
+        """Each with the place in its stage."""
+        for when, checks in (("before", self.before), ("after", self.after)):
+            for position, check in enumerate(checks):
+                yield ("checks", when, position), check
 
 
 class Accelerate(Part):

@@ -157,13 +157,11 @@ def _stage(plan: "RolloutPlan", index: int, stage: Stage) -> Iterator[Broken]:
     actions = {plan.gates[gate].action for gate in stage.gates if gate in plan.gates}
     if actions == {"warn"}:
         yield (*place, "gates"), "a stage needs a gate that can stop it: every one here only warns"
-    for position, check in enumerate(stage.checks.before):
-        yield from _check(plan, (*place, "checks", "before", position), check)
-    for position, check in enumerate(stage.checks.after):
-        yield from _check(plan, (*place, "checks", "after", position), check)
-        if isinstance(check, AttestCheck):
+    for where, check in stage.checks.placed():
+        yield from _check(plan, (*place, *where), check)
+        if isinstance(check, AttestCheck) and where[1] == "after":
             problem = "a statement is confirmed by the approval that begins a stage: use `before`"
-            yield (*place, "checks", "after", position), problem
+            yield (*place, *where), problem
     yield from _exposure(plan, (*place, "exposure"), stage)
     yield from _soak(plan, place, stage)
     yield from _acceleration(plan, place, stage)

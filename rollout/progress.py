@@ -99,6 +99,10 @@ class StageProgress(_Record):
     def credit(self) -> timedelta:
         return self.soak_state.credit if self.soak_state else timedelta()
 
+    def anew(self) -> "StageProgress":
+        """As before it was entered, but for the credit that a person asked for on top."""
+        return StageProgress(name=self.name, exposure=self.exposure, soak=self.soak, extended=self.extended)
+
 
 class RollbackStep(_Record):
     """`seconds` from the beginning of the rollback until this step was verified by reading back."""
@@ -175,6 +179,10 @@ class RolloutProgress(_Record):
     )
     waits_out_a_hold: bool = Field(
         default=False, description="what it waited for has come, and what holds it is still to end: a new run begins so"
+    )
+    deployed_by_others: dict[str, str] = Field(
+        default_factory=dict,
+        description="services that somebody else changed before the candidate was deployed, and how, until adopted",
     )
     approved: list[str] = Field(default_factory=list, description="stages that a person has approved")
     exposed_stage: str | None = Field(default=None, description="the stage whose exposure was written last")

@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json
 
-from rollout.field_problems import in_plain_words, shown
+from rollout.field_problems import in_plain_words, shown, truth_for_a_number
 from rollout.json_reading import names_each_field_once, read_json
 from rollout.measurement import (
     LARGEST_COUNT,
@@ -206,6 +206,8 @@ def _recorded(line: _Line, end: datetime, interval: timedelta) -> Recorded:
 
 
 def _sample(group: str, given: Mapping[str, Any]) -> Sample:
+    if truth := truth_for_a_number(given):
+        raise ValueError(f"{group}.{truth}")
     if "bounds_ms" in given or "counts" in given:
         return _validated(_Buckets, given, f"{group}.").sample()
     if "score" in given:

@@ -15,12 +15,12 @@ from datetime import datetime
 from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, RUN, BestRun
 from rollout.changed_edges import has_other_edges
 from rollout.confidence_sequence import PASS_INTERVALS
-from rollout.counting import counted
 from rollout.dispersion import Dispersion
 from rollout.fuse import FUSE_POINTS, has_blown, with_gross
-from rollout.interval_estimates import newcombe, wilson
+from rollout.moments import time_of_day
+from rollout.quantity import format_duration
 from rollout.score_evidence import SCORE_STAKES
-from rollout.sequential_evidence import usable, with_control_alone, with_history, with_interval, with_sample_ratio
+from rollout.sequential_evidence import with_control_alone, with_history, with_interval, with_sample_ratio
 from rollout.sequential_model import (
     HARM_NEEDED,
     Decision,
@@ -30,6 +30,7 @@ from rollout.sequential_model import (
     SequentialJudgement,
 )
 from rollout.sequential_state import Keys, SequentialState
+from rollout.sequential_wording import absent, measured
 from rollout.statistics import ERROR_RATIOS, LATENCY_RATIOS, Mixture
 from rollout.verdict import Verdict
 from rollout.wander import Wander
@@ -37,8 +38,6 @@ from rollout.wander import Wander
 MISSING_BEFORE_A_HOLD = 5
 GAPS_KEPT = 16
 """Beyond that the oldest gap is given up: its data will not be used when they arrive."""
-SHOWN_Z = 2.5758
-"""For people: the 99 % interval around what was measured so far."""
 
 
 def begin(gate: SequentialGate) -> SequentialState:
@@ -81,18 +80,20 @@ def step(
         ValueError: the interval holds another kind of data than the gate judges.
     """
     placed = _placed(gate, state, interval.end)
+    remark: tuple[Verdict, str] | None
     if placed is None:
         after = state
-        remark = f"the interval that ended at {_at(interval.end)} {_why_not_placed(gate, state, interval.end)}"
+        why = _why_not_placed(gate, state, interval.end)
+        remark = Verdict.IDLE, f"the interval that ended at {time_of_day(interval.end, state.newest)} {why}"
     else:
         newest = state.newest is None or interval.end > state.newest
         packed = placed if placed.packed else placed.model_copy(update={"packed": True})
         if interval.exposed:
             after = _weighed(gate, packed, interval, newest=newest)
-            remark = "nobody to judge in this interval" if usable(gate, interval) is None else ""
+            remark = absent(gate, interval)
         else:
             after = _learnt_from(gate, packed, interval, newest=newest)
-            remark = "nobody was exposed, so nothing is judged"
+            remark = Verdict.IDLE, "nobody was exposed, so nothing is judged"
     return after, _judged(gate, after, _evidence(gate, after), interval.end, remark, in_words=in_words)
 
 
@@ -146,9 +147,9 @@ def _placed(gate: SequentialGate, state: SequentialState, end: datetime) -> Sequ
 
 
 def _why_not_placed(gate: SequentialGate, state: SequentialState, end: datetime) -> str:
-    """Between the gaps everything was judged; of what lies before them all nobody knows."""
-    before_all = bool(state.gaps) and end <= state.gaps[0][0] + gate.interval / 2
-    return "was judged, or comes too late to be judged" if before_all else "was judged"
+    """After the last gap everything was judged; of what lies before it nobody knows, for gaps are given up."""
+    before_one = bool(state.gaps) and end <= state.gaps[-1][0] + gate.interval / 2
+    return "was judged, or comes too late to be judged" if before_one else "was judged"
 
 
 def _evidence(gate: SequentialGate, state: SequentialState) -> Evidence:
@@ -163,13 +164,13 @@ def _evidence(gate: SequentialGate, state: SequentialState) -> Evidence:
 def _failure(gate: SequentialGate, state: SequentialState, interval: Interval, found: Evidence) -> str:
     """Why the gate has failed, or nothing."""
     if gate.must_be_zero:
-        return f"{state.keys[0].bad:,} at {_at(interval.end)}, none is tolerated" if state.keys[0].bad else ""
+        return f"{state.keys[0].bad:,} at {time_of_day(interval.end)}, none is tolerated" if state.keys[0].bad else ""
     if has_blown(state):
         points = f"{FUSE_POINTS * 100:.0f} points or more beyond it in {state.gross_in_a_row} intervals in a row"
-        return f"{_measured(gate, state)}; {points}"
+        return f"{measured(gate, state)}; {points}"
     proven = found.harm >= found.harm_needed and found.beyond >= found.beyond_needed
     if proven and not rests_on_one_run(state, found):
-        return _measured(gate, state)
+        return measured(gate, state)
     return ""
 
 
@@ -188,7 +189,13 @@ def _passes(gate: SequentialGate, state: SequentialState) -> bool:
 
 
 def _judged(
-    gate: SequentialGate, state: SequentialState, evidence: Evidence, end: datetime, remark: str, *, in_words: bool
+    gate: SequentialGate,
+    state: SequentialState,
+    evidence: Evidence,
+    end: datetime,
+    remark: tuple[Verdict, str] | None,
+    *,
+    in_words: bool,
 ) -> SequentialJudgement:
     about = f"{gate.title}: "
 
@@ -204,20 +211,26 @@ def _judged(
     if state.failed:
         return say("rollback", Verdict.FAIL, state.failed)
     if state.missing_in_a_row > MISSING_BEFORE_A_HOLD:
-        return say(
-            "hold", Verdict.UNKNOWN, f"no data for {state.missing_in_a_row} intervals, and silence is not health"
-        )
+        silent_for = format_duration(state.missing_in_a_row * gate.interval)
+        return say("hold", Verdict.UNKNOWN, f"no data for {silent_for}, and silence is not health")
     if suspicion := _suspicion(gate, state, evidence):
         return say("hold", Verdict.SUSPECT, suspicion)
     if remark:
-        return say("continue", Verdict.IDLE, remark)
-    if not state.keys[0].total:
-        return say("continue", Verdict.UNKNOWN, "learning where control's p95 lies")
-    measured = _measured(gate, state) if in_words else ""
+        return say("continue", *remark)
+    return say(*_without_alarm(gate, state, in_words=in_words))
+
+
+def _without_alarm(gate: SequentialGate, state: SequentialState, *, in_words: bool) -> tuple[Decision, Verdict, str]:
+    total = state.keys[0].total
+    if not total:
+        return "continue", Verdict.UNKNOWN, "learning where control's p95 lies"
+    said = measured(gate, state) if in_words else ""
     if _passes(gate, state):
-        return say("advance", Verdict.PASS, f"{measured}; the average is below the limit beyond doubt")
-    verdict = Verdict.PASS if state.keys[0].total >= gate.minimum_sample else Verdict.UNKNOWN
-    return say("continue", verdict, measured)
+        return "advance", Verdict.PASS, f"{said}; the average is below the limit beyond doubt"
+    if total < gate.minimum_sample:
+        needed = f"fewer observations than the {gate.minimum_sample:,} that a pass needs"
+        return "continue", Verdict.UNKNOWN, f"{said}; {needed}"
+    return "continue", Verdict.PASS, said
 
 
 def _suspicion(gate: SequentialGate, state: SequentialState, evidence: Evidence) -> str:
@@ -225,45 +238,10 @@ def _suspicion(gate: SequentialGate, state: SequentialState, evidence: Evidence)
     if state.sample is not None and state.sample.alarmed:
         return state.sample.in_words()
     if evidence.harm >= HARM_NEEDED and rests_on_one_run(state, evidence):
-        return f"{_measured(gate, state)}; so far too much of that is one run of {RUN} intervals"
+        return f"{measured(gate, state)}; so far too much of that is one run of {RUN} intervals"
     if evidence.harm >= HARM_NEEDED and evidence.beyond >= evidence.beyond_needed:
         needed = f"{evidence.harm:,.0f} to 1 so far, {evidence.harm_needed:,.0f} are needed"
-        return f"{_measured(gate, state)}; worse, but not yet beyond doubt ({needed})"
+        return f"{measured(gate, state)}; worse, but not yet beyond doubt ({needed})"
     if evidence.harm >= HARM_NEEDED:
-        return f"{_measured(gate, state)}; worse, but not yet beyond what is tolerated"
+        return f"{measured(gate, state)}; worse, but not yet beyond what is tolerated"
     return ""
-
-
-def _measured(gate: SequentialGate, state: SequentialState) -> str:
-    """What was measured over the soak so far, with a 99 % interval; for people, the decision rests on the evidence."""
-    keys = state.keys[0]
-    if keys.total == 0:
-        return "nothing measured so far"
-    share = keys.bad / keys.total
-    if gate.statistic == "level":
-        mean = keys.average.difference / keys.average.weight if keys.average.weight else 0.0
-        intervals = counted(keys.average.intervals, "interval")
-        return f"mean score {(1 - mean) * 100:.3f} %, limit ≥ {gate.limit}; {intervals}"
-    if gate.kind != "versus_control":
-        low, high = wilson(keys.bad, keys.total, SHOWN_Z)
-        limit = "0" if gate.kind == "zero_tolerance" else f"{gate.allowed_share * 100:.3g} %"
-        return (
-            f"{share * 100:.3f} % bad, 99 % interval {low * 100:.3f} to {high * 100:.3f}, limit {limit}; {keys.total:,}"
-        )
-    reference = keys.control_bad / keys.control_total
-    sizes = f"{keys.total:,} and {keys.control_total:,} requests"
-    if gate.max_increase is not None:
-        edge = state.compared_ms
-        return (
-            f"{share * 100:.2f} % above {edge:g} ms against {reference * 100:.2f} % in control, "
-            f"limit p95 +{gate.max_increase * 100:g} %; {sizes}"
-        )
-    low, high = newcombe(keys.bad, keys.total, keys.control_bad, keys.control_total, SHOWN_Z)
-    return (
-        f"{share * 100:.2f} % against {reference * 100:.2f} % in control: {(share - reference) * 100:+.2f} points, "
-        f"99 % interval {low * 100:+.2f} to {high * 100:+.2f}, limit +{(gate.max_difference or 0) * 100:.2f}; {sizes}"
-    )
-
-
-def _at(moment: datetime) -> str:
-    return f"{moment:%H:%M}"

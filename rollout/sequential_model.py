@@ -74,14 +74,16 @@ class SequentialGate(_Frozen):
     def _one_limit_that_fits(self) -> "SequentialGate":
         limits = ("max_difference", "max_increase", "at_most", "below", "at_least")
         given = [name for name in limits if getattr(self, name) is not None]
-        allowed = _LIMITS_OF.get((self.kind, self.statistic), ())
-        if self.kind == "zero_tolerance":
-            if given:
-                raise ValueError(f"{given[0]}: zero_tolerance has no limit but 0")
-        elif len(given) != 1 or given[0] not in allowed:
-            wanted = " or ".join(allowed) or "another statistic"
+        allowed = _LIMITS_OF.get((self.kind, self.statistic))
+        if allowed is None:
+            fitting = " or ".join(statistic for kind, statistic in _LIMITS_OF if kind == self.kind)
+            raise ValueError(f"statistic: {self.kind} judges {fitting}, got {self.statistic}")
+        if not allowed and given:
+            raise ValueError(f"{given[0]}: {self.kind} has no limit but 0")
+        if allowed and (len(given) != 1 or given[0] not in allowed):
             raise ValueError(
-                f"{self.kind} of {self.statistic} has exactly one limit, {wanted}; got {', '.join(given) or 'none'}"
+                f"{self.kind} of {self.statistic} has exactly one limit, {' or '.join(allowed)}; "
+                f"got {', '.join(given) or 'none'}"
             )
         if self.planned_share is not None and self.kind != "versus_control":
             raise ValueError("planned_share: of a comparison with control only, here is none")
@@ -120,12 +122,14 @@ class SequentialGate(_Frozen):
         return 1 - limit.value if self.at_least is not None else limit.value
 
 
-_LIMITS_OF = {
+_LIMITS_OF: dict[tuple[str, str], tuple[str, ...]] = {
     ("versus_control", "bad_share"): ("max_difference",),
     ("versus_control", "p95"): ("max_increase",),
     ("threshold", "bad_share"): ("at_most", "below"),
     ("threshold", "good_share"): ("at_least",),
     ("threshold", "level"): ("at_least",),
+    ("zero_tolerance", "bad_share"): (),
+    ("zero_tolerance", "good_share"): (),
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from rollout.measurement import Group, Level, Sample
+from rollout.moments import time_of_day
 from rollout.stored_state import STORED
 from rollout.window_reading import size_of
 
@@ -96,8 +97,8 @@ class Presence:
         usual = LONGER_THAN_USUAL * min(self.longest, LONGEST_USUAL)
         return self.lasted >= LONGEST_IDLE or (self.missing(share) >= MISSING_ENOUGH and self.lasted > usual)
 
-    def in_words(self) -> str:
-        since = f"{self.since:%H:%M}" if self.lasted < timedelta(days=1) else f"{self.since:%d %B, %H:%M}"
+    def in_words(self, read_at: datetime) -> str:
+        since = time_of_day(self.since or read_at, read_at)
         if self.others:
             said = f"control had {self.others:,}, treated none since {since}"
         else:

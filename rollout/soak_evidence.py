@@ -23,6 +23,7 @@ from rollout.silence import Presence
 from rollout.verdict import LEAVING, Judgement, Lack, Verdict
 from rollout.window_reading import Reading, read, size_of
 
+ROUND_ODDS_FROM = 10
 LARGEST_ODDS_SHOWN = 1e6
 
 
@@ -175,12 +176,15 @@ def _ruling(gate: MeasuredGate, question: Question, state: SequentialState, judg
             return _Ruling(Verdict.SUSPECT, state.sample.in_words())
         case Verdict.SUSPECT:
             found = judged.evidence
-            needed = f"{found.harm_needed:,.0f} and {found.beyond_needed:g} to 1 are needed"
-            lacking = "beyond doubt" if found.beyond >= found.beyond_needed else "beyond what is tolerated"
-            beyond = f"not {lacking} ({_odds(found.beyond)}; {needed})"
             if rests_on_one_run(state, found):
-                beyond = f"too much of that is one run of {RUN} intervals, as one burst would be"
-            because = f"harm is proven ({_odds(found.harm)}), but {beyond}"
+                lacking = f"too much of that is one run of {RUN} intervals, as one burst would be"
+            elif found.beyond >= found.beyond_needed:
+                lacking = f"not beyond doubt, for which {found.harm_needed:,.0f} to 1 are needed"
+            else:
+                lacking = (
+                    f"not beyond what is tolerated ({_odds(found.beyond)}; {found.beyond_needed:g} to 1 are needed)"
+                )
+            because = f"harm is proven ({_odds(found.harm)}), but {lacking}"
             return _Ruling(Verdict.SUSPECT, because)
         case _ if question.asks.statistic == "p95" and not state.edges:
             return _Ruling(Verdict.UNKNOWN, "learning where control's p95 lies", Lack.SAMPLE)
@@ -202,7 +206,9 @@ def _proof(gate: MeasuredGate, state: SequentialState, evidence: Evidence) -> st
 def _odds(odds: float) -> str:
     if odds > LARGEST_ODDS_SHOWN:
         return f"more than {LARGEST_ODDS_SHOWN:,.0f} to 1"
-    return f"{odds:,.0f} to 1" if odds >= 1 else "less than 1 to 1"
+    if odds < 1:
+        return "less than 1 to 1"
+    return f"{odds:,.0f} to 1" if odds >= ROUND_ODDS_FROM else f"{odds:.1f} to 1"
 
 
 def _carried(state: SequentialState, since: datetime) -> SequentialState | None:

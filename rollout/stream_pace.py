@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from rollout.sequential_gate import begin
+from rollout.sequential_gate import GAPS_KEPT, begin
 from rollout.sequential_model import SequentialGate
 from rollout.sequential_state import SequentialState
 
@@ -21,7 +21,8 @@ class StreamPace:
     """The length of a stream's intervals, for gates that say nothing of it.
 
     Where they come more densely than the gate takes them to be, one that ends ten seconds after another would be taken
-    for the same, and left out. Longer ones need nothing: what they seem to leave out between them is taken for missing.
+    for the same, and left out. What longer ones seem to leave out between them is taken for missing; so there the gaps
+    that are none have to make room for those that are.
     """
 
     unsaid: timedelta
@@ -68,3 +69,16 @@ def begin_at(gate: SequentialGate, end: datetime) -> SequentialState:
     """No evidence, just before the first interval that came; earlier ones may still come."""
     before = end - gate.interval
     return begin(gate).model_copy(update={"newest": before, "gaps": ((end - EARLIEST_BEFORE_THE_FIRST, before),)})
+
+
+def with_room_for_a_gap(gate: SequentialGate, state: SequentialState, end: datetime) -> SequentialState:
+    """The state that has a place left for the gap before an interval that ends then; the shortest gaps give theirs up.
+
+    Between longer intervals than the gate takes them for, each leaves a short one, and what is missing a long one.
+    """
+    full = len(state.gaps) >= GAPS_KEPT
+    if not full or state.newest is None or end <= state.newest + gate.interval * 3 / 2:
+        return state
+    by_length = sorted(range(len(state.gaps)), key=lambda place: state.gaps[place][1] - state.gaps[place][0])
+    kept = sorted(by_length[1 - GAPS_KEPT :])
+    return state.model_copy(update={"gaps": tuple(state.gaps[place] for place in kept)})

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from rollout.field_problems import in_plain_words, shown
+from rollout.field_problems import in_plain_words, shown, truth_for_a_number
 from rollout.sequential_model import Group, GroupCounts, GroupLatencies, Interval, SequentialGate
 
 T = TypeVar("T", SequentialGate, Interval)
@@ -51,6 +51,8 @@ def interval_of(given: Mapping[str, Any], number: int) -> Interval:
 
 def _problem(group: Group, given: Mapping[str, Any]) -> str:
     """What no metric can hold, or nothing."""
+    if truth := truth_for_a_number(given):
+        return truth
     match group:
         case GroupCounts(total=total) if total and "bad" not in given:
             return f"bad: is missing, got {shown(given)}"

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from rollout.exposure import in_words, who_sees
+from rollout.moments import time_of_day
 from rollout.plan import RolloutPlan
 from rollout.progress import Rollback, RolloutProgress, RolloutStatus, StageProgress
 from rollout.soak import WITHOUT_END, SoakState
@@ -106,9 +107,9 @@ def credit_of_soak(stage: StageProgress) -> str:
 
 
 def off_in_words(progress: RolloutProgress, flag: str) -> str:
-    """`websocket_isolation was turned off alone by gate websocket_events at 14:32 (WebSocket events: …)`."""
+    """`websocket_isolation was turned off alone by gate websocket_events at 2026-11-23 14:32 (WebSocket events: …)`."""
     off = progress.switched_off[flag]
-    return f"{flag} was turned off alone by gate {off.gate} at {off.at:%H:%M} ({off.why})"
+    return f"{flag} was turned off alone by gate {off.gate} at {time_of_day(off.at)} ({off.why})"
 
 
 def switched_off_in_words(progress: RolloutProgress) -> list[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
+from rollout.moments import time_of_day
 from rollout.sequential_model import SequentialGate, SequentialJudgement
 from rollout.sequential_state import SequentialState
 from rollout.verdict import Verdict
@@ -54,7 +55,7 @@ class WorseSince:
         found = _Sums.of(state).since(self.sums)
         if self.end is None or not proven or by_size or gate.must_be_zero or self.sums.total == 0 or found.total <= 0:
             return ""
-        since = f"since {self.end:%H:%M}"
+        since = f"since {time_of_day(self.end, judgement.interval)}"
         if gate.statistic == "level":
             return f"{since} mean score {(1 - found.lost / found.weight) * 100:.3f} %" if found.weight > 0 else ""
         share = found.bad / found.total

@@ -126,13 +126,7 @@ class CloudRunServices:
         if request.show_deleted:
             held += self._services.deleted_ones()
         found = sorted((each for each in held if each.name.startswith(f"{parent}/")), key=lambda each: each.name)
-        page, token = page_of(
-            found,
-            request.page_size,
-            request.page_token,
-            field="ListServicesRequest.page_token",
-            largest=_LARGEST_PAGE,
-        )
+        page, token = page_of(found, request, field="ListServicesRequest.page_token", largest=_LARGEST_PAGE)
         return ListServicesResponse(services=page, next_page_token=token)
 
     async def _update(self, request: Any) -> Any:

@@ -59,13 +59,7 @@ class CloudRunRevisions:
         """Newest first. The service in the parent may be `-` for those of every service in the region."""
         parent = parse_service(request.parent, field="ListRevisionsRequest.parent")
         revisions = [revision.message for record in self._below(parent) for revision in record.revisions.values()]
-        page, token = page_of(
-            revisions[::-1],
-            request.page_size,
-            request.page_token,
-            field="ListRevisionsRequest.page_token",
-            largest=_LARGEST_PAGE,
-        )
+        page, token = page_of(revisions[::-1], request, field="ListRevisionsRequest.page_token", largest=_LARGEST_PAGE)
         return ListRevisionsResponse(revisions=page, next_page_token=token)
 
     def _below(self, parent: ServiceName) -> list[ServiceRecord]:

@@ -14,11 +14,12 @@ from sandbox.data_plane import DataPlane
 from sandbox.faults import Fault, FaultTable, MetricOutage
 from sandbox.http_server import HttpAnswer, HttpError, HttpRequest
 from sandbox.options import InstalledService
+from sandbox.resource_names import ServiceName
 from sandbox.run_services import RunServices, ServiceRecord
 from sandbox.secret_control import SecretControl
 
 Install = Callable[[InstalledService], Awaitable[ServiceRecord]]
-FlagGroupOf = Callable[[ServiceRecord], str | None]
+FlagGroupOf = Callable[[ServiceName], str | None]
 
 _SERVICE_SEGMENTS = 4
 _ABOUT = {
@@ -68,6 +69,7 @@ class ControlPlane:
 
     def __init__(
         self,
+        *,
         services: RunServices,
         behaviours: Behaviours,
         faults: FaultTable,
@@ -199,7 +201,7 @@ class ControlPlane:
     def _description(self, record: ServiceRecord) -> dict[str, Any]:
         return {
             "name": str(record.name),
-            "flag_group": self._flag_group_of(record),
+            "flag_group": self._flag_group_of(record.name),
             "uri": record.message.uri,
             "reconciling": record.message.reconciling,
             "revisions": {name: revision.image for name, revision in record.revisions.items()},

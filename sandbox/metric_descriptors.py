@@ -123,13 +123,7 @@ class MetricDescriptors:
         everything = {name: self._synthetic(project, name) for name in METRICS} | made
         wanted = _wanted_type(request.filter)
         found = [everything[name] for name in sorted(everything) if wanted(name)]
-        page, token = page_of(
-            found,
-            request.page_size,
-            request.page_token,
-            field="ListMetricDescriptorsRequest.page_token",
-            largest=_LARGEST_PAGE,
-        )
+        page, token = page_of(found, request, field="ListMetricDescriptorsRequest.page_token", largest=_LARGEST_PAGE)
         return ListMetricDescriptorsResponse(metric_descriptors=page, next_page_token=token)
 
     async def _create(self, request: Any) -> Any:

@@ -48,7 +48,7 @@ class NamedResources:
         """One page below `request.name`, the token of the next one, and how many there are in all."""
         wanted = _predicate(request.filter)
         found = [each for name, each in self._held.items() if name.startswith(f"{request.name}/") and wanted(each)]
-        page, token = page_of(found, request.page_size, request.page_token, field="page_token", largest=_LARGEST_PAGE)
+        page, token = page_of(found, request, field="page_token", largest=_LARGEST_PAGE)
         return page, token, len(found)
 
 

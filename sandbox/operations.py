@@ -102,13 +102,7 @@ class Operations:
 
     async def _list(self, request: Any) -> Any:
         below = [each.message for name, each in self._operations.items() if name.startswith(f"{request.name}/")]
-        page, token = page_of(
-            below[::-1],
-            request.page_size,
-            request.page_token,
-            field="ListOperationsRequest.page_token",
-            largest=_LARGEST_PAGE,
-        )
+        page, token = page_of(below[::-1], request, field="ListOperationsRequest.page_token", largest=_LARGEST_PAGE)
         return ListOperationsResponse(operations=page, next_page_token=token)
 
     async def _delete(self, request: Any) -> Any:

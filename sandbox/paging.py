@@ -3,7 +3,7 @@
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sandbox.rpc_errors import invalid
 
@@ -32,14 +32,14 @@ def offset_of(token: str, *, field: str) -> int:
     return offset
 
 
-def page_of(entries: Sequence[T], page_size: int, token: str, *, field: str, largest: int) -> tuple[Sequence[T], str]:
-    """One page of `entries` and the token of the next one, empty after the last.
+def page_of(entries: Sequence[T], request: Any, *, field: str, largest: int) -> tuple[Sequence[T], str]:
+    """The page of `entries` that a list call asks for, and the token of the next one, empty after the last.
 
     Raises:
         RpcError: INVALID_ARGUMENT, a negative page size or a token that was not made here.
     """
-    if page_size < 0:
+    if request.page_size < 0:
         raise invalid(field, "The page size must not be negative.")
-    start = offset_of(token, field=field)
-    end = start + min(page_size or largest, largest)
+    start = offset_of(request.page_token, field=field)
+    end = start + min(request.page_size or largest, largest)
     return entries[start:end], token_for(end) if end < len(entries) else ""

@@ -25,6 +25,7 @@ class RealTraffic:
 
     def __init__(
         self,
+        *,
         command: str,
         services: RunServices,
         data_plane: DataPlane,

@@ -39,6 +39,7 @@ class Reconciler:
 
     def __init__(
         self,
+        *,
         services: RunServices,
         behaviours: Behaviours,
         faults: FaultTable,

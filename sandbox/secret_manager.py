@@ -73,7 +73,7 @@ class SecretManager:
         if request.filter:
             part = _filtered_by(_NAME_FILTER, request.filter, "name:TEXT")["part"]
             found = [message for message in found if part in message.name.rpartition("/")[2]]
-        page, token = _page(found, request, "ListSecretsRequest")
+        page, token = page_of(found, request, field="ListSecretsRequest.page_token", largest=_LARGEST_PAGE)
         return ListSecretsResponse(secrets=page, next_page_token=token, total_size=0 if request.filter else len(found))
 
     async def _delete(self, request: Any) -> Any:
@@ -95,7 +95,7 @@ class SecretManager:
         if request.filter:
             state = _filtered_by(_STATE_FILTER, request.filter, "state:ENABLED|DISABLED|DESTROYED")["state"]
             found = [message for message in found if message.state == SecretVersionState.Value(state)]
-        page, token = _page(found, request, "ListSecretVersionsRequest")
+        page, token = page_of(found, request, field="ListSecretVersionsRequest.page_token", largest=_LARGEST_PAGE)
         return ListSecretVersionsResponse(
             versions=page, next_page_token=token, total_size=0 if request.filter else len(found)
         )
@@ -127,7 +127,3 @@ def _filtered_by(known: re.Pattern[str], asked: str, form: str) -> re.Match[str]
     if match is None:
         raise plainly_invalid("filter", f"'{asked}' is not understood here; only {form} is.")
     return match
-
-
-def _page(found: list[Any], request: Any, rpc: str) -> tuple[Any, str]:
-    return page_of(found, request.page_size, request.page_token, field=f"{rpc}.page_token", largest=_LARGEST_PAGE)

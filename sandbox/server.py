@@ -78,25 +78,25 @@ class Sandbox:
             self.services.listen(self._load.observe)
         else:
             self._real = RealTraffic(
-                options.app_command,
-                self.services,
-                self._data_plane,
-                self._load.settings,
-                self._clock,
-                options.redis_url,
-                self._load.flag_group_of,
-                journal,
+                command=options.app_command,
+                services=self.services,
+                data_plane=self._data_plane,
+                settings=self._load.settings,
+                clock=self._clock,
+                redis_url=options.redis_url,
+                flag_group_of=self._load.flag_group_of,
+                journal=journal,
             )
         new_id = partial(_random_id, self._random)
         self._operations = Operations(new_id, journal)
         self._reconciler = Reconciler(
-            self.services,
-            self._behaviours,
-            self.faults,
-            self._clock,
-            options.reconcile_seconds,
-            lambda: self.services_url,
-            self._start_process,
+            services=self.services,
+            behaviours=self._behaviours,
+            faults=self.faults,
+            clock=self._clock,
+            seconds=options.reconcile_seconds,
+            data_plane_url=lambda: self.services_url,
+            start_process=self._start_process,
         )
         self._run = CloudRunServices(
             self.services,
@@ -198,15 +198,15 @@ class Sandbox:
 
     def _control_plane(self) -> ControlPlane:
         return ControlPlane(
-            self.services,
-            self._behaviours,
-            self.faults,
-            self._data_plane,
-            self._clock,
-            self.install,
-            lambda record: self._load.flag_group_of(record.name),
-            None if self._real is None else self._real.faults,
-            self._secret_control,
+            services=self.services,
+            behaviours=self._behaviours,
+            faults=self.faults,
+            data_plane=self._data_plane,
+            clock=self._clock,
+            install=self.install,
+            flag_group_of=self._load.flag_group_of,
+            application_faults=None if self._real is None else self._real.faults,
+            secrets=self._secret_control,
         )
 
     def _grpc_server(self) -> tuple[grpc.aio.Server, str]:

@@ -24,49 +24,47 @@ RequestId = Annotated[
 ]
 
 
-def pause(
-    rollout: RolloutId = None,
-    reason: OptionalReason = "",
-    *,
-    by: By,
-    request_id: RequestId = None,
-    json: Json = False,
-) -> None:
+def _plain(named: "Callable[[], None]") -> "Callable[..., None]":
+    """The command of that name and help; it carries nothing but who asks, and why."""
+
+    def command(
+        rollout: RolloutId = None,
+        reason: OptionalReason = "",
+        *,
+        by: By,
+        request_id: RequestId = None,
+        json: Json = False,
+    ) -> None:
+        from rollout.messages import Command
+
+        _send(named.__name__, rollout, Command(by=by, reason=reason), request_id, json=json)
+
+    command.__doc__ = named.__doc__
+    return command
+
+
+@_plain
+def pause() -> None:
     """Stop promotion and the credit clock. Gates go on being judged, and a failing gate still rolls back.
 
     Exposure and traffic stay as they are. Refused (exit code 2) when it is paused already or has ended.
     """
-    _ask("pause", rollout, reason, by, request_id, json=json)
 
 
-def resume(
-    rollout: RolloutId = None,
-    reason: OptionalReason = "",
-    *,
-    by: By,
-    request_id: RequestId = None,
-    json: Json = False,
-) -> None:
+@_plain
+def resume() -> None:
     """Let a paused rollout go on. The credit clock runs again where a stage soaks and nothing holds it.
 
     Refused (exit code 2) when it is not paused.
     """
-    _ask("resume", rollout, reason, by, request_id, json=json)
 
 
-def approve(
-    rollout: RolloutId = None,
-    reason: OptionalReason = "",
-    *,
-    by: By,
-    request_id: RequestId = None,
-    json: Json = False,
-) -> None:
+@_plain
+def approve() -> None:
     """Let the stage that waits for a person begin; this confirms the statements that `rollout status` shows.
 
     Refused (exit code 2) when nothing waits for an approval, so a second approval cannot approve a later stage.
     """
-    _ask("approve", rollout, reason, by, request_id, json=json)
 
 
 def promote(
@@ -89,11 +87,12 @@ def promote(
     In a stage that raises traffic in steps this ends the step. Refused (exit code 2) while a gate holds the rollout.
     By force it also begins, now, what waits for a window of the plan.
     """
-    from rollout.messages import UPDATE_PROMOTE, Promote
+    from rollout.commands import CommandName
+    from rollout.messages import Promote
 
     if force and not reason.strip():
         raise typer.BadParameter("it goes against the gates and needs a --reason", param_hint="--force")
-    _send(UPDATE_PROMOTE, rollout, Promote(by=by, reason=reason, force=force), request_id, json=json)
+    _send(CommandName.PROMOTE, rollout, Promote(by=by, reason=reason, force=force), request_id, json=json)
 
 
 def extend(
@@ -106,7 +105,8 @@ def extend(
     json: Json = False,
 ) -> None:
     """Ask the stage of now for more soak credit than its plan does."""
-    from rollout.messages import UPDATE_EXTEND, Extend
+    from rollout.commands import CommandName
+    from rollout.messages import Extend
     from rollout.quantity import parse_duration
 
     try:
@@ -115,24 +115,15 @@ def extend(
         raise typer.BadParameter(
             f"{more!r}: expected a duration such as 12h or 2d, above 0 and at most 30 days", param_hint="DURATION"
         ) from None
-    _send(UPDATE_EXTEND, rollout, command, request_id, json=json)
+    _send(CommandName.EXTEND, rollout, command, request_id, json=json)
 
 
-def step_back(
-    rollout: RolloutId = None,
-    reason: OptionalReason = "",
-    *,
-    by: By,
-    request_id: RequestId = None,
-    json: Json = False,
-) -> None:
+@_plain
+def step_back() -> None:
     """Go back by one stage: its flags, then its traffic; it soaks anew, and going up again needs an approval.
 
     Repeat it to go further down, to features for nobody. In a hurry: `rollout emergency-rollback`.
     """
-    from rollout.messages import UPDATE_STEP_BACK, Command
-
-    _send(UPDATE_STEP_BACK, rollout, Command(by=by, reason=reason), request_id, json=json)
 
 
 def replace_candidate(
@@ -152,23 +143,17 @@ def replace_candidate(
     What was passed in between is not repeated, every approval is asked for again, and the gates begin with evidence of
     their own. Refused (exit code 2) for images that were taken back before.
     """
-    from rollout.messages import UPDATE_REPLACE_CANDIDATE, ReplaceCandidate
+    from rollout.commands import CommandName
+    from rollout.messages import ReplaceCandidate
     from starter.starting import images_by_service
 
     command = ReplaceCandidate(by=by, reason=reason, images=images_by_service(image))
-    _send(UPDATE_REPLACE_CANDIDATE, rollout, command, request_id, json=json)
+    _send(CommandName.REPLACE_CANDIDATE, rollout, command, request_id, json=json)
 
 
-def retry(
-    rollout: RolloutId = None,
-    reason: OptionalReason = "",
-    *,
-    by: By,
-    request_id: RequestId = None,
-    json: Json = False,
-) -> None:
+@_plain
+def retry() -> None:
     """Look at once, instead of at the next check interval; for whoever has just mended what holds the rollout."""
-    _ask("retry", rollout, reason, by, request_id, json=json)
 
 
 class HowToResolve(StrEnum):
@@ -206,7 +191,8 @@ def resolve_hold(
     A gate that held the stage before and passes again stays in force. One that is passed over still takes the rollout
     back when it fails and its action says so. Adopted is only what exposes nobody beyond what the rollout had set.
     """
-    from rollout.messages import UPDATE_RESOLVE_HOLD, ResolveHold
+    from rollout.commands import CommandName
+    from rollout.messages import ResolveHold
     from starter.hold_resolving import with_the_gates_that_hold
 
     if gate and how is not HowToResolve.CONTINUE:
@@ -216,30 +202,15 @@ def resolve_hold(
     async def completed(rollouts: "Rollouts", workflow_id: str) -> ResolveHold:
         return await with_the_gates_that_hold(rollouts, workflow_id, command)
 
-    _send(UPDATE_RESOLVE_HOLD, rollout, command, request_id, json=json, completed=completed)
+    _send(CommandName.RESOLVE_HOLD, rollout, command, request_id, json=json, completed=completed)
 
 
-def finish(
-    rollout: RolloutId = None,
-    reason: OptionalReason = "",
-    *,
-    by: By,
-    request_id: RequestId = None,
-    json: Json = False,
-) -> None:
+@_plain
+def finish() -> None:
     """End the watch after the last stage, or the guard after a rollback, before its time: the next one need not wait.
 
     Nobody judges the gates, or undoes writes that arrive late, any more. Refused (exit code 2) in every other state.
     """
-    from rollout.messages import UPDATE_FINISH, Command
-
-    _send(UPDATE_FINISH, rollout, Command(by=by, reason=reason), request_id, json=json)
-
-
-def _ask(update: str, given: str | None, reason: str, by: str, request_id: str | None, *, json: bool) -> None:
-    from rollout.messages import Command
-
-    _send(update, given, Command(by=by, reason=reason), request_id, json=json)
 
 
 def _send(

@@ -43,9 +43,9 @@ def _gate(path: Path) -> Mapping[str, Any]:
 
 
 def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    """One interval per line that is not empty, counted as lines of the file are."""
+    """One interval per line."""
     try:
-        for number, line in enumerate(lines_of(path, encoding="utf-8-sig"), start=1):
+        for number, line in enumerate(lines_of(path), start=1):
             if not line.strip():
                 raise refused(f"{path}: line {number} is empty; each line is one interval")
             yield _interval(path, number, line)

@@ -70,11 +70,10 @@ def whole_numbers(plan: RolloutPlan) -> Iterator[Place]:
     for name in plan.gates:
         yield ("gates", name, "minimum_sample")
     for index, stage in enumerate(plan.stages):
-        for when in ("before", "after"):
-            for position, check in enumerate(getattr(stage.checks, when)):
-                if isinstance(check, LoadTestCheck):
-                    yield ("stages", index, "checks", when, position, "concurrent_users")
-                    yield ("stages", index, "checks", when, position, "max_lost_events")
+        for where, check in stage.checks.placed():
+            if isinstance(check, LoadTestCheck):
+                yield ("stages", index, *where, "concurrent_users")
+                yield ("stages", index, *where, "max_lost_events")
 
 
 def _text(place: Place, text: str) -> Iterator[Broken]:
@@ -245,9 +244,8 @@ def _stage(place: Place, stage: Stage) -> Iterator[Broken]:
             f"must be longer than nothing: nothing would be judged at {steps}; leave out the shares that are not held",
         )
     yield from _twice((*place, "gates"), stage.gates)
-    for when in ("before", "after"):
-        for position, check in enumerate(getattr(stage.checks, when)):
-            if isinstance(check, HttpCheck):
-                yield from _path((*place, "checks", when, position, "path"), check.path)
-            if isinstance(check, AttestCheck):
-                yield from _text((*place, "checks", when, position, "statement"), check.statement)
+    for where, check in stage.checks.placed():
+        if isinstance(check, HttpCheck):
+            yield from _path((*place, *where, "path"), check.path)
+        if isinstance(check, AttestCheck):
+            yield from _text((*place, *where, "statement"), check.statement)

@@ -1,7 +1,5 @@
 """What a plan's checks count on besides its metrics, looked at before a rollout does: secrets, and who is loaded."""
 
-from collections.abc import Iterator
-
 import httpx
 from google.api_core.exceptions import GoogleAPIError
 from temporalio.exceptions import ApplicationError
@@ -11,7 +9,7 @@ from activities.secrets import CheckSecret, SecretActivities
 from loadtest.process import LoadTestUnavailable, must_be_available
 from rollout.load_answers import field_of
 from rollout.plan import RolloutPlan
-from rollout.plan_parts import Check, LoadTestCheck, SecretCheck
+from rollout.plan_parts import LoadTestCheck, SecretCheck
 from starter.findings import Finding, Level
 
 ANSWERS_WITHIN_SECONDS = 10.0
@@ -23,7 +21,7 @@ async def needs_of(plan: RolloutPlan, google: GoogleClients) -> list[Finding]:
     secrets = SecretActivities(google.secrets)
     findings: dict[str, Finding] = {}
     async with httpx.AsyncClient(timeout=ANSWERS_WITHIN_SECONDS) as http:
-        for check in _checks(plan):
+        for check in plan.checks:
             match check:
                 case SecretCheck():
                     finding = await _secret(check, secrets)
@@ -33,12 +31,6 @@ async def needs_of(plan: RolloutPlan, google: GoogleClients) -> list[Finding]:
                     continue
             findings.setdefault(finding.what, finding)
     return list(findings.values())
-
-
-def _checks(plan: RolloutPlan) -> Iterator[Check]:
-    for stage in plan.stages:
-        yield from stage.checks.before
-        yield from stage.checks.after
 
 
 async def _secret(check: SecretCheck, secrets: SecretActivities) -> Finding:

@@ -5,7 +5,7 @@ A history needs no worker to be read: what each activity was asked for, and what
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -123,39 +123,46 @@ class RecordedRollouts:
         return found[0].id if found else None
 
     async def _read(self, workflow_id: str, run_id: str) -> RecordedRollout | None:
-        """A run that continued another one was given what that one knew."""
-        plan, anchors, images, fence, begun = None, dict[str, ServiceAnchor](), dict[str, str](), 0, False
-        latching = set[int]()
+        found, latching = None, set[int]()
         handle = self._client.get_workflow_handle(workflow_id, run_id=run_id)
         async for event in handle.fetch_history_events(rpc_timeout=SERVER_ANSWERS_WITHIN):
             if event.HasField("workflow_execution_started_event_attributes"):
                 given = event.workflow_execution_started_event_attributes.input.payloads
-                request = await self._decoded(given, RolloutRequest)
-                plan, images = request.plan, request.images
-                if request.carried is not None:
-                    anchors, images = request.carried.anchors, request.carried.images
-                    fence, begun = request.carried.fence + 1, True
-            match _scheduled(event):
-                case name, payloads if name == _RECORD_ANCHORS:
-                    recorded = await self._decoded(payloads, RecordAnchors)
-                    anchors, fence = recorded.anchors, max(fence, recorded.fence + 1)
-                    images = recorded.candidates or images
-                case name, payloads if name == _RESTORE_TRAFFIC:
-                    fence = max(fence, (await self._decoded(payloads, RestoreTraffic)).fence)
-                case name, _ if name == _BEGIN:
-                    begun = True
-                case name, _ if name == _LATCH_OFF:
-                    latching.add(event.event_id)
-            completed = event.activity_task_completed_event_attributes
-            if completed.scheduled_event_id in latching:
-                fence = max(fence, (await self._decoded(completed.result.payloads, Latched)).epoch)
-        if plan is None:
-            return None
-        return RecordedRollout(plan.name, plan.environment, tuple(anchors.values()), images, fence, begun)
+                found = _as_it_began(await self._decoded(given, RolloutRequest))
+            elif found is not None:
+                found = await self._after(event, found, latching)
+        return found
+
+    async def _after(self, event: HistoryEvent, found: RecordedRollout, latching: set[int]) -> RecordedRollout:
+        """`latching` are the calls that set the kill switch: what they answer says more than what they were asked."""
+        match _scheduled(event):
+            case name, payloads if name == _RECORD_ANCHORS:
+                recorded = await self._decoded(payloads, RecordAnchors)
+                anchors, images = tuple(recorded.anchors.values()), recorded.candidates or found.images
+                return replace(found, anchors=anchors, images=images, fence=max(found.fence, recorded.fence + 1))
+            case name, payloads if name == _RESTORE_TRAFFIC:
+                return replace(found, fence=max(found.fence, (await self._decoded(payloads, RestoreTraffic)).fence))
+            case name, _ if name == _BEGIN:
+                return replace(found, begun=True)
+            case name, _ if name == _LATCH_OFF:
+                latching.add(event.event_id)
+        completed = event.activity_task_completed_event_attributes
+        if completed.scheduled_event_id not in latching:
+            return found
+        return replace(found, fence=max(found.fence, (await self._decoded(completed.result.payloads, Latched)).epoch))
 
     async def _decoded(self, payloads: Sequence[Payload], kind: type[M]) -> M:
         (value,) = await self._client.data_converter.decode(payloads, [kind])
         return kind.model_validate(value)
+
+
+def _as_it_began(request: RolloutRequest) -> RecordedRollout:
+    """A run that continued another one was given what that one knew."""
+    plan, carried = request.plan, request.carried
+    if carried is None:
+        return RecordedRollout(plan.name, plan.environment, (), request.images, fence=0, begun=False)
+    anchors = tuple(carried.anchors.values())
+    return RecordedRollout(plan.name, plan.environment, anchors, carried.images, carried.fence + 1, begun=True)
 
 
 def _scheduled(event: HistoryEvent) -> tuple[str, Sequence[Payload]] | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from google.auth.exceptions import GoogleAuthError
 from pydantic import BaseModel
@@ -38,40 +38,45 @@ async def check_safety(environment: str | None, group: str | None) -> list[Findi
         CommandEnds: it is not clear what is meant, or the store could not be asked.
     """
     settings = Settings.from_environment()
-    anchors = list[tuple[str, ServiceAnchor]]()
-    findings, unknown = list[Finding](), dict[str, str]()
     try:
         async with flag_store(settings) as redis:
-            for store in await stores_meant(redis, environment, group):
-                name = store.keys.group
-                findings += await _flags(store)
-                try:
-                    recorded = recorded_anchors(name, await store.read_safety())
-                except DamagedStore as damage:
-                    recorded, unknown[name] = [], str(damage)
-                anchors += [(name, anchor) for anchor in recorded]
-                if not recorded and await _holds_no_more_than_a_kill_switch(store):
-                    unknown[name] = "the flag store does not hold what it was before a rollout"
+            held = [await _held(store) for store in await stores_meant(redis, environment, group)]
     except HoldsNothing:
         if group is None or not await _has_not_begun(environment, group):
             raise
         text = "its rollout has not begun: no flag is written, no traffic changed"
         return [Finding(what=f"flags and traffic of {group}", state="safe", text=text)]
-    for name, why in sorted(unknown.items()):
-        history = await _history(name)
-        known = () if history is None else history.anchors
-        anchors += [(name, anchor) for anchor in known]
-        if not known:
-            findings.append(_traffic_without_anchors(name, why, is_untouched=history is not None))
-    if not anchors:
-        return findings
+    findings = [finding for each in held for finding in each.flags]
+    anchors = [(each.group, anchor) for each in held for anchor in each.anchors]
+    for each in held:
+        if not each.lacks:
+            continue
+        history = await _history(each.group)
+        if history is not None and history.anchors:
+            anchors += [(each.group, anchor) for anchor in history.anchors]
+        else:
+            findings.append(_traffic_without_anchors(each.group, each.lacks, is_untouched=history is not None))
+    return [*findings, *await _all_traffic(settings, anchors)]
+
+
+class _Held(NamedTuple):
+    """What the store holds of one group; `lacks` says why it does not say what the traffic was before a rollout."""
+
+    group: str
+    flags: list[Finding]
+    anchors: list[ServiceAnchor]
+    lacks: str
+
+
+async def _held(store: FlagStore) -> _Held:
+    group, flags, lacks = store.keys.group, await _flags(store), ""
     try:
-        async with cloud_run(settings) as services:
-            split = await asyncio.gather(*(_traffic(services, name, anchor) for name, anchor in anchors))
-    except GoogleAuthError as failure:
-        # One finding for each service, so that nobody takes silence for safety.
-        split = [_unreadable(name, anchor, str(failure)) for name, anchor in anchors]
-    return [*findings, *split]
+        anchors = recorded_anchors(group, await store.read_safety())
+    except DamagedStore as damage:
+        anchors, lacks = [], str(damage)
+    if not anchors and await _holds_no_more_than_a_kill_switch(store):
+        lacks = "the flag store does not hold what it was before a rollout"
+    return _Held(group, flags, anchors, lacks)
 
 
 async def _flags(store: FlagStore) -> list[Finding]:
@@ -129,6 +134,17 @@ def _traffic_without_anchors(group: str, why: str, *, is_untouched: bool) -> Fin
         text = "no rollout has changed it, as their history in Temporal says"
         return Finding(what=f"traffic of {group}", state="safe", text=text)
     return Finding(what=f"traffic of {group}", state="unreadable", text=f"{why}, and Temporal does not say it either")
+
+
+async def _all_traffic(settings: Settings, anchors: list[tuple[str, ServiceAnchor]]) -> list[Finding]:
+    if not anchors:
+        return []
+    try:
+        async with cloud_run(settings) as services:
+            return await asyncio.gather(*(_traffic(services, name, anchor) for name, anchor in anchors))
+    except GoogleAuthError as failure:
+        # One finding for each service, so that nobody takes silence for safety.
+        return [_unreadable(name, anchor, str(failure)) for name, anchor in anchors]
 
 
 async def _traffic(services: CloudRunActivities, group: str, anchor: ServiceAnchor) -> Finding:

@@ -6,8 +6,8 @@ from config.settings import Settings, SettingsError
 from config.temporal import TemporalUnreachable, connect
 from flagstore.replies import StoreReply
 from flagstore.store import FlagStore, Stages
+from rollout.commands import CommandName
 from rollout.flags import BASIS_POINTS, OFF, Exposure
-from rollout.messages import UPDATE_SET_STAGE
 from rollout.messages import FlagStage as FlagStageCommand
 from rollout.progress import RolloutStatus
 from starter.controlling import NotCarriedOut, ask
@@ -70,7 +70,7 @@ async def _through_its_rollout(
     wanted = FlagStageCommand(by=by, reason=reason, flag=flag, stage=stage)
     try:
         rollouts = Rollouts(await connect())
-        answer = await ask(rollouts, name, UPDATE_SET_STAGE, wanted, None)
+        answer = await ask(rollouts, name, CommandName.SET_STAGE, wanted, None)
     except (TemporalUnreachable, SettingsError) as failure:
         by_force = await _by_force(store, flag, stage)
         raise refused(f"{flag} is owned by {owner}, which could not be asked: {failure}{by_force}") from failure

@@ -103,6 +103,7 @@ def told(observation: "Observation", link: str | None, *, json: bool) -> "ExitCo
 
     progress = observation.progress
     refused_itself = progress is not None and progress.status is RolloutStatus.REFUSED
+    code = ExitCode.REFUSED if refused_itself else ExitCode.DONE
     if json:
         say_json(
             {
@@ -114,7 +115,8 @@ def told(observation: "Observation", link: str | None, *, json: bool) -> "ExitCo
                 "ui": link,
             }
         )
-    elif progress is None:
+        return code
+    if progress is None:
         say(f"{observation.workflow_id} is started and recorded.")
         warn(f"It has not said anything yet: {observation.silence}")
     elif progress.status is RolloutStatus.STARTING:
@@ -125,10 +127,9 @@ def told(observation: "Observation", link: str | None, *, json: bool) -> "ExitCo
     else:
         say(f"{observation.workflow_id} started by {progress.started_by}: {progress.why}")
         say(f"Next: {progress.next}")
-        for event in progress.timeline:
-            # What the trial of the gates found of a plan that starts all the same.
-            if event.kind == "gate":
-                warn(f"Warning: {event.text}")
-    if link is not None and not json:
+        # What the trial of the gates found of a plan that starts all the same.
+        for found in (event.text for event in progress.timeline if event.kind == "gate"):
+            warn(f"Warning: {found}")
+    if link is not None:
         say(f"In the Temporal UI: {link}")
-    return ExitCode.REFUSED if refused_itself else ExitCode.DONE
+    return code

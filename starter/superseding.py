@@ -5,7 +5,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from config.settings import Settings
-from rollout.messages import UPDATE_FINISH, Command, RolloutRequest
+from rollout.commands import CommandName
+from rollout.messages import Command, RolloutRequest
 from rollout.progress import RolloutProgress
 from rollout.superseding import (
     Ending,
@@ -93,7 +94,7 @@ async def _only_taken_back_by_this(rollouts: Rollouts, before: RolloutProgress, 
 async def _finish(rollouts: Rollouts, workflow_id: str, command: Command) -> None:
     """End its watch or its guard, whose time may be over before that: what counts is that the rollout closes."""
     try:
-        await ask(rollouts, workflow_id, UPDATE_FINISH, command, None)
+        await ask(rollouts, workflow_id, CommandName.FINISH, command, None)
     except CommandEnds:
         if (await rollouts.observe(workflow_id)).is_open:
             raise

@@ -1,7 +1,7 @@
 """Rollouts and plans as tables for a terminal. Words come from `rollout.wording`; here is only their arrangement."""
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
@@ -11,6 +11,7 @@ from rich.text import Text
 from rollout.counting import counted
 from rollout.exposure import in_words, who_sees
 from rollout.gate_trial import GateFinding
+from rollout.moments import time_of_day
 from rollout.plan import RolloutPlan
 from rollout.power_card import TIMES_THE_LIMIT, Forecast
 from rollout.progress import Event, RolloutProgress, RolloutStatus, StageProgress
@@ -77,10 +78,11 @@ def rollout_view(observation: Observation, link: str | None, *, left_behind: boo
     return Group(*_spaced(parts))
 
 
-def event_line(event: Event) -> Text:
+def event_line(event: Event, read_at: datetime) -> Text:
     """One line of the timeline."""
     by = f" ({event.by})" if event.by and f" by {event.by}" not in event.text else ""
-    return Text(f"{event.at:%H:%M:%S} {event.kind:<8} {event.text}{by}", _EVENT_STYLES.get(event.kind, ""))
+    at = time_of_day(event.at, read_at, seconds=True)
+    return Text(f"{at} {event.kind:<8} {event.text}{by}", _EVENT_STYLES.get(event.kind, ""))
 
 
 def plan_view(plan: RolloutPlan) -> RenderableType:
@@ -230,7 +232,7 @@ def _rollback(progress: RolloutProgress) -> Text:
 
 
 def _timeline(progress: RolloutProgress) -> RenderableType:
-    return Group(*(event_line(event) for event in progress.timeline[-TIMELINE_TAIL:]))
+    return Group(*(event_line(event, as_of(progress)) for event in progress.timeline[-TIMELINE_TAIL:]))
 
 
 def _retried(observation: Observation) -> Text | None:

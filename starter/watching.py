@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.live import Live
 
 from rollout.progress import Event, RolloutProgress, RolloutStatus
-from rollout.wording import judgements_in_a_line, standing_in_words, status_line
+from rollout.wording import as_of, judgements_in_a_line, standing_in_words, status_line
 from starter.outcome import CommandEnds, ExitCode
 from starter.rollouts import Observation, Rollouts, newest
 from starter.terminal import warn
@@ -99,7 +99,7 @@ class Lines:
             self._stands(observation.silence, f"{observation.workflow_id}: {observation.silence}")
             return
         for event in self._untold(progress.timeline):
-            self._console.print(event_line(event), soft_wrap=True)
+            self._console.print(event_line(event, as_of(progress)), soft_wrap=True)
             self._last_told = event
         changed = self._stands(standing_in_words(progress), status_line(progress))
         if not changed and time.monotonic() - self._numbers_at >= TELL_EVERY.total_seconds():

@@ -46,14 +46,14 @@ def what_if(
     from starter.plan_file import load_plan
     from starter.terminal import output, say_json, warn
     from starter.what_if import Rehearsal
-    from starter.what_if_options import moment, revisions_of
+    from starter.what_if_options import revisions_of, span
     from starter.what_if_queries import queries_of
     from starter.what_if_recording import first_start, known_until, of_cloud_monitoring, of_file, save_to, without_data
     from starter.what_if_view import what_if_view
 
     loaded = load_plan(plan)
     queries = queries_of(loaded)
-    start, end = moment("--from", since), moment("--to", until)
+    start, end = span(since, until)
     revisions = revisions_of(loaded, revision or [])
     if data is None:
         recording = of_cloud_monitoring(loaded, queries, start, end, revisions)

@@ -27,6 +27,18 @@ def moment(option: str, given: str | None) -> datetime | None:
     return zoned.astimezone(UTC)
 
 
+def span(since: str | None, until: str | None) -> tuple[datetime | None, datetime | None]:
+    """When the rollout starts and up to when data are taken, where they are given.
+
+    Raises:
+        CommandEnds: one of them is no time, or nothing lies between them.
+    """
+    start, end = moment("--from", since), moment("--to", until)
+    if start is not None and end is not None and end <= start:
+        raise refused(f"--to: later than --from ({start}), got {end}")
+    return start, end
+
+
 def revisions_of(plan: RolloutPlan, given: Sequence[str]) -> dict[str, tuple[str, str]]:
     """`backend=TREATED/CONTROL`, once for each service whose revisions the plan compares.
 

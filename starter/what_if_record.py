@@ -5,6 +5,7 @@ from datetime import datetime
 
 from rollout.exposure import in_words
 from rollout.look import Standing
+from rollout.moments import time_of_day
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import HttpCheck, MonitoringCheck, RedisCheck, Stage
 from rollout.soak import SoakState
@@ -80,7 +81,7 @@ class Record:
             case "hold_began":
                 since = soak.not_passing_since or soak.judged_until
                 self._hold(Held(since=since, causes=soak.causes), instead=False)
-                self.note(at, "hold", f"holds since {since:%H:%M:%S}: {why}")
+                self.note(at, "hold", f"holds since {time_of_day(since, at, seconds=True)}: {why}")
             case "hold_changed":
                 self._hold(self._stages[-1].held[-1].model_copy(update={"causes": soak.causes}), instead=True)
                 self.note(at, "hold", f"holds also for {', '.join(soak.causes)}: {why}")
@@ -108,7 +109,7 @@ class Record:
 
     def went_back(self, at: datetime, soak: SoakState) -> None:
         self.credited(soak)
-        text = f"goes back, for the interval that ended at {soak.judged_until:%H:%M:%S}"
+        text = f"goes back, for the interval that ended at {time_of_day(soak.judged_until, at, seconds=True)}"
         happened = Happened(
             at=at,
             stage=self._stages[-1].name,
@@ -138,14 +139,9 @@ def _taken_for_granted(plan: RolloutPlan, off: Sequence[str]) -> Iterator[str]:
         yield f"probes are taken as passing: {', '.join(probes)}"
     if approvals := [stage.name for stage in plan.stages if stage.needs_approval]:
         yield f"approvals are taken as given at once: {', '.join(approvals)}"
-    if any(isinstance(check, HttpCheck | RedisCheck | MonitoringCheck) for check in _checks(plan)):
+    if any(isinstance(check, HttpCheck | RedisCheck | MonitoringCheck) for check in plan.checks):
         yield "checks before and after a stage are taken as passing"
     if off:
         yield f"what is measured later is as recorded, as if these had stayed on: {', '.join(off)}"
     yield "deployments, traffic and flags are taken as changed at once, and as changed by nobody else"
     yield "people are taken to do nothing: no pause, no promotion, no hold resolved"
-
-
-def _checks(plan: RolloutPlan) -> Iterator[object]:
-    for stage in plan.stages:
-        yield from (*stage.checks.before, *stage.checks.after)

@@ -30,12 +30,10 @@ def of_cloud_monitoring(
     """What a rollout that began at `start` would have asked for, up to `end`.
 
     Raises:
-        CommandEnds: one of both is not given, or nothing lies between them; Cloud Monitoring cannot be asked.
+        CommandEnds: one of both is not given; Cloud Monitoring cannot be asked.
     """
     if start is None or end is None:
         raise refused("give --data FILE, or both --from and --to to ask Cloud Monitoring")
-    if end <= start:
-        raise refused(f"--to: later than --from ({start}), got {end}")
     before = _needed_before(plan) + max(usual_delays(queries).values(), default=timedelta()) + plan.check_interval
     since, until = align_down(start - before, plan.check_interval), align_down(end, plan.check_interval)
     settings = Settings.from_environment()
@@ -57,7 +55,7 @@ def _read(path: Path, plan: RolloutPlan, asked: Iterable[str]) -> Recording:
     try:
         # A week of metrics is a million objects that all stay: looking through them again and again is most of reading.
         with nothing_collected():
-            recording = read_recording(lines_of(path, encoding="utf-8"), {*plan.metrics, *asked}, plan.check_interval)
+            recording = read_recording(lines_of(path), {*plan.metrics, *asked}, plan.check_interval)
             keep_for_good()
     except OSError as problem:
         raise refused(f"{path}: {problem.strerror}") from problem

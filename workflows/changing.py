@@ -6,6 +6,7 @@ longer, people are left with a part of it: then what would take the rollout back
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -29,11 +30,12 @@ class Changing:
         self._context = context
         self._soaking = soaking
 
-    async def to(self, stage: Stage, change: Coroutine[Any, Any, T]) -> T:
-        """Bring the change about.
+    async def to(self, stage: Stage, change: Coroutine[Any, Any, T], *, repeatable: bool = False) -> T:
+        """Bring the change about. One that is `repeatable` may be begun again by another run.
 
         Raises:
             GoBack: it took long, and meanwhile a gate failed or the kill switch was pulled.
+            LongHistory: a new run begins it again.
         """
         if not self._context.judges_beside_what_takes_long():
             return await change
@@ -41,7 +43,8 @@ class Changing:
         try:
             await workflow.wait_condition(lambda: changing.done() or takes_long(began))
             if not changing.done():
-                await self._judge(stage, began, changing)
+                with nullcontext() if repeatable else self._context.in_one_run():
+                    await self._judge(stage, began, changing)
         finally:
             leave(changing)
         return changing.result()

@@ -15,6 +15,7 @@ from workflows.presentation import Presentation
 from workflows.timers import sleep_for
 
 with workflow.unsafe.imports_passed_through():
+    from activities.failures import Failure
     from activities.notifications import NotificationActivities
     from rollout.messages import Notice, RolloutRequest
     from rollout.plan import RolloutPlan
@@ -97,6 +98,16 @@ class RolloutContext:
                 return
             # A notice that began in the same moment puts the new run off once more.
             self.end_if_long()
+
+    async def until_done(self, done: Callable[[], bool]) -> None:
+        """As `until`, for a call that another run can make again: what it has brought about by then is found there."""
+        await workflow.wait_condition(lambda: done() or self.is_to_be_continued)
+        if done():
+            return
+        if workflow.patched("calls-are-continued-as-new"):
+            await self.until(done)
+        else:
+            await workflow.wait_condition(done)
 
     def judges_beside_what_takes_long(self) -> bool:
         return workflow.patched("judged-beside-what-takes-long")
@@ -236,3 +247,8 @@ def reason_of(failure: BaseException) -> str:
     while cause.__cause__ is not None and not isinstance(cause, ApplicationError):
         cause = cause.__cause__
     return cause.message if isinstance(cause, ApplicationError) else str(cause)
+
+
+def is_change_by_others(failure: ActivityError) -> bool:
+    """Whether a call changed nothing because somebody else changed before what it was about."""
+    return isinstance(failure.cause, ApplicationError) and failure.cause.type == Failure.FOREIGN_CHANGE

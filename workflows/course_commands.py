@@ -14,25 +14,14 @@ with workflow.unsafe.imports_passed_through():
     from rollout.flag_limits import why_no_limit
     from rollout.flags import Exposure
     from rollout.holds import why_not_passed_over, why_not_resolved
-    from rollout.messages import (
-        NOT_CARRIED_OUT,
-        UPDATE_REPLACE_CANDIDATE,
-        UPDATE_RESOLVE_HOLD,
-        UPDATE_SET_STAGE,
-        UPDATE_STEP_BACK,
-        Answer,
-        Command,
-        FlagStage,
-        ReplaceCandidate,
-        ResolveHold,
-    )
+    from rollout.messages import NOT_CARRIED_OUT, Answer, Command, FlagStage, ReplaceCandidate, ResolveHold
     from rollout.replacement import why_no_image, why_not_replaced
 
 
 class CourseCommands(Commanded):
     """Step back, resolve a hold, set a flag's stage, replace the candidate."""
 
-    @workflow.update(name=UPDATE_STEP_BACK)
+    @workflow.update(name=CommandName.STEP_BACK)
     @taking(CommandName.STEP_BACK, Command)
     def step_back(self, command: Command) -> Answer:
         """Go back by one stage: its flags, then its traffic, and its soak anew. Entering again needs an approval."""
@@ -56,7 +45,7 @@ class CourseCommands(Commanded):
                 "cannot step back: nobody sees the features yet; the emergency rollback takes the deployment back too"
             )
 
-    @workflow.update(name=UPDATE_RESOLVE_HOLD)
+    @workflow.update(name=CommandName.RESOLVE_HOLD)
     @taking(CommandName.RESOLVE_HOLD, ResolveHold)
     async def resolve_hold(self, command: ResolveHold) -> Answer:
         """End a hold by a person's decision."""
@@ -83,7 +72,7 @@ class CourseCommands(Commanded):
         if refused is not None:
             raise ApplicationError(f"cannot resolve hold: {refused}")
 
-    @workflow.update(name=UPDATE_SET_STAGE)
+    @workflow.update(name=CommandName.SET_STAGE)
     @taking(CommandName.SET_STAGE, FlagStage)
     async def set_stage(self, command: FlagStage) -> Answer:
         """Hold one flag of the plan at an earlier stage, or at off, from now on; the others go on."""
@@ -113,7 +102,7 @@ class CourseCommands(Commanded):
         if refused is not None:
             raise ApplicationError(refused)
 
-    @workflow.update(name=UPDATE_REPLACE_CANDIDATE)
+    @workflow.update(name=CommandName.REPLACE_CANDIDATE)
     @taking(CommandName.REPLACE_CANDIDATE, ReplaceCandidate)
     async def replace_candidate(self, command: ReplaceCandidate) -> Answer:
         """Go on with other images: features off, traffic at its anchor, the first stage, then the one of now anew."""

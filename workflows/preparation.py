@@ -29,13 +29,13 @@ async def prepare(context: RolloutContext) -> None:
     progress = context.progress
     context.note("started", f"started: {context.request.reason or context.plan.description}", progress.started_by)
     context.waiting_for("reading what serves now")
-    read = await asyncio.gather(*(_read_anchor(context, key) for key in context.plan.services))
+    read = await asyncio.gather(*(read_anchor(context, key) for key in context.plan.services))
     anchors = dict(zip(context.plan.services, read, strict=True))
     if workflow.patched("trial-of-gates"):
         await _try_gates(context)
     await _take_ownership(context, above=max(anchor.fence for anchor in read))
     await _measure_baseline(context)
-    await _record_anchors(context, anchors)
+    await record_anchors(context, anchors)
 
 
 async def _try_gates(context: RolloutContext) -> None:
@@ -84,7 +84,12 @@ async def _take_ownership(context: RolloutContext, above: int) -> None:
     )
 
 
-async def _read_anchor(context: RolloutContext, key: str) -> ServiceAnchor:
+async def read_anchor(context: RolloutContext, key: str) -> ServiceAnchor:
+    """What the service serves.
+
+    Raises:
+        ActivityError: that is not beyond doubt.
+    """
     return await call_forward(
         context,
         CloudRunActivities.read_anchor,
@@ -108,20 +113,26 @@ async def _measure_baseline(context: RolloutContext) -> None:
     )
 
 
-async def _record_anchors(context: RolloutContext, anchors: dict[str, ServiceAnchor]) -> None:
+async def record_anchors(context: RolloutContext, anchors: dict[str, ServiceAnchor]) -> None:
+    """From now on a rollback returns these services, to which nothing of this rollout is deployed, to these states."""
     plan, progress = context.plan, context.progress
     context.waiting_for("recording the anchors")
 
     def keep(_: None) -> None:
-        progress.anchors = anchors
-        progress.traffic = {key: anchor.split for key, anchor in anchors.items()}
+        progress.anchors |= anchors
+        progress.traffic |= {key: anchor.split for key, anchor in anchors.items()}
         described = "; ".join(f"{key}: {anchor.split.in_words()}" for key, anchor in anchors.items())
         context.note("started", f"anchor recorded ({described}), every flag off")
 
     await call_forward(
         context,
         FeatureFlagActivities.record_anchors,
-        RecordAnchors(environment=plan.environment, group=plan.name, fence=progress.fence, anchors=anchors),
+        RecordAnchors(
+            environment=plan.environment,
+            group=plan.name,
+            fence=progress.fence,
+            anchors=progress.anchors | anchors,
+        ),
         summarised(
             activity_options.FLAG_STORE, "keep the anchors beside the flags, for whoever must go back without Temporal"
         ),

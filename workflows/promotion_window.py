@@ -21,6 +21,16 @@ class PromotionWindow:
     def __init__(self, context: RolloutContext, waiting: Waiting) -> None:
         self._context = context
         self._waiting = waiting
+        self._found_open: datetime | None = None
+
+    async def still_open(self, state: StageProgress, what: str) -> None:
+        """As `opens`, before each step of a stage: it may have closed while one was checked, deployed, held or paused.
+
+        What has just been answered is not asked again.
+        """
+        windows, now = self._context.plan.windows, workflow.now()
+        if windows is not None and self._found_open != now and workflow.patched("window-asked-before-each-step"):
+            await self.opens(state, what)
 
     async def opens(self, state: StageProgress, what: str) -> None:
         """Return when `what` may begin: inside a window, waived by a person, or when the waiting is interrupted."""
@@ -34,6 +44,7 @@ class PromotionWindow:
                 summarised(activity_options.ASK_WINDOW, f"{what}: is promotion allowed now?"),
             )
             if answer.opens_at is None:
+                self._found_open = workflow.now()
                 break
             why = f"{what} waits: {answer.why_closed}"
             following = (

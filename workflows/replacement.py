@@ -20,7 +20,7 @@ from workflows.traffic_shift import shift_all
 with workflow.unsafe.imports_passed_through():
     from activities.cloud_run import CloudRunActivities
     from activities.feature_flags import CheckCandidates, FeatureFlagActivities, RecordAnchors
-    from rollout.progress import RolloutStatus, StageProgress
+    from rollout.progress import RolloutStatus
 
 
 class Replacement:
@@ -89,7 +89,7 @@ class Replacement:
         progress.return_to = progress.stage
         for index, stage in enumerate(progress.stages):
             between = 0 < index < progress.stage and stage.state == "passed"
-            progress.stages[index] = stage.model_copy(update={"soak_state": None}) if between else _fresh(stage)
+            progress.stages[index] = stage.model_copy(update={"soak_state": None}) if between else stage.anew()
         progress.stage = 0
 
     async def _anchor_anew(self, key: str) -> None:
@@ -108,7 +108,3 @@ class Replacement:
         if now.stable != anchor.stable:
             raise ApplicationError(f"{key}: {now.stable} serves and not its anchor {anchor.stable}", non_retryable=True)
         progress.anchors[key] = anchor.model_copy(update={"generation": now.generation})
-
-
-def _fresh(before: StageProgress) -> StageProgress:
-    return StageProgress(name=before.name, exposure=before.exposure, soak=before.soak, extended=before.extended)

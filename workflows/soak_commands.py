@@ -8,19 +8,7 @@ from workflows.updates import taking
 
 with workflow.unsafe.imports_passed_through():
     from rollout.commands import CommandName
-    from rollout.messages import (
-        UPDATE_APPROVE,
-        UPDATE_EXTEND,
-        UPDATE_FINISH,
-        UPDATE_PAUSE,
-        UPDATE_PROMOTE,
-        UPDATE_RESUME,
-        UPDATE_RETRY,
-        Answer,
-        Command,
-        Extend,
-        Promote,
-    )
+    from rollout.messages import Answer, Command, Extend, Promote
     from rollout.progress import RolloutStatus
     from rollout.resumption import what_follows_resuming
     from rollout.soak import Suspension
@@ -30,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
 class SoakCommands(Commanded):
     """Pause, resume, approve, promote, extend, retry, finish."""
 
-    @workflow.update(name=UPDATE_PAUSE)
+    @workflow.update(name=CommandName.PAUSE)
     @taking(CommandName.PAUSE, Command)
     def pause(self, command: Command) -> Answer:
         """Stop promotion and the credit clock. Gates go on being judged, and roll back what fails."""
@@ -42,7 +30,7 @@ class SoakCommands(Commanded):
 
     pause.validator(where_allowed(CommandName.PAUSE, Command))
 
-    @workflow.update(name=UPDATE_RESUME)
+    @workflow.update(name=CommandName.RESUME)
     @taking(CommandName.RESUME, Command)
     def resume(self, command: Command) -> Answer:
         """Let the credit clock and promotion go on."""
@@ -56,7 +44,7 @@ class SoakCommands(Commanded):
 
     resume.validator(where_allowed(CommandName.RESUME, Command))
 
-    @workflow.update(name=UPDATE_APPROVE)
+    @workflow.update(name=CommandName.APPROVE)
     @taking(CommandName.APPROVE, Command)
     def approve(self, command: Command) -> Answer:
         """Let the stage that waits for a person begin; confirms the statements of its checklist."""
@@ -71,7 +59,7 @@ class SoakCommands(Commanded):
 
     approve.validator(where_allowed(CommandName.APPROVE, Command))
 
-    @workflow.update(name=UPDATE_PROMOTE)
+    @workflow.update(name=CommandName.PROMOTE)
     @taking(CommandName.PROMOTE, Promote)
     def promote(self, command: Promote) -> Answer:
         """End the soak of now: with the next interval in which every gate passes, or at once where that is forced.
@@ -105,7 +93,7 @@ class SoakCommands(Commanded):
         if self._status in (RolloutStatus.HOLDING, RolloutStatus.AWAITING_WINDOW) and not command.force:
             raise ApplicationError(f"cannot promote: {self._progress.why}. By force, with a reason, all the same")
 
-    @workflow.update(name=UPDATE_EXTEND)
+    @workflow.update(name=CommandName.EXTEND)
     @taking(CommandName.EXTEND, Extend)
     def extend(self, command: Extend) -> Answer:
         """Ask the stage of now for more credit than its plan does."""
@@ -120,7 +108,7 @@ class SoakCommands(Commanded):
 
     extend.validator(where_allowed(CommandName.EXTEND, Extend))
 
-    @workflow.update(name=UPDATE_RETRY)
+    @workflow.update(name=CommandName.RETRY)
     @taking(CommandName.RETRY, Command)
     def retry(self, command: Command) -> Answer:
         """Look at once, instead of at the next check interval; for whoever has just mended what held the rollout."""
@@ -130,7 +118,7 @@ class SoakCommands(Commanded):
 
     retry.validator(where_allowed(CommandName.RETRY, Command))
 
-    @workflow.update(name=UPDATE_FINISH)
+    @workflow.update(name=CommandName.FINISH)
     @taking(CommandName.FINISH, Command)
     def finish(self, command: Command) -> Answer:
         """End the watch after the last stage, or the guard after a rollback, before its time."""

@@ -124,7 +124,7 @@ class Soaking:
         request = request_beside_a_change(self._context, stage, soak, evidence)
         what = f"{stage.name}: {counted(len(request.gates), 'gate')}, while it takes long to be entered"
         async with self._looking(request, what) as watch:
-            await workflow.wait_condition(lambda: watch.done() or over())
+            await self._context.until_done(lambda: watch.done() or over())
         return watch.result() if watch.done() and not watch.cancelled() else None
 
     @asynccontextmanager
@@ -254,7 +254,7 @@ class Soaking:
         return f"{following.name} (features for {exposures.who_sees(exposures.in_words(following.exposure))})"
 
 
-def leave(running: asyncio.Task[Any]) -> None:
+def leave(running: asyncio.Future[Any]) -> None:
     """Cancel an activity, or a check, that goes on while something else is waited for, unless it has ended."""
     if not running.done():
         # It ends as cancelled, which nobody waits to hear.

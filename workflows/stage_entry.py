@@ -10,6 +10,7 @@ from workflows import activity_options
 from workflows.activity_options import summarised
 from workflows.changing import Changing
 from workflows.context import RolloutContext
+from workflows.deployment import Deployment
 from workflows.exposure import Exposing
 from workflows.forward import call_forward
 from workflows.promotion_window import PromotionWindow
@@ -18,7 +19,6 @@ from workflows.traffic_rise import TrafficRise
 from workflows.waiting import Waiting
 
 with workflow.unsafe.imports_passed_through():
-    from activities.cloud_run import CloudRunActivities, DeployCandidate
     from activities.feature_flags import CheckStore, FeatureFlagActivities
     from activities.health import EndpointCheck, HealthActivities
     from activities.load_test import run_load_test
@@ -40,7 +40,6 @@ with workflow.unsafe.imports_passed_through():
     )
     from rollout.progress import RolloutStatus, StageProgress
     from rollout.soak import begin
-    from rollout.traffic import CANDIDATE_TAG, Candidate, split_between
     from rollout.wording import duration_in_words
 
 
@@ -58,7 +57,8 @@ class StageEntry:
         self._waiting = waiting
         self._window = window
         self._changing = changing
-        self._rise = TrafficRise(context, waiting, changing)
+        self._deployment = Deployment(context, waiting, window)
+        self._rise = TrafficRise(context, waiting, window, changing)
         self._plan = context.plan
         self._progress = context.progress
 
@@ -91,9 +91,9 @@ class StageEntry:
             state.state, state.checked, state.asked_for_approval = "pending", 0, False
             return
         if stage.deploy:
-            missing = [key for key in self._plan.services if key not in self._progress.candidates]
-            await asyncio.gather(*(self._deploy(key) for key in missing))
-            await self.check(stage, state, [*at_once, *smoke_tests])
+            await self._deployment.take(stage, state)
+            if not self._waiting.interrupted():
+                await self.check(stage, state, [*at_once, *smoke_tests])
             if self._waiting.interrupted():
                 return
         state.entered_at, state.checked = workflow.now(), 0
@@ -248,29 +248,6 @@ class StageEntry:
                 held_or_not = workflow.patched("resumed-to-its-approval")
                 await self._waiting.not_paused(held_or_not=held_or_not)
         context.stand(RolloutStatus.ENTERING, f"{stage.name} was approved", what_entering_does(stage))
-
-    async def _deploy(self, key: str) -> None:
-        progress = self._progress
-        self._context.waiting_for("deploying at 0 %")
-
-        def keep(candidate: Candidate) -> None:
-            progress.candidates[key] = candidate
-            progress.traffic[key] = split_between(progress.anchors[key], candidate, 0)
-            self._context.note("traffic", f"{key}: {candidate.revision} deployed at 0 %")
-
-        await call_forward(
-            self._context,
-            CloudRunActivities.deploy_candidate,
-            DeployCandidate(
-                anchor=progress.anchors[key],
-                image=progress.images[key],
-                tag=CANDIDATE_TAG,
-                rollout_id=self._context.owner,
-                fence=progress.fence,
-            ),
-            summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: deploy {progress.images[key]} at 0 %"),
-            keep=keep,
-        )
 
 
 def asks_the_candidate(check: Check) -> bool:

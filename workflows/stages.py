@@ -91,6 +91,9 @@ class WayForward:
     async def resolve_hold(self, *, adopt: bool, gates: tuple[str, ...] | None) -> str:
         """End the hold by a person's decision, passing over those gates, or all its causes; says what follows."""
         progress = self._context.progress
+        if progress.deployed_by_others:
+            progress.deployed_by_others = {}
+            return "the candidate is deployed beside what serves now, which is what a rollback returns to"
         assert progress.entered_last is not None, "only a stage that was entered can hold"  # noqa: S101
         state = progress.stages[progress.entered_last]
         assert state.soak_state is not None, "as above"  # noqa: S101
@@ -150,31 +153,38 @@ class WayForward:
         while True:
             await self._turn_back()
             stage, state = context.plan.stages[progress.stage], progress.current
-            if state.state != "soaking":
-                await self._attended(stage, self._entry.enter(stage, state))
-                if progress.turning_back:
-                    continue
-            await self._walk_and_soak(stage, state)
-            if progress.turning_back:
-                continue
-            extended = state.extended
-            try:
-                await self._attended(stage, self._check_before_it_passes(stage, state))
-                await self._waiting.not_paused()
-            except LongHistory:
-                if state.extended != extended:
-                    self._soak_on(state)
-                raise
-            if progress.turning_back:
-                continue
-            if state.extended != extended and workflow.patched("extended-while-it-was-checked"):
-                self._soak_on(state)
+            if not await self._may_pass(stage, state):
                 continue
             self._pass(state)
             if progress.stage + 1 == len(context.plan.stages):
                 return
             progress.stage = max(progress.stage + 1, progress.return_to or 0)
             progress.return_to = None
+
+    async def _may_pass(self, stage: Stage, state: StageProgress) -> bool:
+        """Enter a stage, soak it and check it; False where it was left to turn back, or was given longer to soak."""
+        progress = self._context.progress
+        if state.state != "soaking":
+            await self._attended(stage, self._entry.enter(stage, state))
+            if progress.turning_back:
+                return False
+        await self._walk_and_soak(stage, state)
+        if progress.turning_back:
+            return False
+        extended = state.extended
+        try:
+            await self._attended(stage, self._check_before_it_passes(stage, state))
+            await self._waiting.not_paused()
+        except LongHistory:
+            if state.extended != extended:
+                self._soak_on(state)
+            raise
+        if progress.turning_back:
+            return False
+        if state.extended != extended and workflow.patched("extended-while-it-was-checked"):
+            self._soak_on(state)
+            return False
+        return True
 
     def _soak_on(self, state: StageProgress) -> None:
         """Who asked for more credit while it was checked was told that the soak goes on."""
@@ -236,8 +246,9 @@ class WayForward:
             last = state.step + 1 == len(steps)
             if state.step_entered != state.step:
                 await self._waiting.not_paused()
-                if state.step:
-                    await self._attended(stage, self._window.opens(state, f"{stage.name} at {steps[state.step]} %"))
+                what = stage.name if steps[state.step] is None else f"{stage.name} at {steps[state.step]} %"
+                asked = self._window.opens if state.step else self._window.still_open
+                await self._attended(stage, asked(state, what))
                 if self._context.progress.turning_back:
                     return
                 await self._attended(stage, self._entry.take_step(stage, state, steps[state.step], last=last))

@@ -8,7 +8,7 @@ from workflows.exposure import Exposing
 from workflows.traffic_shift import shift_all
 
 with workflow.unsafe.imports_passed_through():
-    from rollout.progress import RolloutStatus, StageProgress
+    from rollout.progress import RolloutStatus
     from rollout.soak import begin
 
 
@@ -28,7 +28,7 @@ class StepBack:
         stage, name = self._plan.stages[left - 1], self._plan.stages[left].name
         context.stand(RolloutStatus.ENTERING, f"stepping back from {name} to {stage.name}", "flags, then traffic")
         for index in range(left - 1, len(progress.stages)):
-            progress.stages[index] = _fresh(progress.stages[index])
+            progress.stages[index] = progress.stages[index].anew()
         progress.stage = left - 1
         earlier = {stage.name for stage in self._plan.stages[:left]}
         progress.approved = [approved for approved in progress.approved if approved in earlier]
@@ -58,7 +58,3 @@ class StepBack:
         """The candidate's share of the traffic at the end of a stage; a stage without traffic steps leaves it."""
         steps = [percent for stage in self._plan.stages[: index + 1] for percent in stage.percents]
         return steps[-1] if steps else 0
-
-
-def _fresh(before: StageProgress) -> StageProgress:
-    return StageProgress(name=before.name, exposure=before.exposure, soak=before.soak, extended=before.extended)

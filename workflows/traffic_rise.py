@@ -7,15 +7,15 @@ holds too: until the traffic is again what the rollout set, or a person decides.
 import asyncio
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError
+from temporalio.exceptions import ActivityError
 
 from workflows.changing import Changing
-from workflows.context import RolloutContext, reason_of
+from workflows.context import RolloutContext, is_change_by_others, reason_of
+from workflows.promotion_window import PromotionWindow
 from workflows.traffic_shift import shift
 from workflows.waiting import Waiting
 
 with workflow.unsafe.imports_passed_through():
-    from activities.failures import Failure
     from rollout.drift import DRIFT
     from rollout.holds import why_held
     from rollout.plan_parts import Stage
@@ -25,20 +25,22 @@ with workflow.unsafe.imports_passed_through():
 
 
 class TrafficRise:
-    def __init__(self, context: RolloutContext, waiting: Waiting, changing: Changing) -> None:
+    def __init__(self, context: RolloutContext, waiting: Waiting, window: PromotionWindow, changing: Changing) -> None:
         self._context = context
         self._changing = changing
         self._waiting = waiting
+        self._window = window
         self._progress = context.progress
 
     async def to(self, stage: Stage, percent: int, state: StageProgress) -> bool:
         """Move every service; False where a person, or a gate, asked to turn back while others' changes held it."""
         told = ""
-        while changed := await self._changing.to(stage, self._changed_by_others(percent)):
+        while changed := await self._changing.to(stage, self._changed_by_others(percent), repeatable=True):
             await self._held(changed, state, f"the traffic goes to {percent} %", tell=changed != told)
             told = changed
-            # A person may have paused it while it was held.
+            # A person may have paused it while it was held, and its window may have closed.
             await self._waiting.not_paused()
+            await self._window.still_open(state, f"{stage.name} at {percent} %")
             if self._progress.turning_back:
                 return False
         return True
@@ -52,8 +54,7 @@ class TrafficRise:
         try:
             await shift(self._context, key, percent, instead_of=self._progress.traffic[key])
         except ActivityError as failure:
-            refused = isinstance(failure.cause, ApplicationError) and failure.cause.type == Failure.FOREIGN_CHANGE
-            if not refused or not workflow.patched("others-traffic-is-not-overwritten"):
+            if not is_change_by_others(failure) or not workflow.patched("others-traffic-is-not-overwritten"):
                 raise
             return reason_of(failure)
         return ""

@@ -188,34 +188,32 @@ async def test_a_write_of_somebody_else_in_between_does_not_survive(
     assert_candidate_only_fell(any_ground, candidate, since=written, had=0)
 
 
+async def shifted_as_it_was_rolled_back(ground: Ground) -> tuple[ServiceAnchor, Candidate, ApplicationError]:
+    """The rollback comes between what the shift reads and what it writes; with how the shift ends."""
+    anchor, candidate = await exposed(ground)
+
+    async def rolled_back_meanwhile() -> None:
+        await ground.restore(anchor, candidate)
+        await ground.settled()
+
+    ground.wire.before_update = rolled_back_meanwhile
+    with pytest.raises(ApplicationError) as raised:
+        await ground.shift(anchor, candidate, 50)
+    return anchor, candidate, raised.value
+
+
 async def test_a_shift_that_lands_after_the_rollback_is_undone_by_the_next_one() -> None:
     async with Ground.laid(etag="ignore") as ground:
-        anchor, candidate = await exposed(ground)
-
-        async def rolled_back_meanwhile() -> None:
-            await ground.restore(anchor, candidate)
-            await ground.settled()
-
-        ground.wire.before_update = rolled_back_meanwhile
-        with pytest.raises(ApplicationError) as raised:
-            await ground.shift(anchor, candidate, 50)
-        assert (raised.value.type, raised.value.non_retryable) == (Failure.FOREIGN_CHANGE, True)
+        anchor, candidate, raised = await shifted_as_it_was_rolled_back(ground)
+        assert (raised.type, raised.non_retryable) == (Failure.FOREIGN_CHANGE, True)
         assert await ground.restore(anchor, candidate, fence=FENCE + 2) == anchor.split
         await assert_restored(ground, anchor, fence=FENCE + 2)
 
 
 async def test_a_shift_that_would_land_after_the_rollback_is_refused_where_versions_count() -> None:
     async with Ground.laid(etag="enforce") as ground:
-        anchor, candidate = await exposed(ground)
-
-        async def rolled_back_meanwhile() -> None:
-            await ground.restore(anchor, candidate)
-            await ground.settled()
-
-        ground.wire.before_update = rolled_back_meanwhile
-        with pytest.raises(ApplicationError) as raised:
-            await ground.shift(anchor, candidate, 50)
-        assert raised.value.type == Failure.STALE_FENCE
+        anchor, _, raised = await shifted_as_it_was_rolled_back(ground)
+        assert raised.type == Failure.STALE_FENCE
         await assert_restored(ground, anchor)
 
 

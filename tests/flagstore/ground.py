@@ -1,47 +1,33 @@
 """One group of flags on a real server, and the calls that most tests make of it."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from typing import Any
 
 from flagstore.client import Flags
 from flagstore.store import FlagStore, StoreReply
 from rollout.flags import Audience, Exposure, FlagSnapshot
+from tests.rollout import flag_samples
 
 ENVIRONMENT = "production"
 GROUP = "shop"
 OWNER = "rollout/shop/1"
 
-OFF = Exposure(exposure="off", bp=0, stage="off")
-INTERNAL = Exposure(exposure="audience", bp=0, stage="internal")
-CANARY = Exposure(exposure="percent", bp=1_000, stage="canary")
-STAGED = Exposure(exposure="percent", bp=5_000, stage="staged")
-FULL = Exposure(exposure="percent", bp=10_000, stage="full")
-LADDER = (OFF, INTERNAL, CANARY, STAGED, FULL)
+LADDER = OFF, INTERNAL, CANARY, STAGED, FULL = flag_samples.LADDER
 FLAGS = ("basket", "search")
-NO_CANDIDATES: Mapping[str, str] = MappingProxyType({})
 KIM = ("user-1", "kim@example.com")
 
 
-async def begin(
-    store: FlagStore,
-    owner: str = OWNER,
-    *,
-    flags: Sequence[str] = FLAGS,
-    again: str | None = None,
-    candidates: Mapping[str, str] = NO_CANDIDATES,
-    min_epoch: int | None = None,
-) -> StoreReply:
-    return await store.begin(
-        owner=owner,
-        by="kim",
-        flags=flags,
-        audience=Audience(domains=("example.com",), users=()),
-        cohort=None,
-        ladder=LADDER,
-        candidates=candidates,
-        again=again,
-        min_epoch=min_epoch,
-    )
+async def begin(store: FlagStore, owner: str = OWNER, **given: Any) -> StoreReply:
+    """With what is given, and what a test does not care about."""
+    audience = Audience(domains=("example.com",), users=())
+    usual: dict[str, Any] = {
+        "by": "kim",
+        "flags": FLAGS,
+        "audience": audience,
+        "cohort": None,
+        "ladder": LADDER,
+        "candidates": {},
+    }
+    return await store.begin(owner=owner, **usual | given)
 
 
 async def to(store: FlagStore, exposure: Exposure, fence: int, *, idempotency_key: str | None = None) -> StoreReply:

@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from flagstore.store import FlagStore, StoreStatus
-from rollout.flags import Audience
 from tests.flagstore.ground import (
     CANARY,
     ENVIRONMENT,
@@ -86,15 +85,7 @@ async def test_what_was_exposed_before_the_rollout_is_kept_for_the_record(store:
 
 
 async def test_a_flag_may_have_a_ladder_of_its_own(store: FlagStore) -> None:
-    began = await store.begin(
-        owner=OWNER,
-        by="kim",
-        flags=FLAGS,
-        audience=Audience(),
-        cohort=None,
-        ladder={"basket": LADDER, "search": (OFF, CANARY)},
-        candidates={},
-    )
+    began = await begin(store, ladder={"basket": LADDER, "search": (OFF, CANARY)})
 
     reply = await store.set_exposures(
         {"basket": INTERNAL, "search": CANARY}, fence=began.epoch, by="kim", reason="a stage"
@@ -105,15 +96,7 @@ async def test_a_flag_may_have_a_ladder_of_its_own(store: FlagStore) -> None:
 
 
 async def test_the_order_in_which_a_ladder_is_written_does_not_matter(store: FlagStore) -> None:
-    began = await store.begin(
-        owner=OWNER,
-        by="kim",
-        flags=FLAGS,
-        audience=Audience(),
-        cohort=None,
-        ladder=tuple(reversed(LADDER)),
-        candidates={},
-    )
+    began = await begin(store, ladder=tuple(reversed(LADDER)))
 
     assert (await to(store, CANARY, began.epoch)).status is StoreStatus.STEP_TOO_LARGE
     assert (await climb(store, CANARY, began.epoch)).accepted
@@ -225,16 +208,7 @@ def test_names_that_would_leave_the_key_family_are_refused(environment: str, gro
 
 
 async def test_while_a_dead_man_is_declared_the_lease_lives_as_long_as_it_says(store: FlagStore) -> None:
-    began = await store.begin(
-        owner=OWNER,
-        by="kim",
-        flags=FLAGS,
-        audience=Audience(),
-        cohort=None,
-        ladder=LADDER,
-        candidates={},
-        deadman=timedelta(minutes=5),
-    )
+    began = await begin(store, deadman=timedelta(minutes=5))
     renewed = await store.renew_lease(fence=began.epoch)
 
     assert (await snapshot_of(store)).deadman_ms == 300_000

@@ -13,18 +13,15 @@ from flagstore.held import Leases, Limit
 from flagstore.store import FlagStore, StoreStatus
 from local.ports import LOOPBACK, free_port
 from local.redis_server import RedisServer
-from rollout.flags import Audience
 from tests.flagstore.faulty_wire import FaultyWire
 from tests.flagstore.ground import (
     CANARY,
     ENVIRONMENT,
-    FLAGS,
     FULL,
     GROUP,
     INTERNAL,
     KIM,
     LADDER,
-    OWNER,
     begin,
     climb,
     flags_by,
@@ -219,18 +216,7 @@ async def test_a_store_that_cannot_be_reached_at_the_start_means_off_and_is_foll
 async def test_a_dead_man_that_is_not_renewed_turns_off_what_the_store_still_says_is_on(
     server: RedisServer, store: FlagStore
 ) -> None:
-    fence = (
-        await store.begin(
-            owner=OWNER,
-            by="kim",
-            flags=FLAGS,
-            audience=Audience(domains=("example.com",)),
-            cohort=None,
-            ladder=LADDER,
-            candidates={},
-            deadman=timedelta(seconds=1.5),
-        )
-    ).epoch
+    fence = (await begin(store, deadman=timedelta(seconds=1.5))).epoch
     await to(store, INTERNAL, fence)
     async with flags_by(server.url) as flags:
         await until(lambda: flags.is_enabled("basket", *KIM))

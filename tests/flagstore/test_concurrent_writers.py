@@ -19,7 +19,7 @@ from flagstore.environment import groups_of
 from flagstore.kill_switch import switch_off
 from flagstore.store import FlagStore, StoreReply, StoreStatus, connect
 from local.redis_server import RedisServer
-from rollout.flags import Audience, Exposure
+from rollout.flags import Exposure
 from tests.flagstore.faulty_wire import FaultyWire
 from tests.flagstore.ground import CANARY, ENVIRONMENT, FLAGS, LADDER, OFF, begin, climb, snapshot_of
 from tests.flagstore.serial_history import SerialHistory
@@ -66,20 +66,7 @@ class RacingWriters(RuleBasedStateMachine):
 
     @rule(owner=st.sampled_from(["one", "two"]), over=st.integers(0, 3))
     def wants_to_begin(self, owner: str, over: int) -> None:
-        self._wants(
-            lambda store, key: store.begin(
-                owner=owner,
-                by=owner,
-                flags=FLAGS,
-                audience=Audience(),
-                cohort=None,
-                ladder=LADDER,
-                candidates={},
-                again=key,
-                min_epoch=over,
-                idempotency_key=key,
-            )
-        )
+        self._wants(lambda store, key: begin(store, owner, by=owner, again=key, min_epoch=over, idempotency_key=key))
 
     @rule(exposure=st.sampled_from(LADDER), flags=st.sets(st.sampled_from(FLAGS), min_size=1), known=st.integers(0, 50))
     def wants_a_stage(self, exposure: Exposure, flags: set[str], known: int) -> None:

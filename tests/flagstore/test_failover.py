@@ -9,11 +9,11 @@ from redis.asyncio import Redis
 
 from flagstore.client import Flags
 from flagstore.connection import STORE_FAILURES, what_it_did
-from flagstore.store import FlagStore, connect
+from flagstore.store import FlagStore, StoreReply, connect
 from local.child_process import ChildProcess
 from local.ports import LOOPBACK, answers, free_port
 from local.redis_server import RedisServer, server_binary
-from tests.flagstore.ground import CANARY, ENVIRONMENT, GROUP, begin, climb, snapshot_of
+from tests.flagstore.ground import CANARY, ENVIRONMENT, GROUP, KIM, begin, climb, snapshot_of
 from tests.flagstore.three_node_cluster import (
     cluster_servers,
     info,
@@ -24,8 +24,6 @@ from tests.flagstore.three_node_cluster import (
     spare_server,
 )
 from tests.flagstore.waiting import until, until_all
-
-KIM = ("user-1", "kim@example.com")
 
 
 async def latched_again(store: FlagStore) -> bool:
@@ -83,6 +81,18 @@ async def sentinel_knows_the_replica(sentinel_url: str) -> bool:
         return len(await sentinel.sentinel_slaves("flags")) == 1
 
 
+async def dies_and_the_latch_is_followed(
+    primary: RedisServer, store: FlagStore, flags: Flags, emergency: StoreReply
+) -> None:
+    primary.kill()
+
+    await until_all(lambda: [latched_again(store)])
+    assert not flags.is_enabled("basket", *KIM)
+    position = (await snapshot_of(store)).position
+    assert position > (emergency.epoch, emergency.rev)
+    await until(lambda: flags.status().position == position)
+
+
 async def test_after_a_promotion_by_sentinel_the_same_address_leads_to_the_latch_and_applications_follow_again(
     pair: tuple[RedisServer, RedisServer], sentinel_url: str
 ) -> None:
@@ -95,13 +105,7 @@ async def test_after_a_promotion_by_sentinel_the_same_address_leads_to_the_latch
         emergency = await store.emergency(by="kim", reason="down")
         await until_all(lambda: [has_copied(replica, primary), sentinel_knows_the_replica(sentinel_url)])
 
-        primary.kill()
-
-        await until_all(lambda: [latched_again(store)])
-        assert not flags.is_enabled("basket", *KIM)
-        position = (await snapshot_of(store)).position
-        assert position > (emergency.epoch, emergency.rev)
-        await until(lambda: flags.status().position == position)
+        await dies_and_the_latch_is_followed(primary, store, flags, emergency)
         await redis.aclose()
 
 
@@ -120,13 +124,7 @@ async def test_when_a_node_of_a_cluster_dies_its_replica_answers_with_the_latch_
             emergency = await store.emergency(by="kim", reason="down")
             await until_all(lambda: [has_copied(replica, primary)])
 
-            primary.kill()
-
-            await until_all(lambda: [latched_again(store)])
-            assert not flags.is_enabled("basket", *KIM)
-            position = (await snapshot_of(store)).position
-            assert position > (emergency.epoch, emergency.rev)
-            await until(lambda: flags.status().position == position)
+            await dies_and_the_latch_is_followed(primary, store, flags, emergency)
         await redis.aclose()
 
 

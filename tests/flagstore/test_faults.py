@@ -18,11 +18,9 @@ from flagstore.store import FlagStore, StoreStatus, connect
 from local.ports import LOOPBACK
 from local.redis_server import RedisServer
 from tests.flagstore.faulty_wire import FaultyWire
-from tests.flagstore.ground import CANARY, ENVIRONMENT, FULL, GROUP, INTERNAL, begin, climb, shown, snapshot_of, to
+from tests.flagstore.ground import CANARY, ENVIRONMENT, FULL, GROUP, INTERNAL, KIM, begin, climb, shown, snapshot_of, to
 from tests.flagstore.serial_history import SerialHistory
 from tests.flagstore.waiting import until, until_all
-
-KIM = ("user-1", "kim@example.com")
 
 
 @pytest.fixture

@@ -25,16 +25,15 @@ from flagstore.store import FlagStore, connect
 from local.checkout import CHECKOUT
 from local.redis_server import RedisServer
 from local.sandbox_server import SAMPLE_APP, SandboxOptions, SandboxServer
-from rollout.flags import Audience, Exposure
+from rollout.flags import Audience
 from rollout.load_test import LoadTest
+from tests.flagstore.ground import INTERNAL, begin
 from tests.loadtest.certificates import LOOPBACK, self_signed
 from tests.loadtest.processes import ends, load_tests_of
+from tests.rollout.flag_samples import FLAGS
 from tests.starter.command_line import Ran, rollout
 
 IMAGE = "shop/backend:1"
-FLAGS = ("request_isolation", "factory_pattern", "websocket_isolation")
-OFF = Exposure(exposure="off", bp=0, stage="off")
-INTERNAL = Exposure(exposure="audience", bp=0, stage="internal")
 QUICKLY = ("--duration", "2", "--concurrent-users", "8", "--pace", "100ms")
 STAFF = "staff.example.com"
 
@@ -63,15 +62,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]
 async def expose_to_staff(redis_url: str) -> None:
     async with connect(redis_url) as connection:
         store = FlagStore(connection, "production", "shop")
-        begun = await store.begin(
-            owner="rollout/shop/1",
-            by="kim",
-            flags=FLAGS,
-            audience=Audience(domains=(STAFF,), users=()),
-            cohort=None,
-            ladder=(OFF, INTERNAL),
-            candidates={},
-        )
+        begun = await begin(store, flags=FLAGS, audience=Audience(domains=(STAFF,), users=()))
         await store.set_exposures(dict.fromkeys(FLAGS, INTERNAL), fence=begun.epoch, by="kim", reason="a test")
 
 

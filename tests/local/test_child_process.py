@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,19 @@ def test_a_child_is_started_once_it_answers_and_stopped_by_its_pid(started: Call
 
     assert child.exit_code == -signal.SIGTERM
     assert not is_running(child.pid)
+
+
+def test_whoever_takes_long_to_start_is_asked_less_and_less_often(log: Path) -> None:
+    asked: list[float] = []
+
+    def asked_again(_: ChildProcess) -> bool:
+        asked.append(time.monotonic())
+        return False
+
+    with pytest.raises(ChildFailed, match="not ready within 1 s"):
+        ChildProcess.start("slow", ["sleep", "60"], log=log, ready=asked_again, ready_within=1.0)
+
+    assert all(after - before > (before - asked[0]) / 25 for before, after in pairwise(asked))
 
 
 def test_a_child_that_ends_before_it_is_ready_is_told_with_the_end_of_its_log(

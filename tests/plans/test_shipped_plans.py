@@ -234,7 +234,7 @@ def test_a_hundred_users_load_the_staged_release_for_an_hour_with_mixed_traffic_
     loads = {
         stage.name: check
         for stage in seven_days.stages
-        for check in (*stage.checks.before, *stage.checks.after)
+        for _, check in stage.checks.placed()
         if isinstance(check, LoadTestCheck)
     }
     assert list(loads) == ["staged"]

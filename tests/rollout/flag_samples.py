@@ -1,11 +1,10 @@
 """Flags of the shipped plan, in the states that a rollout walks them through."""
 
-from rollout.flags import Audience, Exposure, FlagSnapshot
+from rollout.flags import OFF, Audience, Exposure, FlagSnapshot
 
 FLAGS = ("request_isolation", "factory_pattern", "websocket_isolation")
 DOMAIN = "netrasystems.ai"
 
-OFF = Exposure(exposure="off", bp=0, stage="off")
 INTERNAL = Exposure(exposure="audience", bp=0, stage="internal")
 CANARY = Exposure(exposure="percent", bp=1_000, stage="canary")
 STAGED = Exposure(exposure="percent", bp=5_000, stage="staged")

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from rollout.binding import bind_gates, query_for
 from rollout.cohort_past import MOST_INTERVALS, past_of
 from rollout.cohorts import AUDIENCE, EVERYBODY_ELSE, NOBODY, cohort_label
-from rollout.flags import Exposure, evaluate
+from rollout.flags import OFF, Exposure, evaluate
 from rollout.measurement import GroupsByCohort
 from rollout.plan import RolloutPlan
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
-from tests.rollout.flag_samples import DOMAIN, OFF, snapshot_of
+from tests.rollout.flag_samples import DOMAIN, snapshot_of
 from tests.rollout.samples import MINUTE, NOON
 
 STEPS = (1, 10, 50)

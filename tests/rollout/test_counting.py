@@ -25,5 +25,6 @@ def test_a_plan_of_one_stage_has_passed_that_one() -> None:
 def test_a_score_of_one_interval_is_told_as_of_one() -> None:
     gate = {"kind": "threshold", "statistic": "level", "at_least": "99.5%"}
     one, two = ({"end": f"2026-11-23T12:0{minute}:00Z", "treated": {"score": 1, "total": 10}} for minute in (0, 1))
-    told = [judgement.reason.rpartition("; ")[2] for judgement in judge_stream(gate, [one, two])]
-    assert told == ["1 interval", "2 intervals"]
+    told = [judgement.reason.split("; ") for judgement in judge_stream(gate, [one, two])]
+    assert "1 interval" in told[0]
+    assert "2 intervals" in told[1]

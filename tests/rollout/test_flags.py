@@ -10,8 +10,18 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rollout import flags
-from rollout.flags import BASIS_POINTS, HASH_SPACE, Audience, Exposure, FlagSnapshot, evaluate, threshold, user_hash
-from tests.rollout.flag_samples import CANARY, DOMAIN, FLAGS, FULL, INTERNAL, OFF, STAGED, snapshot_of
+from rollout.flags import (
+    BASIS_POINTS,
+    HASH_SPACE,
+    OFF,
+    Audience,
+    Exposure,
+    FlagSnapshot,
+    evaluate,
+    threshold,
+    user_hash,
+)
+from tests.rollout.flag_samples import CANARY, DOMAIN, FLAGS, FULL, INTERNAL, STAGED, snapshot_of
 
 HALF_OF_A_SURROGATE_PAIR = "\ud800"
 USERS = [f"user-{number}" for number in range(2_000)]

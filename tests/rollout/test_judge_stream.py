@@ -251,6 +251,15 @@ class TestTheBet:
     ("gate", "said"),
     [
         ({"kind": "versus_control"}, "has exactly one limit, max_difference; got none"),
+        (
+            {"kind": "zero_tolerance", "statistic": "level"},
+            "statistic: zero_tolerance judges bad_share or good_share, got level",
+        ),
+        (
+            {"kind": "versus_control", "statistic": "level", "at_least": "99%"},
+            "statistic: versus_control judges bad_share or p95, got level",
+        ),
+        ({**CASCADES, "at_most": "1%"}, "at_most: zero_tolerance has no limit but 0"),
         ({**ERRORS, "max_difference": 0.01}, "gate: max_difference: a share is written with its percent"),
         ({**ERRORS, "threshold": 3}, "gate: threshold: there is no such field, got 3"),
         (
@@ -271,5 +280,10 @@ def test_an_interval_that_is_wrong_is_named_by_its_number() -> None:
     wrong = {"end": end(1), "treated": {"total": 3, "bad": 4}}
     with pytest.raises(ValueError, match=r"interval 2: treated.*bad: at most total \(3\), got 4"):
         list(judge_stream(ERRORS, [*traffic(1, 1), wrong]))
+    a_score = {"end": end(9), "treated": {"score": 1.0}, "control": {"total": 2, "bad": 0}}
     with pytest.raises(ValueError, match=r"interval 1: treated: a gate on bad_share judges counts .* got a score"):
-        list(judge_stream(ERRORS, [{"end": end(1), "treated": {"score": 1.0}, "control": {"total": 2, "bad": 0}}]))
+        list(judge_stream(ERRORS, [a_score]))
+    rolled_back = [gross(minute, 60) for minute in range(4)]
+    assert decisions(ERRORS, rolled_back)[-1] == "rollback"
+    with pytest.raises(ValueError, match=r"interval 5: treated: a gate on bad_share judges counts .* got a score"):
+        list(judge_stream(ERRORS, [*rolled_back, a_score]))

@@ -13,7 +13,7 @@ NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ERRORS = {"kind": "versus_control", "statistic": "bad_share", "max_difference": "1%"}
 NONE_AT_ALL = {"kind": "zero_tolerance"}
 
-PACES = [1, 10, 30, 60]
+PACES = [1, 10, 30, 60, 300, 3600]
 
 
 def judged(
@@ -42,7 +42,7 @@ def backfilled(missed: int) -> list[int]:
 
 @pytest.mark.parametrize("seconds", PACES)
 @pytest.mark.parametrize("missed", [3, 6, 20])
-def test_a_backfill_is_counted_whole_however_short_the_intervals_are(seconds: int, missed: int) -> None:
+def test_a_backfill_is_counted_whole_however_short_or_long_the_intervals_are(seconds: int, missed: int) -> None:
     assert "; 6,000 and 54,000 requests" in judged(ERRORS, backfilled(missed), seconds)[-1].reason
 
 

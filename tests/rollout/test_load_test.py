@@ -3,7 +3,7 @@ import pytest
 from loadtest.tally import FURTHER_ERRORS, MOST_BREACHES, MOST_ERRORS, Tally
 from rollout.load_test import LoadReport, LoadTest, broken_limits, in_a_line
 
-ASKED, LISTENED = "GET /work", "WebSocket sessions"
+ASKED = "GET /work"
 URL = "http://127.0.0.1:1"
 
 

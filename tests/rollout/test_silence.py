@@ -125,7 +125,7 @@ def test_an_audience_that_stays_away_for_longer_than_a_weekend_is_asked_for() ->
     _, told, judged = watched([USUAL, *[NIGHT] * 150], interval=30 * MINUTE)
 
     assert [what for _, what in told] == ["hold_began", "hold_needs_a_person"]
-    assert "treated none since 23 November, 12:30" in judged[-1].reason
+    assert "treated none since 2026-11-23 12:30" in judged[-1].reason
 
 
 def test_a_share_of_the_users_that_is_silent_everywhere_holds_although_nobody_of_them_is_elsewhere() -> None:

@@ -1,5 +1,7 @@
 """A plan's gates over a soak: evidence decides, people read the window."""
 
+import re
+
 import pytest
 
 from rollout.measurement import Histogram, Level
@@ -39,10 +41,21 @@ class TestVersusControl:
         )
 
     def test_a_small_difference_that_is_certain_is_suspect_and_does_not_fail(self) -> None:
-        found = verdicts(ERRORS, [healthy(bad=8)] * 600)
+        _, judged = soaked(ERRORS, [healthy(bad=8)] * 600)
 
-        assert found[-1] is Verdict.SUSPECT
-        assert Verdict.FAIL not in found
+        assert judged[-1].verdict is Verdict.SUSPECT
+        assert Verdict.FAIL not in {judgement.verdict for judgement in judged}
+        assert "but not beyond what is tolerated (less than 1 to 1; 3 to 1 are needed); data" in judged[-1].reason
+
+    def test_one_beyond_what_is_tolerated_but_not_beyond_doubt_is_told_by_the_odds_that_are_missing(self) -> None:
+        _, judged = soaked(ERRORS, [healthy()] * 60 + [healthy(bad=25)] * 10)
+
+        suspect = next(judgement.reason for judgement in judged if judgement.verdict is Verdict.SUSPECT)
+        said = re.search(
+            r"harm is proven \(([\d,]+) to 1\), but not beyond doubt, for which 3,000 to 1 are needed; data", suspect
+        )
+        assert said
+        assert 300 <= int(said[1].replace(",", "")) < 3_000
 
     def test_a_single_bad_minute_of_a_small_group_convicts_nobody(self) -> None:
         small: Minute = {"treated": counts(100, 8), "control": counts(900, 3)}
@@ -75,7 +88,7 @@ class TestThresholds:
         _, judged = soaked(WITHOUT_A_VIOLATION, [treated(counts(9_000))] * 5 + [treated(counts(9_000, 1))])
 
         assert [judgement.verdict for judgement in judged] == [Verdict.PASS] * 5 + [Verdict.FAIL]
-        assert "1 at 12:06, none is tolerated" in judged[-1].reason
+        assert "1 at 2026-11-23 12:06, none is tolerated" in judged[-1].reason
 
     def test_a_failure_that_only_holds_ends_when_its_window_is_well_again(self) -> None:
         minutes: list[Minute] = [treated(counts(1_000, 100))] * 20 + [treated(counts(1_000))] * 15

@@ -30,6 +30,13 @@ COUNTS = {"total": 900, "bad": 1}
         (ERRORS, {"treated": {"total": 10**400, "bad": 0}, "control": COUNTS}, "treated.total: Input should be less"),
         (ERRORS, {"treated": {"total": 10**5000, "bad": 0}, "control": COUNTS}, "got a number of thousands of digits"),
         (ERRORS, {"treated": {"total": 10}, "control": COUNTS}, "treated.bad: is missing, got {'total': 10}"),
+        (ERRORS, {"treated": {"total": 900, "bad": True}}, "treated.bad: a number is expected, got True"),
+        (SCORE, {"treated": {"score": True}}, "treated.score: a number is expected, got True"),
+        (
+            P95,
+            {"treated": LATENCY, "control": {**LATENCY, "counts": [1, 1, False, 1]}},
+            "control.counts: a number is expected, got [1, 1, False, 1]",
+        ),
         (ERRORS, {"treated": {"total": math.nan, "bad": 0}}, "treated.total: a finite number is expected, got nan"),
         (
             P95,

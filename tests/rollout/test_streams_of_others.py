@@ -155,6 +155,37 @@ class TestNobody:
         assert (found[-1].verdict, found[-1].decision) == (Verdict.UNKNOWN, "hold")
         assert not {"advance", "rollback"} & {one.decision for one in found}
 
+    @pytest.mark.parametrize(
+        ("treated", "control", "verdict", "said"),
+        [
+            (None, None, Verdict.UNKNOWN, "no data of the treated group in this interval"),
+            (None, 900, Verdict.UNKNOWN, "no data of the treated group in this interval"),
+            (100, None, Verdict.UNKNOWN, "no data of the control group in this interval, to compare with"),
+            (100, 0, Verdict.UNKNOWN, "nobody in the control group in this interval, to compare with"),
+            (0, 0, Verdict.UNKNOWN, "nobody in this interval, in control neither"),
+            (0, 900, Verdict.IDLE, "nobody to judge in this interval"),
+        ],
+    )
+    def test_whose_data_are_missing_is_said_at_once_and_is_not_taken_for_a_healthy_source(
+        self, treated: int | None, control: int | None, verdict: Verdict, said: str
+    ) -> None:
+        (*_, last) = judge_stream(ERRORS, [*traffic(10), self.at(10, treated, control)])
+
+        assert (last.verdict, last.decision, last.reason) == (verdict, "continue", f"error rate: {said}")
+
+    @pytest.mark.parametrize(
+        ("seconds", "interval", "missing", "told"),
+        [(10, "1m", 6, "1m"), (60, "1m", 7, "7m"), (600, "1m", 1, "10m"), (600, "10m", 6, "1h")],
+    )
+    def test_how_long_there_are_no_data_is_told_in_time_whatever_the_length_of_an_interval(
+        self, seconds: int, interval: str, missing: int, told: str
+    ) -> None:
+        gate = {**ERRORS, "interval": interval} if interval != "1m" else ERRORS
+        silent = [{"end": one["end"]} for one in traffic(20 + missing, seconds=seconds)][20:]
+        (*_, last) = judge_stream(gate, [*traffic(20, seconds=seconds), *silent])
+
+        assert last.reason == f"error rate: no data for {told}, and silence is not health"
+
     def test_that_nobody_was_there_some_time_ago_ends_no_silence_of_now(self) -> None:
         silent = [self.at(minute, None, None) for minute in range(8)]
         (*_, before, after) = judge_stream(ERRORS, [*silent, self.at(2, 0, 900)])
@@ -202,6 +233,14 @@ class TestReasons:
 
         assert told[0].evidence.harm < told[0].evidence.harm_needed
         assert re.search(r"; worse, but not yet beyond doubt \([\d,]+ to 1 so far, 3,000 are needed\)$", told[0].reason)
+
+    def test_what_is_too_little_for_a_pass_says_so_and_of_what_it_is_that_many(self) -> None:
+        few = {"end": NOON.isoformat(), "treated": {"total": 200, "bad": 1}}
+        (judged,) = judge_stream(THRESHOLD, [few])
+        assert judged.verdict is Verdict.UNKNOWN
+        assert judged.reason.endswith(
+            "limit 1 %; 200 observations; fewer observations than the 1,000 that a pass needs"
+        )
 
     def test_one_that_was_worse_from_the_start_says_so_of_the_whole(self) -> None:
         (*_, last) = judge_stream(ERRORS, traffic(30, excess=0.10))

@@ -17,12 +17,11 @@ from flagstore.store import FlagStore
 from flagstore.store import connect as connect_to_store
 from local.child_process import ChildFailed, ChildProcess
 from local.redis_server import RedisServer
-from rollout.flags import Audience, Exposure
+from rollout.flags import Audience
+from tests.flagstore.ground import INTERNAL, begin
+from tests.rollout.flag_samples import FLAGS
 from tests.sample_app.processes import CONTROL, TOKEN, TREATED, application
 
-FLAGS = ("request_isolation", "factory_pattern", "websocket_isolation")
-OFF = Exposure(exposure="off", bp=0, stage="off")
-INTERNAL = Exposure(exposure="audience", bp=0, stage="internal")
 ENVIRONMENT, GROUP = "production", "shop"
 
 
@@ -38,15 +37,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Red
 
 
 async def with_features_for_internal_users(store: FlagStore) -> None:
-    begun = await store.begin(
-        owner="rollout/shop/1",
-        by="kim",
-        flags=FLAGS,
-        audience=Audience(domains=("netrasystems.ai",), users=()),
-        cohort=None,
-        ladder=(OFF, INTERNAL),
-        candidates={},
-    )
+    begun = await begin(store, flags=FLAGS, audience=Audience(domains=("netrasystems.ai",), users=()))
     await store.set_exposures(dict.fromkeys(FLAGS, INTERNAL), fence=begun.epoch, by="kim", reason="a stage")
 
 

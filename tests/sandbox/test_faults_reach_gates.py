@@ -19,7 +19,7 @@ from local.redis_server import RedisServer
 from local.sandbox_server import services_of
 from local.simulated_users import INTERNAL_DOMAIN, SimulatedUsers
 from rollout.binding import query_for
-from rollout.flags import Audience, Exposure
+from rollout.flags import Audience
 from rollout.gate_judgement import WindowSamples, judge
 from rollout.gates import metrics_of
 from rollout.measurement import Counts, Group, GroupsByCohort, MeasurementSource, Sample, TimeSeriesQuery
@@ -31,6 +31,7 @@ from sandbox.options import InstalledService
 from starter import sandbox_commands
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
+from tests.flagstore.ground import INTERNAL, begin
 from tests.sandbox.google import Google
 
 PLAN = load_plan(PLANS / "rehearsal.yaml")
@@ -39,8 +40,6 @@ IMAGE = "example/backend:1"
 SAMPLE = timedelta(seconds=0.5)
 ENOUGH = 60
 TREATED = 6
-OFF = Exposure(exposure="off", bp=0, stage="off")
-INTERNAL = Exposure(exposure="audience", bp=0, stage="internal")
 BEYOND = {
     "backend_errors": "error_rate",
     "errors_p0": "error_rate",
@@ -110,15 +109,8 @@ class Ground:
 async def ground(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ground]:
     async with connect(redis_server.url) as redis:
         store = FlagStore(redis, PLAN.environment, PLAN.name)
-        begun = await store.begin(
-            owner="rollout/rehearsal/1",
-            by="kim",
-            flags=PLAN.flags,
-            audience=Audience(domains=(INTERNAL_DOMAIN,), users=()),
-            cohort=PLAN.cohort,
-            ladder=(OFF, INTERNAL),
-            candidates={},
-        )
+        audience = Audience(domains=(INTERNAL_DOMAIN,), users=())
+        begun = await begin(store, flags=PLAN.flags, audience=audience, cohort=PLAN.cohort)
         await store.set_exposures(dict.fromkeys(PLAN.flags, INTERNAL), fence=begun.epoch, by="kim", reason="a test")
     backend = InstalledService.parse(services_of([PLAN])[0])
     real = {"app_command": APP, "sample_seconds": SAMPLE.total_seconds(), "ingest_delay_seconds": 0.0}

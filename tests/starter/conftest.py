@@ -20,9 +20,12 @@ from tests.starter.quick_rollout import closed, is_open, it_waits_for_approval
 from tests.starter.shop import Shop
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """Temporal, Redis, the sandbox with the quick plan's service, and a worker; all real."""
+    """Temporal, Redis, the sandbox with the quick plan's service, and a worker; all real.
+
+    Gone with the last test of this directory: servers that nobody asks anything go on taking time from other tests.
+    """
     timing = SandboxTiming(sample_seconds=0.5, ingest_delay_seconds=0.2, reconcile_seconds=0.1)
     with LocalStack(tmp_path_factory.mktemp("stack"), plans=[QUICK_PLAN], timing=timing) as running:
         yield running

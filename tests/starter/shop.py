@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from flagstore.connection import connect
 from flagstore.store import FlagStore, Stages
-from rollout.flags import Audience
-from starter.stage_change import EXPOSURES
+from tests.flagstore.ground import begin
 
 NOBODY_LISTENS = "127.0.0.1:1"
 WHO = ("--updated-by", "kim", "--reason", "checkout is down")
@@ -24,22 +23,13 @@ class Shop:
         return "--environment", self.environment
 
     def owned_by(self, owner: str | None, stages: Stages | None = None) -> None:
-        async def begin() -> None:
+        async def began() -> None:
             redis = connect(self.url)
             store = FlagStore(redis, self.environment, "shop")
-            begun = await store.begin(
-                owner="rollout/shop/first",
-                by="kim",
-                flags=("basket", "search"),
-                audience=Audience(domains=("example.com",), users=()),
-                cohort=None,
-                ladder=tuple(EXPOSURES.values()),
-                candidates={},
-                stages=stages,
-            )
+            begun = await begin(store, "rollout/shop/first", stages=stages)
             assert begun.accepted, begun.sentence
             if owner is None:
                 await store.release(owner="rollout/shop/first", outcome="completed")
             await redis.aclose()
 
-        asyncio.run(begin())
+        asyncio.run(began())

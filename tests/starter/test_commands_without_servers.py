@@ -1,7 +1,9 @@
 """Commands that must work, or fail well, with nothing running."""
 
+import asyncio
 import fcntl
 import json
+import ssl
 import subprocess
 import sys
 import tomllib
@@ -10,8 +12,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from local.ports import LOOPBACK
 from starter.plan_file import load_plan
 from tests.checkout import CHECKOUT
+from tests.flagstore.certificates import write_certificates
 from tests.starter.command_line import Run, rollout
 
 SMALL_PLAN = Path(__file__).with_name("small_plan.yaml")
@@ -205,6 +209,18 @@ def test_an_address_of_temporal_that_is_none_is_refused_as_a_wrong_setting(run: 
     ran = run({"TEMPORAL_ADDRESS": "nonsense", "ROLLOUT_REDIS_URL": REDIS_IS_DOWN}, *command)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("TEMPORAL_ADDRESS (or the address of a profile) 'nonsense': expected host:port")
+
+
+async def test_a_temporal_that_speaks_tls_and_is_asked_without_is_a_wrong_setting_told_in_a_line(
+    run: Run, tmp_path: Path
+) -> None:
+    certificates, context = write_certificates(tmp_path), ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificates.certificate, certificates.key)
+    async with await asyncio.start_server(lambda _, writer: writer.close(), LOOPBACK, 0, ssl=context) as listener:
+        port = listener.sockets[0].getsockname()[1]
+        ran = await asyncio.to_thread(run, {"TEMPORAL_ADDRESS": f"{LOOPBACK}:{port}"}, "list")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert ran.err.startswith(f"{LOOPBACK}:{port} (TEMPORAL_ADDRESS) was asked without TLS, and what answers there")
 
 
 def test_a_wrong_address_of_temporal_keeps_no_emergency_from_being_tried_on_the_flag_store(run: Run) -> None:

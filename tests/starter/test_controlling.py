@@ -10,7 +10,8 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from config.data_converter import DATA_CONVERTER
-from rollout.messages import UPDATE_FINISH, Answer, Command
+from rollout.commands import CommandName
+from rollout.messages import Answer, Command
 from starter.controlling import ask
 from starter.rollouts import Rollouts
 from tests.binaries import TEMPORAL
@@ -38,7 +39,7 @@ class EndsBesideItsCall:
         workflow.start_activity(until_the_command_is_under_way, start_to_close_timeout=timedelta(minutes=1))
         await workflow.wait_condition(lambda: self._finished)
 
-    @workflow.update(name=UPDATE_FINISH)
+    @workflow.update(name=CommandName.FINISH)
     async def finish(self, command: Command) -> Answer:
         update = workflow.current_update_info()
         assert update is not None
@@ -70,7 +71,7 @@ async def test_a_command_whose_task_the_server_gives_up_is_asked_for_again_and_i
             handle = await client.start_workflow(EndsBesideItsCall.run, id="rollout/ends", task_queue="q")
             await asyncio.to_thread(CALL_IS_UNDER_WAY.wait)
 
-            command = ask(Rollouts(client), handle.id, UPDATE_FINISH, Command(by="kim"), None)
+            command = ask(Rollouts(client), handle.id, CommandName.FINISH, Command(by="kim"), None)
             answer, _ = await asyncio.gather(command, end_the_task_once_its_call_has_ended(handle))
 
             await handle.result()

@@ -7,7 +7,8 @@ import pytest
 
 from activities.cloud_run import RestoreTraffic
 from local.redis_server import RedisServer
-from rollout.messages import UPDATE_RETRY, Answer, Command
+from rollout.commands import CommandName
+from rollout.messages import Answer, Command
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.traffic import TrafficSplit
 from starter.rollouts import Rollouts
@@ -209,7 +210,7 @@ async def test_a_run_that_continued_another_one_was_given_the_anchors(tmp_path: 
             handle = await world.start()
             progress = await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
             while (await world.progress(handle)).run_id == progress.run_id:
-                await handle.execute_update(UPDATE_RETRY, Command(by="kim"), result_type=Answer)
+                await handle.execute_update(CommandName.RETRY, Command(by="kim"), result_type=Answer)
         land.redis.kill()
 
         ran = await give(land, NAME, "--direct")

@@ -8,9 +8,9 @@ import pytest
 from flagstore.connection import connect
 from flagstore.store import FlagStore
 from local.stack import LocalStack
-from rollout.flags import Audience
 from rollout.progress import RolloutStatus
 from starter.stage_change import EXPOSURES
+from tests.flagstore.ground import begin
 from tests.starter.command_line import Look, Ran, Rollout
 from tests.starter.quick_rollout import closed, once
 
@@ -27,16 +27,8 @@ class Basket:
 
     async def _begin(self) -> None:
         redis = connect(self._url)
-        await FlagStore(redis, self._environment, "shop").begin(
-            owner="rollout/shop/first",
-            by="kim",
-            flags=("basket",),
-            audience=Audience(domains=("example.com",), users=()),
-            cohort=None,
-            ladder=[shown["basket"] for shown in STAGES.values()],
-            candidates={},
-            stages=STAGES,
-        )
+        store, ladder = FlagStore(redis, self._environment, "shop"), [shown["basket"] for shown in STAGES.values()]
+        await begin(store, "rollout/shop/first", flags=("basket",), ladder=ladder, stages=STAGES)
         await redis.aclose()
 
     def to(self, stage: str, *further: str) -> Ran:

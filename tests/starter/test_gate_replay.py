@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.starter.command_line import rollout
+from tests.starter.command_line import Run, rollout
 
 GATE = "kind: versus_control\nstatistic: bad_share\nmax_difference: 1%\ntitle: error rate\n"
 
@@ -22,10 +22,10 @@ def gate(tmp_path: Path) -> Path:
     return path
 
 
-def test_each_interval_gives_one_line_with_its_decision_and_reason(gate: Path, tmp_path: Path) -> None:
+def test_each_interval_gives_one_line_with_its_decision_and_reason(run: Run, gate: Path, tmp_path: Path) -> None:
     intervals = tmp_path / "intervals.jsonl"
     intervals.write_text("\n".join(line(minute, bad=20) for minute in range(20)) + "\n")
-    replayed = rollout("gates", "replay", "--gate", gate, intervals)
+    replayed = run({}, "gates", "replay", "--gate", gate, intervals)
     assert replayed.code == 0, replayed.err
     judged = [json.loads(written) for written in replayed.out.splitlines()]
     assert len(judged) == 20
@@ -34,10 +34,10 @@ def test_each_interval_gives_one_line_with_its_decision_and_reason(gate: Path, t
     assert "limit +1.00" in judged[-1]["reason"]
 
 
-def test_an_interval_that_passes_says_what_was_measured(gate: Path, tmp_path: Path) -> None:
+def test_an_interval_that_passes_says_what_was_measured(run: Run, gate: Path, tmp_path: Path) -> None:
     intervals = tmp_path / "intervals.jsonl"
     intervals.write_text("\n".join(line(minute) for minute in range(20)) + "\n")
-    last = json.loads(rollout("gates", "replay", "--gate", gate, intervals).out.splitlines()[-1])
+    last = json.loads(run({}, "gates", "replay", "--gate", gate, intervals).out.splitlines()[-1])
     assert last["verdict"] == "PASS"
     assert last["reason"].startswith("error rate: 0.00 % against 0.11 % in control: -0.11 points, 99 % interval ")
 
@@ -66,11 +66,11 @@ def with_bad(written: str) -> str:
     ],
 )
 def test_a_line_that_is_no_interval_is_refused_with_its_file_and_number(
-    gate: Path, tmp_path: Path, written: str, said: str
+    run: Run, gate: Path, tmp_path: Path, written: str, said: str
 ) -> None:
     intervals = tmp_path / "intervals.jsonl"
     intervals.write_text(written)
-    refused = rollout("gates", "replay", "--gate", gate, intervals)
+    refused = run({}, "gates", "replay", "--gate", gate, intervals)
     assert refused.code == 2
     assert f"{intervals}: {said}" in refused.err
     assert "Traceback" not in refused.err
@@ -96,23 +96,25 @@ def test_a_line_without_end_is_refused_before_it_fills_the_memory(gate: Path) ->
     ],
     ids=["deep", "a bomb", "twice", "no date", "no length", "empty"],
 )
-def test_a_gate_file_is_read_as_carefully_as_a_plan(gate: Path, tmp_path: Path, written: str, said: str) -> None:
+def test_a_gate_file_is_read_as_carefully_as_a_plan(
+    run: Run, gate: Path, tmp_path: Path, written: str, said: str
+) -> None:
     gate.write_text(written)
     intervals = tmp_path / "intervals.jsonl"
     intervals.write_text(line(0))
-    refused = rollout("gates", "replay", "--gate", gate, intervals)
+    refused = run({}, "gates", "replay", "--gate", gate, intervals)
     assert refused.code == 2
     assert said in refused.err
     assert len(refused.err) < 1_000
 
 
-def test_a_gate_that_cannot_be_judged_is_refused_with_its_file_and_field(gate: Path, tmp_path: Path) -> None:
+def test_a_gate_that_cannot_be_judged_is_refused_with_its_file_and_field(run: Run, gate: Path, tmp_path: Path) -> None:
     gate.write_text("kind: versus_control\nmax_difference: 0.01\n")
     intervals = tmp_path / "intervals.jsonl"
     intervals.write_text(line(0))
-    refused = rollout("gates", "replay", "--gate", gate, intervals)
+    refused = run({}, "gates", "replay", "--gate", gate, intervals)
     assert refused.code == 2
     assert f"{gate}: gate: max_difference: a share is written with its percent sign" in refused.err
-    missing = rollout("gates", "replay", "--gate", tmp_path / "none.yaml", intervals)
+    missing = run({}, "gates", "replay", "--gate", tmp_path / "none.yaml", intervals)
     assert missing.code == 2
     assert "none.yaml: No such file or directory" in missing.err

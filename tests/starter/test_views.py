@@ -146,8 +146,18 @@ def test_while_a_stage_is_waited_for_the_newest_of_the_stage_before_it_is_shown(
 
 def test_who_did_something_is_said_once() -> None:
     told = Event(at=NOON, kind="command", text="paused by kim: lunch", by="kim")
-    assert event_line(told).plain == "12:00:00 command  paused by kim: lunch"
-    assert event_line(told.model_copy(update={"text": "flags are off"})).plain.endswith("flags are off (kim)")
+    assert event_line(told, NOON).plain == "12:00:00 command  paused by kim: lunch"
+    assert event_line(told.model_copy(update={"text": "flags are off"}), NOON).plain.endswith("flags are off (kim)")
+
+
+def test_an_event_of_another_day_than_the_newest_is_told_with_its_day() -> None:
+    told = Event(at=NOON, kind="command", text="paused by kim: lunch", by="kim")
+    progress = in_canary()
+    progress.timeline = [told, told.model_copy(update={"at": NOON + timedelta(days=2)})]
+
+    lines = [line for line in shown(observation(progress)) if "paused by kim" in line]
+
+    assert [line.split(" command")[0] for line in lines] == ["2026-11-23 12:00:00", "12:00:00"]
 
 
 def test_calls_that_fail_and_are_tried_again_are_told_and_benign_ones_are_not() -> None:
@@ -168,7 +178,10 @@ def test_a_flag_that_a_gate_turned_off_alone_is_shown_with_the_command_that_turn
 
     told = " ".join(shown(observation(held)))
 
-    assert "off      websocket_isolation was turned off alone by gate websocket_events at 12:00 (Events: none)" in told
+    assert (
+        "off      websocket_isolation was turned off alone by gate websocket_events at 2026-11-23 12:00 (Events: none)"
+        in told
+    )
     assert "`rollout update-stage --flag websocket_isolation --stage canary" in told
 
 

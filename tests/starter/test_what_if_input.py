@@ -9,7 +9,7 @@ import pytest
 from rollout.recorded_lines import read_recording, written
 from starter.plan_file import load_plan
 from tests.starter.command_line import Run
-from tests.starter.played_metrics import minutes
+from tests.starter.played_metrics import in_file, minutes
 
 
 def a_total_of(written: str) -> str:
@@ -62,6 +62,8 @@ LONGEST_LINE = 500
         ('{"metric": "requests"}', "line 1: end: is missing"),
         ('{"metric": "requests", "end": "noon"}', "line 1: end: "),
         ('{"metric": "requests", "end": "2026-11-23T12:00:30Z"}', "end: intervals end at multiples of the plan's 1m"),
+        (a_total_of("true"), "line 1: all.total: a number is expected, got True"),
+        ("{\n", "line 1: not JSON: Expecting property name enclosed in double quotes: line 1 column 2"),
         (
             '{"metric": "requests", "end": "2026-11-23T12:00:00Z", "treated": {"total": 1, "bad": 2}}',
             "line 1: treated: bad is at most total (1), got 2",
@@ -94,6 +96,23 @@ def test_a_start_that_no_clock_can_be_set_to_is_refused(run: Run, plan: Path) ->
         said = run({}, "what-if", plan, "--from", f"{year}-01-01T00:00+00:00", "--to", "2026-11-24T12:00Z")
         assert said.code == 2
         assert said.err.startswith(f"--from '{year}-01-01T00:00+00:00': a time from 1970 on and before 9000")
+
+
+def test_an_end_before_the_start_is_refused_wherever_the_data_come_from(run: Run, plan: Path) -> None:
+    data = in_file(plan.parent, minutes(5))
+    for source in ((), ("--data", data)):
+        said = run({}, "what-if", plan, *source, "--from", "2026-11-23T12:04Z", "--to", "2026-11-23T12:03Z")
+        assert said.code == 2
+        assert said.err == "--to: later than --from (2026-11-23 12:04:00+00:00), got 2026-11-23 12:03:00+00:00\n"
+
+
+def test_a_file_that_windows_wrote_is_read_as_any_other(run: Run, plan: Path) -> None:
+    data = plan.parent / "data.jsonl"
+    data.write_text("".join(f"{json.dumps(row)}\r\n" for row in minutes(5)), encoding="utf-8-sig", newline="")
+
+    said = run({}, "what-if", plan, "--data", data)
+    assert (said.code, said.err) == (1, "")
+    assert "the data end in canary" in said.out
 
 
 def test_what_is_saved_can_be_read_again(plan: Path) -> None:

@@ -8,22 +8,13 @@ import pytest
 from flagstore.connection import connect
 from flagstore.store import FlagStore
 from local.stack import LocalStack
-from rollout.flags import Audience
-from starter.stage_change import EXPOSURES
+from tests.flagstore.ground import begin
 from tests.starter.command_line import Rollout, Run
 
 
-async def begin(url: str, environment: str, group: str) -> None:
+async def begun_in(url: str, environment: str, group: str) -> None:
     redis = connect(url)
-    await FlagStore(redis, environment, group).begin(
-        owner=f"rollout/{group}/{environment}",
-        by="kim",
-        flags=("basket",),
-        audience=Audience(domains=("example.com",), users=()),
-        cohort=None,
-        ladder=tuple(EXPOSURES.values()),
-        candidates={},
-    )
+    await begin(FlagStore(redis, environment, group), f"rollout/{group}/{environment}", flags=("basket",))
     await redis.aclose()
 
 
@@ -43,7 +34,7 @@ def test_a_name_in_two_environments_is_refused_with_both_until_one_is_named(
     group = f"shop-{uuid.uuid4().hex[:8]}"
     environments = sorted(f"{where}-{uuid.uuid4().hex[:8]}" for where in ("production", "staging"))
     for environment in environments:
-        asyncio.run(begin(stack.redis.url, environment, group))
+        asyncio.run(begun_in(stack.redis.url, environment, group))
     given = [part.format(group) for part in command_given]
 
     refused = command(*given)
@@ -59,7 +50,7 @@ def test_a_name_that_the_store_does_not_hold_is_refused_with_those_that_it_does(
     stack: LocalStack, command: Rollout
 ) -> None:
     environment = f"production-{uuid.uuid4().hex[:8]}"
-    asyncio.run(begin(stack.redis.url, environment, "shop"))
+    asyncio.run(begun_in(stack.redis.url, environment, "shop"))
 
     for given in (("emergency-disable", "shp", "--reason", "down"), ("flags", "list", "--environment", "prod")):
         refused = command(*given)
@@ -71,13 +62,13 @@ def test_a_name_that_the_store_does_not_hold_is_refused_with_those_that_it_does(
 def test_a_kill_switch_is_cleared_by_its_plans_name_alone_while_temporal_is_down(stack: LocalStack, run: Run) -> None:
     without_temporal = {**stack.environment, "TEMPORAL_ADDRESS": "127.0.0.1:1"}
     group = f"shop-{uuid.uuid4().hex[:8]}"
-    asyncio.run(begin(stack.redis.url, "production", group))
+    asyncio.run(begun_in(stack.redis.url, "production", group))
     assert run(without_temporal, "emergency-disable", group, "--reason", "down").code == 0
 
     cleared = run(without_temporal, "rearm", group, "--reason", "understood")
     assert (cleared.code, cleared.err) == (0, "")
 
-    asyncio.run(begin(stack.redis.url, "staging", group))
+    asyncio.run(begun_in(stack.redis.url, "staging", group))
     unclear = run(without_temporal, "rearm", group, "--reason", "understood")
     assert unclear.code == 2
     assert "is in several environments, say which one: production, staging" in unclear.err
@@ -86,7 +77,7 @@ def test_a_kill_switch_is_cleared_by_its_plans_name_alone_while_temporal_is_down
 def test_of_a_flag_that_two_plans_have_the_one_that_is_named_is_meant(stack: LocalStack, command: Rollout) -> None:
     environment = f"production-{uuid.uuid4().hex[:8]}"
     for group in ("shop", "till"):
-        asyncio.run(begin(stack.redis.url, environment, group))
+        asyncio.run(begun_in(stack.redis.url, environment, group))
     history = ("flags", "history", "--flag", "basket", "--environment", environment)
 
     assert command(*history).err == "--flag basket: several plans have it, say which one by --group: shop, till\n"

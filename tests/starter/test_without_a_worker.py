@@ -11,7 +11,8 @@ from rich.console import Console
 
 from config.temporal import connect
 from local.temporal_server import NAMESPACE, TemporalServer
-from rollout.messages import SEARCH_ATTRIBUTES, UPDATE_PAUSE, Command, ResolveHold, RolloutRequest
+from rollout.commands import CommandName
+from rollout.messages import SEARCH_ATTRIBUTES, Command, ResolveHold, RolloutRequest
 from starter import controlling, emergency, rollouts, starting
 from starter.hold_resolving import with_the_gates_that_hold
 from starter.outcome import CommandEnds, ExitCode
@@ -67,7 +68,7 @@ async def test_the_status_of_a_silent_rollout_is_what_the_server_knows(open_roll
 
 async def test_a_command_that_no_worker_takes_is_a_failure_and_no_promise(open_rollouts: Rollouts) -> None:
     with pytest.raises(CommandEnds) as ends:
-        await controlling.ask(open_rollouts, PLAN.workflow_id, UPDATE_PAUSE, Command(by="kim"), None)
+        await controlling.ask(open_rollouts, PLAN.workflow_id, CommandName.PAUSE, Command(by="kim"), None)
     assert ends.value.code is ExitCode.FAILED
     assert ends.value.text.startswith("small: no worker took `pause` within 0.4 s, so nothing has changed yet")
 

@@ -4,7 +4,8 @@ import asyncio
 
 from temporalio.client import WorkflowUpdateHandle, WorkflowUpdateStage
 
-from rollout.messages import UPDATE_SET_STAGE, Answer, FlagStage
+from rollout.commands import CommandName
+from rollout.messages import Answer, FlagStage
 from rollout.progress import RolloutStatus
 from tests.workflows.many_rollouts import SOON, Land
 from tests.workflows.matrix_checks import AN_ENDPOINT
@@ -34,7 +35,7 @@ async def written_and_seen(land: Land, handle: Handle, stage: str, flag: str) ->
     land.wire.acknowledge_writes(False)
     command = FlagStage(by="kim", reason="it is slow", flag=flag, stage=stage)
     asked = await handle.start_update(
-        UPDATE_SET_STAGE, command, wait_for_stage=WorkflowUpdateStage.ACCEPTED, result_type=Answer
+        CommandName.SET_STAGE, command, wait_for_stage=WorkflowUpdateStage.ACCEPTED, result_type=Answer
     )
     async with asyncio.timeout(REAL_SECONDS):
         while await watches_begun(handle) == reported:  # noqa: ASYNC110  (the server is asked)

@@ -11,9 +11,11 @@ from starter.plan_file import load_plan
 from tests.checkout import PLANS
 
 SPLIT_BEFORE_STAGED = 10
+SOAK = timedelta(hours=1)
+"""Of stages whose length proves nothing. Each minute of it is a look, and there are many such stages."""
 
 
-def hurried(soak: timedelta) -> RolloutPlan:
+def hurried(soak: timedelta = SOAK) -> RolloutPlan:
     """The shipped plan with stages that soak this long each, for what does not need its days."""
     plan = load_plan(PLANS / "request-isolation.yaml")
     return plan.model_copy(update={"stages": [stage.model_copy(update={"soak": soak}) for stage in plan.stages]})

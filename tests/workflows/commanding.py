@@ -7,18 +7,8 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 
-from rollout.messages import (
-    SIGNAL_EMERGENCY,
-    TASK_QUEUE,
-    UPDATE_EXTEND,
-    UPDATE_SET_STAGE,
-    UPDATE_STEP_BACK,
-    WORKFLOW,
-    Answer,
-    Command,
-    Extend,
-    FlagStage,
-)
+from rollout.commands import CommandName
+from rollout.messages import SIGNAL_EMERGENCY, TASK_QUEUE, WORKFLOW, Answer, Command, Extend, FlagStage
 from tests.workflows.world import Handle, World
 
 KIM = Command(by="kim", reason="I know why")
@@ -37,15 +27,15 @@ async def refusal(handle: Handle, update: str, command: Command = KIM) -> str:
 
 async def set_stage(handle: Handle, stage: str, flag: str = "factory_pattern") -> Answer:
     command = FlagStage(by="kim", reason="the factory is slow", flag=flag, stage=stage)
-    return await ask(handle, UPDATE_SET_STAGE, command)
+    return await ask(handle, CommandName.SET_STAGE, command)
 
 
 async def step_back(handle: Handle) -> None:
-    await ask(handle, UPDATE_STEP_BACK, Command(by="kim", reason="slow"))
+    await ask(handle, CommandName.STEP_BACK, Command(by="kim", reason="slow"))
 
 
 async def extend(handle: Handle) -> None:
-    await ask(handle, UPDATE_EXTEND, Extend(by="kim", reason="one more look", more=timedelta(hours=1)))
+    await ask(handle, CommandName.EXTEND, Extend(by="kim", reason="one more look", more=timedelta(hours=1)))
 
 
 async def emergency(handle: Handle) -> None:

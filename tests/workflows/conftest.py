@@ -1,7 +1,6 @@
 """The world that most tests of a whole rollout are about; who needs another one has a fixture of that name."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,6 @@ from tests.workflows.world import World, laid_out
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """For the shipped plan, with stages of three hours, on the server that skips time."""
-    async with laid_out(hurried(timedelta(hours=3)), tmp_path) as laid:
+    """For the shipped plan, with stages of an hour, on the server that skips time."""
+    async with laid_out(hurried(), tmp_path) as laid:
         yield laid

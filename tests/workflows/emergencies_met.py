@@ -1,6 +1,7 @@
 """Emergencies that meet what is under way. Tests look at where each leaves the rollout; its history is recorded."""
 
-from rollout.messages import SIGNAL_EMERGENCY, UPDATE_STEP_BACK
+from rollout.commands import CommandName
+from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RolloutStatus
 from tests.workflows.commanding import ask
 from tests.workflows.foreign_changes import take_back_directly
@@ -25,7 +26,7 @@ async def emergency_as_a_step_back_is_answered(land: Land, world: World) -> Hand
         handle = await world.start()
         await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
         away.strike(land)
-        await ask(handle, UPDATE_STEP_BACK)
+        await ask(handle, CommandName.STEP_BACK)
         await world.until_under_way(handle, "set_exposures", 1)
     await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
     away.lift(land)

@@ -1,8 +1,10 @@
 """What somebody else changes beside a rollout: past it in the flag store, or at Cloud Run."""
 
+from google.cloud import run_v2
 from temporalio.testing import ActivityEnvironment
 
 from activities.cloud_run import RestoreTraffic, ShiftTraffic
+from activities.google_clients import google_clients
 from rollout.flags import Exposure
 from rollout.progress import RolloutProgress
 from tests.workflows.answers_kept_back import answered_again
@@ -13,6 +15,7 @@ from tests.workflows.world import Handle, World
 
 CHECKED_BEFORE_STAGED = Shape(check=AN_ENDPOINT, staged_soak=A_MOMENT)
 SET_BY_ROBIN = 5
+_LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
 
 
 async def raise_a_flag(world: World) -> None:
@@ -46,6 +49,25 @@ async def restore_traffic_directly(world: World, progress: RolloutProgress, fenc
 async def traffic_belongs_to_a_later_fence(world: World, progress: RolloutProgress) -> None:
     """Cloud Run then refuses whatever this rollout writes."""
     await give_traffic_back(world, progress, fence=progress.fence + 100)
+
+
+async def deploy_by_hand(world: World, image: str) -> str:
+    """To the one service there is, with all traffic, as others do it; the revision that then serves."""
+    (key,) = world.plan.services
+    ref, google = world.plan.service_ref(key), google_clients(world.sandbox.grpc_target)
+    try:
+        update = run_v2.Service(
+            name=ref.resource_name,
+            template=run_v2.RevisionTemplate(containers=[run_v2.Container(image=image)]),
+            traffic=[run_v2.TrafficTarget(type_=_LATEST, percent=100)],
+        )
+        request = run_v2.UpdateServiceRequest(service=update, update_mask={"paths": ["template", "traffic"]})
+        operation = await google.services.update_service(request=request)
+        await operation.result()  # type: ignore[no-untyped-call]  # Google's operations leave it untyped
+    finally:
+        await google.close()
+    (serving,) = (await world.cloud_run.read_traffic(ref)).shares
+    return serving
 
 
 async def split_by_hand(world: World, progress: RolloutProgress, percent: int) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from rollout.messages import UPDATE_RETRY
+from rollout.commands import CommandName
 from rollout.progress import RolloutProgress
 from starter import controlling
 from starter.rollouts import Rollouts
@@ -13,7 +13,7 @@ from tests.workflows.world import REAL_SECONDS, Handle, World
 
 async def look_at_once(world: World, handle: Handle) -> None:
     """So that the history grows. A command that the server gives up, as the run is being continued, is asked again."""
-    await controlling.ask(Rollouts(world.client), handle.id, UPDATE_RETRY, KIM, None)
+    await controlling.ask(Rollouts(world.client), handle.id, CommandName.RETRY, KIM, None)
 
 
 async def grown_long(world: World, handle: Handle) -> None:

@@ -11,9 +11,12 @@ from functools import partial
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.worker import Worker
 
-from rollout.messages import UPDATE_APPROVE, UPDATE_FINISH, UPDATE_RESOLVE_HOLD, Command, ResolveHold
+from rollout.commands import CommandName
+from rollout.messages import Command, ResolveHold
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
+from rollout.windows import Windows
+from sandbox.faults import Fault
 from tests.workflows.answers_kept_back import (
     CHECKED,
     answered_again,
@@ -21,7 +24,7 @@ from tests.workflows.answers_kept_back import (
     written_and_seen,
     written_and_seen_before_it_is_acknowledged,
 )
-from tests.workflows.changed_plans import looked_after, rising_in_two_steps
+from tests.workflows.changed_plans import approved_first, looked_after, rising_in_two_steps
 from tests.workflows.commanding import ask, emergency, extend, started_with, step_back
 from tests.workflows.emergencies_met import (
     emergency_as_a_step_back_is_answered,
@@ -30,7 +33,7 @@ from tests.workflows.emergencies_met import (
     emergency_while_the_last_notice_is_not_delivered,
     rollback_overtaken_while_its_worker_was_dead,
 )
-from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED, split_by_hand_just_before_a_step
+from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED, deploy_by_hand, split_by_hand_just_before_a_step
 from tests.workflows.long_histories import continued
 from tests.workflows.many_rollouts import SHORTLY, SOON, Land
 from tests.workflows.measured_faults import one_cascade
@@ -60,7 +63,7 @@ class RealStory:
 async def taken_back_and_finished(world: World, handle: Handle) -> Handle:
     """Once it is guarded, a person ends that."""
     await world.until_under_way(handle, "guard_rollback", 1)
-    await ask(handle, UPDATE_FINISH, Command(by="kim", reason="seen enough"))
+    await ask(handle, CommandName.FINISH, Command(by="kim", reason="seen enough"))
     await handle.result()
     return handle
 
@@ -110,7 +113,7 @@ async def approved_while_held(land: Land, world: World) -> Handle:
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
     land.source.busy_plans.add(world.plan.name)
     await until_held(world, handle)
-    await ask(handle, UPDATE_APPROVE, Command(by="kim", reason="checked"))
+    await ask(handle, CommandName.APPROVE, Command(by="kim", reason="checked"))
     await world.until(handle, RolloutStatus.HOLDING, step=SOON)
     land.source.busy_plans.clear()
     await handle.result()
@@ -120,7 +123,7 @@ async def approved_while_held(land: Land, world: World) -> Handle:
 async def resumed_to_its_approval(land: Land, world: World) -> Handle:
     handle = await world.start()
     await resumed_to_its_approval_while_held(land, world, handle)
-    await ask(handle, UPDATE_APPROVE, Command(by="kim", reason="checked"))
+    await ask(handle, CommandName.APPROVE, Command(by="kim", reason="checked"))
     land.source.busy_plans.clear()
     await handle.result()
     return handle
@@ -175,7 +178,18 @@ async def started_with_blanks(_land: Land, world: World) -> Handle:
 async def split_of_others_that_is_adopted(land: Land, world: World) -> Handle:
     handle = await split_by_hand_just_before_a_step(land, world)
     await world.until(handle, RolloutStatus.HOLDING, stage="staged", step=SOON)
-    await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
+    await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
+    await handle.result()
+    return handle
+
+
+async def deployment_of_others_that_is_adopted(_land: Land, world: World) -> Handle:
+    handle = await world.start()
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+    await deploy_by_hand(world, "registry.example/backend:robins-hotfix")
+    await ask(handle, CommandName.APPROVE, Command(by="kim", reason="checked"))
+    await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+    await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
     await handle.result()
     return handle
 
@@ -185,6 +199,18 @@ async def continued_while_it_waited(_land: Land, world: World) -> Handle:
     handle = await world.start()
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
     await continued(world, handle)
+    return world.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
+
+
+async def continued_while_it_deployed(land: Land, world: World) -> Handle:
+    """As above, where Cloud Run refuses every change until then."""
+    land.sandbox.faults.put(Fault(method="UpdateService", code="UNAVAILABLE"))
+    handle = await world.start()
+    await world.until_under_way(handle, "deploy_candidate", 1)
+    while (await world.progress(handle)).run_id == handle.first_execution_run_id:
+        await handle.signal("hello")
+    land.sandbox.faults.clear()
+    await handle.result()
     return world.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
 
 
@@ -237,6 +263,15 @@ REAL_STORIES: dict[str, RealStory] = {
         CHECKED_BEFORE_STAGED,
         rising_in_two_steps,
     ),
+    "deployment-of-others-adopted": RealStory(
+        deployment_of_others_that_is_adopted, "others-deployments-are-not-undone", TO_THE_END, approved_first
+    ),
+    "window-asked-again-after-a-hold": RealStory(
+        split_of_others_that_is_adopted,
+        "window-asked-before-each-step",
+        CHECKED_BEFORE_STAGED,
+        lambda plan: rising_in_two_steps(plan.model_copy(update={"windows": Windows(time_zone="UTC")})),
+    ),
     "started-with-blanks": RealStory(started_with_blanks, "blanks-begin-nothing", Shape()),
     "an-emergency-waits-for-no-notice": RealStory(
         emergency_that_waits_for_no_notice, "an-emergency-waits-for-no-notice", TO_THE_END
@@ -246,5 +281,8 @@ REAL_STORIES: dict[str, RealStory] = {
     ),
     "continued-while-it-waited": RealStory(
         continued_while_it_waited, "waits-are-continued-as-new", TO_AN_APPROVAL, server_options=SHORTLY
+    ),
+    "continued-while-it-deployed": RealStory(
+        continued_while_it_deployed, "calls-are-continued-as-new", TO_THE_END, server_options=SHORTLY
     ),
 }

@@ -3,22 +3,8 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from rollout.messages import (
-    UPDATE_APPROVE,
-    UPDATE_FINISH,
-    UPDATE_PAUSE,
-    UPDATE_PROMOTE,
-    UPDATE_REPLACE_CANDIDATE,
-    UPDATE_RESOLVE_HOLD,
-    UPDATE_RESUME,
-    UPDATE_SET_STAGE,
-    UPDATE_STEP_BACK,
-    Command,
-    FlagStage,
-    Promote,
-    ReplaceCandidate,
-    ResolveHold,
-)
+from rollout.commands import CommandName
+from rollout.messages import Command, FlagStage, Promote, ReplaceCandidate, ResolveHold
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Deadman
 from rollout.progress import RolloutStatus
@@ -64,33 +50,33 @@ async def the_same_unknown_signal_twice(world: World, handle: Handle) -> None:
 
 async def paused_and_resumed_at_canary(world: World, handle: Handle) -> None:
     await soaking(world, handle, "canary")
-    await ask(handle, UPDATE_PAUSE, Command(by="kim", reason="lunch"))
+    await ask(handle, CommandName.PAUSE, Command(by="kim", reason="lunch"))
     await world.environment.sleep(timedelta(minutes=30))
-    await ask(handle, UPDATE_RESUME, Command(by="kim"))
+    await ask(handle, CommandName.RESUME, Command(by="kim"))
 
 
 async def stepped_back_from_staged(world: World, handle: Handle) -> None:
     await soaking(world, handle, "staged")
-    await ask(handle, UPDATE_STEP_BACK, Command(by="kim", reason="slow"))
+    await ask(handle, CommandName.STEP_BACK, Command(by="kim", reason="slow"))
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=A_LOOK)
-    await ask(handle, UPDATE_APPROVE, Command(by="kim", reason="understood"))
+    await ask(handle, CommandName.APPROVE, Command(by="kim", reason="understood"))
 
 
 async def stepped_back_twice(world: World, handle: Handle) -> None:
     await soaking(world, handle, "staged")
     for stage in ("canary", "internal"):
-        await ask(handle, UPDATE_STEP_BACK, Command(by="kim", reason="slow"))
+        await ask(handle, CommandName.STEP_BACK, Command(by="kim", reason="slow"))
         await soaking(world, handle, stage)
     for stage in ("canary", "staged"):
         await world.until(handle, RolloutStatus.AWAITING_APPROVAL, stage=stage, step=A_LOOK)
-        await ask(handle, UPDATE_APPROVE, Command(by="kim", reason="understood"))
+        await ask(handle, CommandName.APPROVE, Command(by="kim", reason="understood"))
 
 
 async def promoted_with_a_flag_held_back(world: World, handle: Handle) -> None:
     await soaking(world, handle, "internal")
     held = FlagStage(by="kim", reason="one of them is slow", flag=world.plan.flags[0], stage="off")
-    await ask(handle, UPDATE_SET_STAGE, held)
-    await ask(handle, UPDATE_PROMOTE, Promote(by="kim", reason="seen enough"))
+    await ask(handle, CommandName.SET_STAGE, held)
+    await ask(handle, CommandName.PROMOTE, Promote(by="kim", reason="seen enough"))
 
 
 async def stepped_back_by_a_gate(world: World, handle: Handle) -> None:
@@ -99,13 +85,13 @@ async def stepped_back_by_a_gate(world: World, handle: Handle) -> None:
     await soaking(world, handle, "internal")
     world.source.fault = no_fault
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=A_LOOK)
-    await ask(handle, UPDATE_APPROVE, Command(by="kim", reason="understood"))
+    await ask(handle, CommandName.APPROVE, Command(by="kim", reason="understood"))
 
 
 async def forced_through_a_freeze(world: World, handle: Handle) -> None:
     await world.until(handle, RolloutStatus.AWAITING_WINDOW, step=A_LOOK)
     forced = Promote(by="kim", reason="the fix for the sale", force=True)
-    await ask(handle, UPDATE_PROMOTE, forced)
+    await ask(handle, CommandName.PROMOTE, forced)
     await world.until(handle, RolloutStatus.AWAITING_WINDOW, stage="internal", step=A_LOOK)
     await emergency(handle)
 
@@ -113,7 +99,7 @@ async def forced_through_a_freeze(world: World, handle: Handle) -> None:
 async def candidate_replaced_at_canary(world: World, handle: Handle) -> None:
     await soaking(world, handle, "canary")
     hotfix = ReplaceCandidate(by="kim", reason="a fix", images={"backend": "registry.example/backend:hotfix"})
-    await ask(handle, UPDATE_REPLACE_CANDIDATE, hotfix)
+    await ask(handle, CommandName.REPLACE_CANDIDATE, hotfix)
 
 
 async def kill_switch_pulled_before_the_first_approval(world: World, handle: Handle) -> None:
@@ -129,9 +115,9 @@ async def kill_switch_pulled_twice_while_internal_soaks(world: World, handle: Ha
 
 async def approved_after_a_wait_and_a_pause(world: World, handle: Handle) -> None:
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=A_LOOK)
-    await ask(handle, UPDATE_PAUSE, Command(by="kim", reason="lunch"))
+    await ask(handle, CommandName.PAUSE, Command(by="kim", reason="lunch"))
     await world.environment.sleep(timedelta(minutes=30))
-    await ask(handle, UPDATE_RESUME, Command(by="kim"))
+    await ask(handle, CommandName.RESUME, Command(by="kim"))
     await world.approve(handle)
 
 
@@ -143,7 +129,7 @@ async def gone_on_without_a_flag(world: World, handle: Handle) -> None:
         await world.environment.sleep(A_LOOK)
     world.source.fault = no_fault
     await world.environment.sleep(timedelta(seconds=10))
-    await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", how="continue"))
+    await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", how="continue"))
 
 
 async def one_flag_set_beside_a_foreign_change_of_another(world: World, handle: Handle) -> None:
@@ -151,14 +137,14 @@ async def one_flag_set_beside_a_foreign_change_of_another(world: World, handle: 
     await raise_a_flag(world)
     await world.until(handle, RolloutStatus.HOLDING, step=A_LOOK)
     command = FlagStage(by="kim", reason="slow", flag="factory_pattern", stage="internal")
-    await ask(handle, UPDATE_SET_STAGE, command)
+    await ask(handle, CommandName.SET_STAGE, command)
     await world.environment.sleep(timedelta(seconds=10))
     await emergency(handle)
 
 
 async def finished_while_watched(world: World, handle: Handle) -> None:
     await world.until(handle, RolloutStatus.WATCHING, step=A_LOOK)
-    await ask(handle, UPDATE_FINISH, Command(by="kim", reason="the next one waits"))
+    await ask(handle, CommandName.FINISH, Command(by="kim", reason="the next one waits"))
 
 
 STORIES: dict[str, Story] = {

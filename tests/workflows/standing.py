@@ -2,7 +2,7 @@
 
 import asyncio
 
-from rollout.messages import UPDATE_PAUSE, UPDATE_RESUME
+from rollout.commands import CommandName
 from rollout.progress import RollbackCause, RolloutProgress, RolloutStatus
 from tests.workflows.commanding import ask
 from tests.workflows.many_rollouts import SOON, Land
@@ -44,10 +44,10 @@ async def until_held(world: World, handle: Handle) -> None:
 async def resumed_to_its_approval_while_held(land: Land, world: World, handle: Handle) -> None:
     """It was paused before anything held it. Resumed, it waits for its approval, which nothing keeps from coming."""
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
-    await ask(handle, UPDATE_PAUSE)
+    await ask(handle, CommandName.PAUSE)
     land.source.busy_plans.add(world.plan.name)
     await until_held(world, handle)
-    await ask(handle, UPDATE_RESUME)
+    await ask(handle, CommandName.RESUME)
     waiting = await world.progress(handle)
     assert (waiting.status, waiting.why) == (RolloutStatus.AWAITING_APPROVAL, "staged needs a person's approval")
 

@@ -4,7 +4,7 @@ import ast
 import asyncio
 from pathlib import Path
 
-from rollout.messages import UPDATE_FINISH
+from rollout.commands import CommandName
 from rollout.progress import RolloutStatus
 from tests.checkout import CHECKOUT
 from tests.workflows.changed_plans import looked_after
@@ -72,7 +72,7 @@ async def test_a_dead_man_that_paged_as_the_emergency_came_does_not_keep_the_rol
 
         async with carrying_on(world.client):
             assert "look_after_the_watch" not in await world.under_way(handle)
-            await ask(handle, UPDATE_FINISH)
+            await ask(handle, CommandName.FINISH)
             result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
             assert result.status is RolloutStatus.ROLLED_BACK, result.why
 

@@ -5,11 +5,9 @@ from pathlib import Path
 
 from rollout.measurement import Counts, Group, Sample
 from rollout.progress import RolloutProgress, RolloutStatus
-from tests.workflows.changed_plans import hurried
+from tests.workflows.changed_plans import SOAK, hurried
 from tests.workflows.standing import in_stage
 from tests.workflows.world import laid_out
-
-SOAK = timedelta(hours=3)
 
 
 def worse_from_the_start(metric: str, group: Group, _end: datetime, healthy: Sample) -> Sample:
@@ -20,7 +18,7 @@ def worse_from_the_start(metric: str, group: Group, _end: datetime, healthy: Sam
 
 
 async def test_a_cohort_that_was_worse_before_passes_both_stages_and_each_knows_its_own_past(tmp_path: Path) -> None:
-    async with laid_out(hurried(SOAK), tmp_path) as world:
+    async with laid_out(hurried(), tmp_path) as world:
         world.source.fault = worse_from_the_start
         # The fault is the cohort's own here: it is there before anybody is exposed.
         world.source.flags_clock = None

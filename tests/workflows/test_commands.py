@@ -8,29 +8,16 @@ from pathlib import Path
 import pytest
 
 from rollout import exposure as exposures
-from rollout.messages import (
-    SIGNAL_EMERGENCY,
-    UPDATE_APPROVE,
-    UPDATE_EXTEND,
-    UPDATE_FINISH,
-    UPDATE_PAUSE,
-    UPDATE_PROMOTE,
-    UPDATE_RESOLVE_HOLD,
-    UPDATE_RESUME,
-    UPDATE_STEP_BACK,
-    Extend,
-    Promote,
-    ResolveHold,
-)
+from rollout.commands import CommandName
+from rollout.messages import SIGNAL_EMERGENCY, Extend, Promote, ResolveHold
 from rollout.progress import RolloutStatus, StageProgress
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
+from tests.workflows.changed_plans import SOAK
 from tests.workflows.commanding import ask, refusal
 from tests.workflows.measured_faults import errors_of_treated_users, slow_websockets
 from tests.workflows.standing import in_stage, shown
 from tests.workflows.world import REAL_SECONDS, World, laid_out_in_real_time
-
-SOAK = timedelta(hours=3)
 
 
 @pytest.fixture
@@ -45,7 +32,7 @@ class TestPromote:
     async def test_a_promoted_stage_ends_with_its_next_passing_interval_and_not_before(self, world: World) -> None:
         handle = await in_stage(world, "canary")
 
-        answer = await ask(handle, UPDATE_PROMOTE, Promote(by="kim", reason="enough seen"))
+        answer = await ask(handle, CommandName.PROMOTE, Promote(by="kim", reason="enough seen"))
         promoted_at = await world.now()
         staged = await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=timedelta(seconds=30))
 
@@ -58,9 +45,9 @@ class TestPromote:
 
     async def test_by_force_it_ends_at_once_and_only_with_a_reason(self, world: World) -> None:
         handle = await in_stage(world, "internal")
-        assert "needs a reason" in await refusal(handle, UPDATE_PROMOTE, Promote(by="kim", force=True))
+        assert "needs a reason" in await refusal(handle, CommandName.PROMOTE, Promote(by="kim", force=True))
 
-        await ask(handle, UPDATE_PROMOTE, Promote(by="kim", reason="known false alarm", force=True))
+        await ask(handle, CommandName.PROMOTE, Promote(by="kim", reason="known false alarm", force=True))
 
         canary = await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(seconds=30))
         assert any("internal promoted by force by kim: known false alarm" in event.text for event in canary.timeline)
@@ -70,17 +57,17 @@ class TestExtend:
     async def test_an_extended_stage_asks_for_that_much_more_credit(self, world: World) -> None:
         handle = await in_stage(world, "internal")
 
-        await ask(handle, UPDATE_EXTEND, Extend(by="kim", reason="a holiday", more=timedelta(hours=12)))
+        await ask(handle, CommandName.EXTEND, Extend(by="kim", reason="a holiday", more=2 * SOAK))
 
         canary = await world.until(handle, RolloutStatus.SOAKING, stage="canary")
-        assert canary.stages[1].credit == SOAK + timedelta(hours=12)
+        assert canary.stages[1].credit == 3 * SOAK
 
 
 class TestStepBack:
     async def test_one_stage_down_soaks_anew_and_going_up_again_needs_an_approval(self, world: World) -> None:
         handle = await in_stage(world, "staged")
 
-        answer = await ask(handle, UPDATE_STEP_BACK)
+        answer = await ask(handle, CommandName.STEP_BACK)
         assert answer.happened == "stepping back to canary"
         back = await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=timedelta(seconds=30))
         assert set((await shown(world)).values()) == {"10%"}
@@ -90,7 +77,7 @@ class TestStepBack:
         assert waiting.status is RolloutStatus.AWAITING_APPROVAL, waiting.why
         assert waiting.current.name == "staged"
         assert set((await shown(world)).values()) == {"10%"}
-        await ask(handle, UPDATE_APPROVE)
+        await ask(handle, CommandName.APPROVE)
         await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=timedelta(seconds=30))
         assert set((await shown(world)).values()) == {"50%"}
 
@@ -99,28 +86,28 @@ class TestStepBack:
     ) -> None:
         handle = await in_stage(world, "staged")
         for stage in ("canary", "internal"):
-            await ask(handle, UPDATE_STEP_BACK)
+            await ask(handle, CommandName.STEP_BACK)
             await world.until(handle, RolloutStatus.SOAKING, stage=stage, step=timedelta(seconds=30))
 
         for stage, exposed in (("canary", "10%"), ("staged", "50%")):
             waiting = await world.until(handle, RolloutStatus.AWAITING_APPROVAL, RolloutStatus.HOLDING)
             assert (waiting.status, waiting.current.name) == (RolloutStatus.AWAITING_APPROVAL, stage)
-            await ask(handle, UPDATE_APPROVE)
+            await ask(handle, CommandName.APPROVE)
             await world.until(handle, RolloutStatus.SOAKING, stage=stage, step=timedelta(seconds=30))
             assert set((await shown(world)).values()) == {exposed}
 
     async def test_step_by_step_down_to_nobody_and_no_further(self, world: World) -> None:
         handle = await in_stage(world, "canary")
         for stage, exposed in (("internal", "internal"), ("deploy-off", "off")):
-            await ask(handle, UPDATE_STEP_BACK)
+            await ask(handle, CommandName.STEP_BACK)
             await world.until(handle, RolloutStatus.SOAKING, stage=stage, step=timedelta(seconds=30))
             assert set((await shown(world)).values()) == {exposed}
-        assert "nobody sees the features yet" in await refusal(handle, UPDATE_STEP_BACK)
+        assert "nobody sees the features yet" in await refusal(handle, CommandName.STEP_BACK)
 
     async def test_a_step_back_can_be_paused_and_escalated(self, world: World) -> None:
         handle = await in_stage(world, "canary")
-        await ask(handle, UPDATE_PAUSE)
-        await ask(handle, UPDATE_STEP_BACK)
+        await ask(handle, CommandName.PAUSE)
+        await ask(handle, CommandName.STEP_BACK)
         back = await world.until(handle, RolloutStatus.PAUSED, stage="internal", step=timedelta(seconds=30))
         assert back.current.state == "soaking"
 
@@ -136,7 +123,7 @@ class TestWaiting:
         self, world: World
     ) -> None:
         handle = await in_stage(world, "staged")
-        await ask(handle, UPDATE_STEP_BACK)
+        await ask(handle, CommandName.STEP_BACK)
         await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
 
         world.source.fault = errors_of_treated_users
@@ -150,17 +137,17 @@ class TestWaiting:
     ) -> None:
         handle = await world.start()
         await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
-        await ask(handle, UPDATE_PAUSE)
-        assert "nothing waits for an approval" in await refusal(handle, UPDATE_APPROVE)
+        await ask(handle, CommandName.PAUSE)
+        assert "nothing waits for an approval" in await refusal(handle, CommandName.APPROVE)
 
-        await ask(handle, UPDATE_RESUME)
+        await ask(handle, CommandName.RESUME)
 
         await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
         await world.approve(handle)
         await world.until(handle, RolloutStatus.SOAKING, stage="deploy-off")
 
 
-HELD_FOR = timedelta(hours=20)
+HELD_FOR = 6 * SOAK
 
 
 def assert_nothing_was_credited_for(held: timedelta, stage: StageProgress) -> None:
@@ -179,7 +166,9 @@ class TestHolds:
         causes = held.current.soak_state.causes
         await world.passes(HELD_FOR)
 
-        answer = await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
+        answer = await ask(
+            handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue")
+        )
 
         assert answer.next.startswith(
             f"{', '.join(causes)} {'holds' if len(causes) == 1 else 'hold'} this stage no longer"
@@ -194,11 +183,13 @@ class TestHolds:
         assert (await world.store.set_exposures(off, fence=0, by="robin", reason="by hand")).accepted
         await world.until(handle, RolloutStatus.HOLDING, step=timedelta(minutes=1))
         assert "`adopt` accepts them" in await refusal(
-            handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", how="continue")
+            handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", how="continue")
         )
         await world.passes(HELD_FOR)
 
-        answer = await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
+        answer = await ask(
+            handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt")
+        )
 
         assert "factory_pattern off" in answer.next
         canary = await world.until(handle, RolloutStatus.SOAKING, RolloutStatus.HOLDING, stage="canary")
@@ -219,7 +210,7 @@ class TestHolds:
         assert (await world.store.override(more, by="robin", reason="impatient")).accepted
         await world.until(handle, RolloutStatus.HOLDING, step=timedelta(minutes=1))
 
-        refused = await refusal(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", how="adopt"))
+        refused = await refusal(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", how="adopt"))
 
         assert refused == "cannot adopt: factory_pattern is shown to 10%, the rollout set internal"
         still = await world.progress(handle)
@@ -231,7 +222,7 @@ class TestHolds:
         world.source.fault = slow_websockets
         await world.until(handle, RolloutStatus.HOLDING, step=timedelta(minutes=1))
 
-        await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="too slow", how="rollback"))
+        await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="too slow", how="rollback"))
 
         result = await handle.result()
         assert (result.status, result.rollback and result.rollback.reason) == (RolloutStatus.ROLLED_BACK, "too slow")
@@ -245,11 +236,11 @@ class TestFinish:
         world = guarded_for_long
         handle = await world.start()
         await world.until(handle, RolloutStatus.SOAKING, step=timedelta(milliseconds=100))
-        assert "it goes on" in await refusal(handle, UPDATE_FINISH)
+        assert "it goes on" in await refusal(handle, CommandName.FINISH)
         await handle.signal(SIGNAL_EMERGENCY)
         await world.until_under_way(handle, "guard_rollback", 1)
 
-        await ask(handle, UPDATE_FINISH)
+        await ask(handle, CommandName.FINISH)
 
         # Far less than the hour for which the guard was to last.
         result = await asyncio.wait_for(handle.result(), REAL_SECONDS)

@@ -4,17 +4,12 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
-from rollout.messages import (
-    SIGNAL_EMERGENCY,
-    UPDATE_EXTEND,
-    UPDATE_FINISH,
-    Answer,
-    Command,
-    Extend,
-)
+from rollout.commands import CommandName
+from rollout.messages import SIGNAL_EMERGENCY, Answer, Extend
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
+from tests.workflows.commanding import ask
 from tests.workflows.emergencies_met import emergency_while_the_last_notice_is_not_delivered
 from tests.workflows.long_histories import grown_long, look_at_once
 from tests.workflows.many_rollouts import SHORTLY, SOON, Land, one_rollout
@@ -22,7 +17,6 @@ from tests.workflows.small_plans import IN_CANARY, TO_THE_END, WATCHED, plan_of
 from tests.workflows.world import REAL_SECONDS, Handle, World, laid_out_in_real_time
 
 SHORT = timedelta(seconds=3)
-KIM = Command(by="kim", reason="I know why")
 
 
 async def test_a_rollout_continued_as_new_keeps_credit_anchors_and_story(tmp_path: Path) -> None:
@@ -49,11 +43,11 @@ async def test_a_request_that_comes_again_to_the_next_run_is_still_one_command(t
     async with one_rollout(plan_of(name, IN_CANARY), tmp_path, *SHORTLY) as (_, world):
         handle = await world.start()
         before = await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
-        first: Answer = await handle.execute_update(UPDATE_EXTEND, extend, id="ticket-7", result_type=Answer)
+        first: Answer = await handle.execute_update(CommandName.EXTEND, extend, id="ticket-7", result_type=Answer)
         while (await world.progress(handle)).run_id == before.run_id:
             await look_at_once(world, handle)
 
-        again: Answer = await handle.execute_update(UPDATE_EXTEND, extend, id="ticket-7", result_type=Answer)
+        again: Answer = await handle.execute_update(CommandName.EXTEND, extend, id="ticket-7", result_type=Answer)
 
         assert again == first
         assert (await world.progress(handle)).current.extended == timedelta(hours=1)
@@ -80,7 +74,7 @@ async def test_until_what_was_told_last_is_delivered_gates_go_on_being_judged_an
             while (await world.progress(handle)).run_id == watched_in:
                 await world.environment.sleep(SOON)
 
-        answer: Answer = await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
+        answer = await ask(handle, CommandName.FINISH)
         # Far less than the hour for which it was to be watched.
         result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
         assert answer.happened == "the watch ended"
@@ -94,7 +88,7 @@ async def assert_taken_back_before_anything_is_delivered(land: Land, world: Worl
     back = await world.progress(handle)
     assert await world.is_safe(back)
     land.channel.answering.set()
-    await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
+    await ask(handle, CommandName.FINISH)
     result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
     assert (result.status, result.run_id) == (RolloutStatus.ROLLED_BACK, back.run_id)
 

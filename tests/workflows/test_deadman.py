@@ -4,6 +4,7 @@ In real time: on the server that skips it, nothing is skipped while a look hangs
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -65,7 +66,9 @@ async def test_looks_that_never_end_page_again_and_again_and_let_the_lease_run_o
     told = await pages(world, 2)
     await lease_is_held(world, held=False)
 
-    assert told[0].startswith("None has ended for 3")
+    silent = re.match(r"None has ended for (\d+)", told[0])
+    assert silent is not None, told[0]
+    assert int(silent[1]) >= 3, "a busy machine is later to say so"
     assert "turn the features off by themselves 5 s after" in told[0]
     progress: RolloutProgress = await world.progress(handle)
     assert any("no look at the gates has ended for" in event.text for event in progress.timeline)

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateStage
 
-from rollout.messages import UPDATE_SET_STAGE, Answer, FlagStage
+from rollout.commands import CommandName
+from rollout.messages import Answer, FlagStage
 from rollout.progress import RolloutStatus
 from starter.controlling import NotCarriedOut, ask
 from starter.outcome import ExitCode
 from starter.rollouts import Rollouts
 from tests.workflows.answers_kept_back import written_and_seen, written_and_seen_before_it_is_acknowledged
+from tests.workflows.changed_plans import SOAK
 from tests.workflows.commanding import refusal, set_stage
 from tests.workflows.foreign_changes import raise_a_flag
 from tests.workflows.many_rollouts import SOON, one_rollout
@@ -25,7 +27,7 @@ from tests.workflows.world import Handle, World
 
 async def unset(handle: Handle, stage: str, flag: str = "factory_pattern") -> str:
     """Why the flag cannot be set to that stage."""
-    return await refusal(handle, UPDATE_SET_STAGE, FlagStage(by="kim", flag=flag, stage=stage))
+    return await refusal(handle, CommandName.SET_STAGE, FlagStage(by="kim", flag=flag, stage=stage))
 
 
 async def test_a_flag_that_was_turned_off_stays_off_in_later_stages_while_the_others_rise(world: World) -> None:
@@ -69,7 +71,7 @@ async def test_a_flag_can_be_held_at_an_earlier_stage_and_go_on_with_the_others_
     assert (await shown(world))["factory_pattern"] == "internal"
     lowered = await world.now()
 
-    await world.passes(timedelta(hours=2))
+    await world.passes(SOAK / 2)
     assert (await world.progress(handle)).status is RolloutStatus.SOAKING, "the rollout knows what it set"
     await set_stage(handle, "off")
     answer = await set_stage(handle, "canary")
@@ -158,7 +160,7 @@ async def test_a_flag_that_meets_the_kill_switch_on_its_way_up_says_how_far_it_h
             away.strike(land)
             command = FlagStage(by="kim", reason="it is mended", flag=flag, stage="staged")
             asked = await handle.start_update(
-                UPDATE_SET_STAGE, command, wait_for_stage=WorkflowUpdateStage.ACCEPTED, result_type=Answer
+                CommandName.SET_STAGE, command, wait_for_stage=WorkflowUpdateStage.ACCEPTED, result_type=Answer
             )
             await world.until_under_way(handle, "set_exposures", 1)
         away.lift(land)
@@ -171,7 +173,7 @@ async def test_a_flag_that_meets_the_kill_switch_on_its_way_up_says_how_far_it_h
             with pytest.raises(WorkflowUpdateFailedError):
                 await asked.result()
             with pytest.raises(NotCarriedOut) as told:
-                await ask(Rollouts(world.client), world.plan.workflow_id, UPDATE_SET_STAGE, command, asked.id)
+                await ask(Rollouts(world.client), world.plan.workflow_id, CommandName.SET_STAGE, command, asked.id)
             await world.until(handle, RolloutStatus.ROLLED_BACK, step=soon)
 
         assert told.value.code is ExitCode.FAILED

@@ -27,7 +27,6 @@ from tests.workflows.standing import in_stage, taken_back
 from tests.workflows.world import Handle, World, laid_out_in_real_time
 
 NEVER = 3600.0
-SOAK = timedelta(hours=3)
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.messages import SIGNAL_EMERGENCY, UPDATE_FINISH
+from rollout.commands import CommandName
+from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RolloutStatus
 from tests.workflows.commanding import ask, emergency
 from tests.workflows.foreign_changes import traffic_belongs_to_a_later_fence
@@ -50,7 +51,7 @@ async def test_a_refused_rollback_outlives_its_history_and_is_verified_once_it_i
         async with asyncio.timeout(REAL_SECONDS):
             rolled_back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
         await world.until_under_way(handle, "guard_rollback", 1)
-        await ask(handle, UPDATE_FINISH)
+        await ask(handle, CommandName.FINISH)
         back = (await asyncio.wait_for(handle.result(), REAL_SECONDS)).rollback
         assert await world.is_safe(rolled_back)
         assert back is not None

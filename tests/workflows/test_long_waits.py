@@ -3,26 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
-from rollout.messages import (
-    SIGNAL_EMERGENCY,
-    UPDATE_APPROVE,
-    UPDATE_PAUSE,
-    UPDATE_PROMOTE,
-    UPDATE_RESOLVE_HOLD,
-    UPDATE_RESUME,
-    Promote,
-    ResolveHold,
-)
+import pytest
+
+from rollout.commands import CommandName
+from rollout.messages import SIGNAL_EMERGENCY, Promote, ResolveHold
 from rollout.progress import RolloutStatus
+from sandbox.faults import Fault
 from tests.workflows.answers_kept_back import CHECKED, answered_again, checked_without_an_answer
+from tests.workflows.changed_plans import rising_in_two_steps
 from tests.workflows.commanding import ask, extend
+from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED
 from tests.workflows.long_histories import continued
 from tests.workflows.many_rollouts import SHORTLY, SOON, Land, one_rollout
 from tests.workflows.small_plans import A_MOMENT, TO_AN_APPROVAL, Shape, plan_of
 from tests.workflows.standing import shown, told, until_held
 from tests.workflows.world import REAL_SECONDS, Handle, World
+from workflows import activity_options
 
 FROZEN = Shape(staged_soak=A_MOMENT, frozen=True)
 
@@ -52,7 +51,7 @@ async def test_a_wait_for_an_approval_goes_on_in_a_new_run_which_neither_asks_no
             after = await continued(world, handle)
             assert (after.status, after.current.name) == (RolloutStatus.AWAITING_APPROVAL, "staged")
 
-        answer = await ask(handle, UPDATE_APPROVE)
+        answer = await ask(handle, CommandName.APPROVE)
 
         assert answer.next == "entering staged"
         await ends_well(world, handle)
@@ -75,13 +74,13 @@ async def test_credit_that_is_asked_for_while_a_checked_stage_is_paused_is_soake
 ) -> None:
     async with one_rollout(plan_of("extended", CHECKED), tmp_path, *SHORTLY) as (land, world):
         handle = await checked_without_an_answer(land, world)
-        await ask(handle, UPDATE_PAUSE)
+        await ask(handle, CommandName.PAUSE)
         answered_again(land)
         await world.until_under_way(handle, "watch_gates", 1)
         await extend(handle)
         await continued(world, handle)
 
-        await ask(handle, UPDATE_RESUME)
+        await ask(handle, CommandName.RESUME)
 
         soaking = await world.until(handle, RolloutStatus.SOAKING, step=SOON)
         assert (soaking.current.name, soaking.current.state) == ("canary", "soaking")
@@ -90,16 +89,16 @@ async def test_credit_that_is_asked_for_while_a_checked_stage_is_paused_is_soake
 
 async def test_paused_beside_its_wait_it_is_still_paused_and_resumed_to_what_it_waited_for(tmp_path: Path) -> None:
     async with waiting("paused", tmp_path, TO_AN_APPROVAL, RolloutStatus.AWAITING_APPROVAL) as (_, world, handle):
-        await ask(handle, UPDATE_PAUSE)
+        await ask(handle, CommandName.PAUSE)
         assert (await continued(world, handle)).status is RolloutStatus.PAUSED
 
-        resumed = await ask(handle, UPDATE_RESUME)
+        resumed = await ask(handle, CommandName.RESUME)
 
         assert (resumed.status, resumed.next) == (
             "awaiting_approval",
             "staged needs a person's approval; `rollout approve paused`",
         )
-        await ask(handle, UPDATE_APPROVE)
+        await ask(handle, CommandName.APPROVE)
         await ends_well(world, handle)
 
 
@@ -109,14 +108,14 @@ async def test_what_was_approved_while_it_was_held_does_not_begin_in_a_new_run_b
     async with waiting("held", tmp_path, TO_AN_APPROVAL, RolloutStatus.AWAITING_APPROVAL) as (land, world, handle):
         land.source.busy_plans.add("held")
         await until_held(world, handle)
-        await ask(handle, UPDATE_APPROVE)
+        await ask(handle, CommandName.APPROVE)
         await world.until(handle, RolloutStatus.HOLDING, step=SOON)
         for _ in range(2):
             held = await continued(world, handle)
             assert (held.status, held.current.name) == (RolloutStatus.HOLDING, "staged")
             assert set((await shown(world)).values()) == {"10%"}
 
-        await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
+        await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
 
         await ends_well(world, handle)
 
@@ -125,13 +124,13 @@ async def test_a_wait_for_a_window_goes_on_in_a_new_run_and_is_told_once(tmp_pat
     async with waiting("frozen", tmp_path, FROZEN, RolloutStatus.AWAITING_WINDOW) as (_, world, handle):
         forced = Promote(by="kim", reason="I know why", force=True)
         for _ in ("dark", "canary"):
-            await ask(handle, UPDATE_PROMOTE, forced)
+            await ask(handle, CommandName.PROMOTE, forced)
             await world.until(handle, RolloutStatus.SOAKING, step=SOON)
             await world.until(handle, RolloutStatus.AWAITING_WINDOW, step=SOON)
         after = await continued(world, handle)
         assert (after.status, after.current.name) == (RolloutStatus.AWAITING_WINDOW, "staged")
 
-        await ask(handle, UPDATE_PROMOTE, forced)
+        await ask(handle, CommandName.PROMOTE, forced)
 
         await ends_well(world, handle)
         assert [len(told(world, f"{stage} waits for its window")) for stage in ("dark", "canary", "staged")] == [
@@ -139,6 +138,61 @@ async def test_a_wait_for_a_window_goes_on_in_a_new_run_and_is_told_once(tmp_pat
             1,
             1,
         ]
+
+
+@asynccontextmanager
+async def refused_by_cloud_run(land: Land) -> AsyncIterator[None]:
+    """Every change, for as long as this lasts."""
+    land.sandbox.faults.put(Fault(method="UpdateService", code="UNAVAILABLE"))
+    yield
+    land.sandbox.faults.clear()
+
+
+async def in_a_new_run(world: World, handle: Handle, calls: str) -> None:
+    """The pages about what takes long made its history grow, and a new run has made the call anew."""
+    before = (await world.progress(handle)).run_id
+    async with asyncio.timeout(2 * REAL_SECONDS):
+        while (await world.progress(handle)).run_id == before:
+            await world.environment.sleep(SOON)
+    await world.until_under_way(handle, calls, 1)
+
+
+@pytest.fixture
+def paged_each_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(activity_options, "PAGE_AFTER", timedelta(seconds=1))
+    monkeypatch.setattr(activity_options, "UNJUDGED_AT_MOST", timedelta(seconds=1))
+
+
+@pytest.mark.usefixtures("paged_each_second")
+async def test_a_deployment_that_does_not_get_through_goes_on_in_new_runs(tmp_path: Path) -> None:
+    async with one_rollout(plan_of("deploying", TO_AN_APPROVAL), tmp_path, *SHORTLY) as (land, world):
+        async with refused_by_cloud_run(land):
+            handle = await world.start()
+            await world.until_under_way(handle, "deploy_candidate", 1)
+            for _ in range(2):
+                await in_a_new_run(world, handle, "deploy_candidate")
+
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+        await ask(handle, CommandName.APPROVE)
+        await ends_well(world, handle)
+        assert told(world, "Waiting long: deploying at 0 %")
+
+
+@pytest.mark.usefixtures("paged_each_second")
+async def test_a_traffic_step_that_does_not_get_through_goes_on_in_new_runs_and_is_judged_there(tmp_path: Path) -> None:
+    plan = rising_in_two_steps(plan_of("moving", CHECKED_BEFORE_STAGED))
+    async with one_rollout(plan, tmp_path, *SHORTLY) as (land, world):
+        land.endpoint_wire.silence()
+        handle = await world.start()
+        await world.until_under_way(handle, "check_endpoint", 1)
+        async with refused_by_cloud_run(land):
+            answered_again(land)
+            await world.until_under_way(handle, "shift_traffic", 1)
+            for _ in range(2):
+                await in_a_new_run(world, handle, "shift_traffic")
+                await world.until_under_way(handle, "watch_gates", 1)
+
+        await ends_well(world, handle)
 
 
 async def test_an_emergency_reaches_the_run_that_goes_on_waiting(tmp_path: Path) -> None:

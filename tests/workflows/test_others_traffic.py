@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from rollout.messages import UPDATE_PAUSE, UPDATE_PROMOTE, UPDATE_RESOLVE_HOLD, UPDATE_RESUME, Promote, ResolveHold
+from rollout.commands import CommandName
+from rollout.messages import Promote, ResolveHold
 from rollout.progress import RolloutProgress, RolloutStatus
 from tests.workflows.changed_plans import SPLIT_BEFORE_STAGED, rising_in_two_steps
 from tests.workflows.commanding import ask, emergency, refusal
@@ -45,7 +46,7 @@ async def test_it_holds_and_goes_on_once_the_split_is_what_it_was(tmp_path: Path
     async with split_meanwhile("put-back", tmp_path) as (world, handle):
         held = await held_with_the_split_of_others(world, handle)
         forced = Promote(by="kim", reason="I know why", force=True)
-        assert "staged has not been entered" in await refusal(handle, UPDATE_PROMOTE, forced)
+        assert "staged has not been entered" in await refusal(handle, CommandName.PROMOTE, forced)
 
         await split_by_hand(world, held, SPLIT_BEFORE_STAGED)
 
@@ -57,7 +58,7 @@ async def test_it_holds_and_goes_on_once_the_split_is_what_it_was(tmp_path: Path
 async def test_paused_while_it_holds_it_does_not_rise_as_the_hold_ends(tmp_path: Path) -> None:
     async with split_meanwhile("paused", tmp_path) as (world, handle):
         held = await held_with_the_split_of_others(world, handle)
-        await ask(handle, UPDATE_PAUSE)
+        await ask(handle, CommandName.PAUSE)
 
         await split_by_hand(world, held, SPLIT_BEFORE_STAGED)
 
@@ -68,7 +69,7 @@ async def test_paused_while_it_holds_it_does_not_rise_as_the_hold_ends(tmp_path:
         paused = await world.progress(handle)
         assert (paused.status, paused.current.name) == (RolloutStatus.PAUSED, "staged")
         assert await world.candidate_shares(paused) == {"backend": SPLIT_BEFORE_STAGED}
-        await ask(handle, UPDATE_RESUME)
+        await ask(handle, CommandName.RESUME)
         result = await handle.result()
         assert result.status is RolloutStatus.COMPLETED, result.why
 
@@ -77,7 +78,7 @@ async def test_it_goes_on_from_the_split_that_a_person_adopts(tmp_path: Path) ->
     async with split_meanwhile("adopted", tmp_path) as (world, handle):
         await held_with_the_split_of_others(world, handle)
 
-        await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
+        await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
 
         result = await handle.result()
         assert result.status is RolloutStatus.COMPLETED, result.why

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.messages import UPDATE_RESOLVE_HOLD, ResolveHold
+from rollout.commands import CommandName
+from rollout.messages import ResolveHold
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.verdict import Verdict
 from starter.__main__ import run_command_line
@@ -103,7 +104,7 @@ async def test_a_person_can_name_the_gate_and_one_that_does_not_hold_is_refused_
     amiss = await command("resolve-hold", "rollback", NAME, "--gate", "cpu")
     assert (amiss.code, "goes with continue, not with rollback" in amiss.err) == (2, True)
     typed = ResolveHold(by="kim", how="rollback", gates=("cpu",))
-    assert "passed over by continue, not by rollback" in await refusal(handle, UPDATE_RESOLVE_HOLD, typed)
+    assert "passed over by continue, not by rollback" in await refusal(handle, CommandName.RESOLVE_HOLD, typed)
     still = await world.progress(handle)
     assert (still.status, still.current.waived) == (RolloutStatus.HOLDING, ())
 
@@ -119,14 +120,14 @@ async def test_where_nothing_says_which_gates_all_that_began_the_hold_are_passed
 ) -> None:
     world, handle = await held_by_both_gates(land)
 
-    none = await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", how="continue", gates=()))
+    none = await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", how="continue", gates=()))
 
     assert none.next.startswith("no gate is passed over, cascades, cpu stay in force")
     assert (await world.progress(handle)).current.waived == ()
     # The source still fails.
     await world.until(handle, RolloutStatus.HOLDING, step=SOON)
 
-    answer = await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", how="continue"))
+    answer = await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", how="continue"))
 
     assert answer.next.startswith("cascades, cpu hold this stage no longer")
     assert (await world.progress(handle)).current.waived == ("cascades", "cpu")

@@ -1,16 +1,25 @@
 """Nothing rises outside the plan's windows, unless a person forces it; everything may fall at any time."""
 
+import struct
+import zoneinfo
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from temporalio.client import WorkflowUpdateFailedError
 
-from rollout.messages import SIGNAL_EMERGENCY, UPDATE_PROMOTE, Answer, Promote
+from rollout.commands import CommandName
+from rollout.messages import SIGNAL_EMERGENCY, Promote
+from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from rollout.windows import Windows
-from tests.workflows.changed_plans import frozen_today, hurried
-from tests.workflows.standing import taken_back
+from tests.workflows.answers_kept_back import answered_again
+from tests.workflows.changed_plans import SPLIT_BEFORE_STAGED, frozen_today, hurried, rising_in_two_steps
+from tests.workflows.commanding import ask, refusal
+from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED, split_by_hand, split_by_hand_just_before_a_step
+from tests.workflows.many_rollouts import SOON, one_rollout
+from tests.workflows.small_plans import plan_of
+from tests.workflows.standing import shown, taken_back
 from tests.workflows.world import Handle, World, laid_out
 
 HOUR = timedelta(hours=1)
@@ -20,6 +29,37 @@ DAY = timedelta(days=1)
 def an_hour_around(time: datetime) -> Windows:
     """Every day; by the end of the first stage, today's is over."""
     return Windows(time_zone="UTC", hours=f"{time - HOUR / 2:%H:%M}-{time + HOUR:%H:%M}")
+
+
+A_ZONE = "Example/Harbour"
+MoveClocks = Callable[[timedelta], None]
+
+
+@pytest.fixture
+def move_clocks(tmp_path: Path) -> Iterator[MoveClocks]:
+    """A time zone whose law changes when a test says so: from then on its clocks are so far ahead of UTC."""
+    file = tmp_path / "zones" / A_ZONE
+    file.parent.mkdir(parents=True)
+
+    def move(ahead: timedelta) -> None:
+        # One offset for all times, as RFC 8536 writes it.
+        file.write_bytes(
+            struct.pack(">5s15x6llBB4s", b"TZif", 0, 0, 0, 0, 1, 4, int(ahead.total_seconds()), 0, 0, b"EXA")
+        )
+        zoneinfo.ZoneInfo.clear_cache()
+
+    move(timedelta())
+    zoneinfo.reset_tzpath([tmp_path / "zones"])
+    yield move
+    zoneinfo.reset_tzpath()
+    zoneinfo.ZoneInfo.clear_cache()
+
+
+def until_clocks_move(plan: RolloutPlan) -> RolloutPlan:
+    """With a window that is open for hours in `A_ZONE`, unless its clocks are moved by half a day."""
+    now = datetime.now(UTC)
+    window = Windows(time_zone=A_ZONE, hours=f"{now - 3 * HOUR:%H:%M}-{now + 3 * HOUR:%H:%M}")
+    return plan.model_copy(update={"windows": window})
 
 
 async def begun(world: World, windows: Windows) -> Handle:
@@ -68,6 +108,41 @@ async def test_a_traffic_step_waits_for_the_window_too(tmp_path: Path) -> None:
         assert await world.candidate_shares(waiting) == dict.fromkeys(world.plan.services, (10, 50, 100)[step - 1])
 
 
+async def test_a_step_that_was_held_for_what_others_changed_asks_again_whether_its_window_is_open(
+    tmp_path: Path, move_clocks: MoveClocks
+) -> None:
+    plan = until_clocks_move(rising_in_two_steps(plan_of("held", CHECKED_BEFORE_STAGED)))
+    async with one_rollout(plan, tmp_path) as (land, world):
+        handle = await split_by_hand_just_before_a_step(land, world)
+        held = await world.until(handle, RolloutStatus.HOLDING, stage="staged", step=SOON)
+        move_clocks(DAY / 2)
+
+        await split_by_hand(world, held, SPLIT_BEFORE_STAGED)
+
+        waiting = await world.until(handle, RolloutStatus.AWAITING_WINDOW, step=SOON)
+        assert waiting.why.startswith("staged at 100 % waits: the window for promotion is")
+        assert await world.candidate_shares(waiting) == {"backend": SPLIT_BEFORE_STAGED}
+        await ask(handle, CommandName.PROMOTE, Promote(by="kim", reason="seen", force=True))
+        result = await handle.result()
+        assert result.status is RolloutStatus.COMPLETED, result.why
+
+
+async def test_a_stage_whose_checks_outlast_the_window_changes_nothing_before_the_next_one(
+    tmp_path: Path, move_clocks: MoveClocks
+) -> None:
+    async with one_rollout(until_clocks_move(plan_of("checked", CHECKED_BEFORE_STAGED)), tmp_path) as (land, world):
+        land.endpoint_wire.silence()
+        handle = await world.start()
+        await world.until_under_way(handle, "check_endpoint", 1)
+        move_clocks(DAY / 2)
+
+        answered_again(land)
+
+        waiting = await world.until(handle, RolloutStatus.AWAITING_WINDOW, step=SOON)
+        assert waiting.why.startswith("staged waits: the window for promotion is")
+        assert await shown(world) == {"checked": "10%"}
+
+
 async def test_a_freeze_keeps_even_the_first_stage_from_beginning_until_a_person_forces_it(tmp_path: Path) -> None:
     async with laid_out(hurried(3 * HOUR), tmp_path) as world:
         handle = await begun(world, frozen_today(await world.now()))
@@ -75,11 +150,9 @@ async def test_a_freeze_keeps_even_the_first_stage_from_beginning_until_a_person
         assert "the big sale" in waiting.why
         assert waiting.candidates == {}
 
-        with pytest.raises(WorkflowUpdateFailedError) as refused:
-            await handle.execute_update(UPDATE_PROMOTE, Promote(by="kim"), result_type=Answer)
-        assert "the big sale" in str(refused.value.cause)
+        assert "the big sale" in await refusal(handle, CommandName.PROMOTE, Promote(by="kim"))
         forced = Promote(by="kim", reason="the fix for the sale", force=True)
-        answer = await handle.execute_update(UPDATE_PROMOTE, forced, result_type=Answer)
+        answer = await ask(handle, CommandName.PROMOTE, forced)
 
         assert answer.next == "it begins now, outside the plan's windows"
         await world.approve(handle)

@@ -2,14 +2,15 @@
 
 from datetime import timedelta
 
-from rollout.messages import UPDATE_REPLACE_CANDIDATE, UPDATE_RETRY, Answer, Command, ReplaceCandidate
+from rollout.commands import CommandName
+from rollout.messages import Answer, Command, ReplaceCandidate
 from rollout.progress import RolloutStatus
+from tests.workflows.changed_plans import SOAK
 from tests.workflows.commanding import ask, refusal
 from tests.workflows.measured_faults import errors_of_treated_users
 from tests.workflows.standing import in_stage, taken_back
 from tests.workflows.world import Handle, World
 
-SOAK = timedelta(hours=3)
 HOTFIX = {"backend": "registry.example/backend:hotfix"}
 
 
@@ -18,12 +19,12 @@ def replacing(images: dict[str, str], reason: str = "a fix") -> ReplaceCandidate
 
 
 async def replace(handle: Handle, images: dict[str, str]) -> Answer:
-    return await ask(handle, UPDATE_REPLACE_CANDIDATE, replacing(images))
+    return await ask(handle, CommandName.REPLACE_CANDIDATE, replacing(images))
 
 
 async def not_replaced(handle: Handle, images: dict[str, str], reason: str = "a fix") -> str:
     """Why it is not."""
-    return await refusal(handle, UPDATE_REPLACE_CANDIDATE, replacing(images, reason))
+    return await refusal(handle, CommandName.REPLACE_CANDIDATE, replacing(images, reason))
 
 
 async def test_a_hotfix_is_deployed_dark_soaks_in_the_first_stage_and_then_in_the_one_it_is_for(world: World) -> None:
@@ -91,7 +92,7 @@ async def test_a_candidate_that_was_taken_back_before_cannot_come_in_as_a_replac
 async def test_asking_again_makes_the_watch_look_anew(world: World) -> None:
     handle = await in_stage(world, "internal")
 
-    answer: Answer = await handle.execute_update(UPDATE_RETRY, Command(by="kim"), result_type=Answer)
+    answer = await ask(handle, CommandName.RETRY, Command(by="kim"))
 
     assert answer.happened == "asked to look again now"
     await world.until(handle, RolloutStatus.SOAKING, stage="canary")

@@ -8,21 +8,20 @@ from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress, RolloutStatus
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
-from tests.workflows.changed_plans import acting, hurried, leading_one_stage_down
+from tests.workflows.changed_plans import SOAK, acting, hurried, leading_one_stage_down
 from tests.workflows.foreign_changes import give_traffic_back, raise_a_flag
 from tests.workflows.measured_faults import broken_isolation, errors_of_everybody, errors_of_treated_users
 from tests.workflows.standing import in_stage, taken_back
 from tests.workflows.traffic_source import no_fault
 from tests.workflows.world import World, laid_out
 
-SOAK = timedelta(hours=3)
 BACKEND, AUTH = {"backend_requests_by_cohort"}, {"auth_requests_by_cohort"}
 """Metrics of the plan."""
 
 
 def stepping_back_by(*names: str) -> RolloutPlan:
     """The shipped plan in a hurry."""
-    return leading_one_stage_down(hurried(SOAK), *names)
+    return leading_one_stage_down(hurried(), *names)
 
 
 def gates_over(metrics: Collection[str]) -> list[str]:

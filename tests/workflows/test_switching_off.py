@@ -6,19 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from rollout.messages import (
-    SIGNAL_EMERGENCY,
-    UPDATE_RESOLVE_HOLD,
-    Answer,
-    ResolveHold,
-)
+from rollout.commands import CommandName
+from rollout.messages import SIGNAL_EMERGENCY, Answer, ResolveHold
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.switch_off import SWITCHED_OFF
 from rollout.wording import current_details_markdown
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
-from tests.workflows.commanding import set_stage
+from tests.workflows.commanding import ask, set_stage
 from tests.workflows.foreign_changes import raise_a_flag
 from tests.workflows.measured_faults import no_events_at_all, no_events_for_treated
 from tests.workflows.standing import shown, taken_back, told
@@ -71,8 +67,7 @@ async def off(world: World, handle: Handle) -> RolloutProgress:
 
 async def go_on(handle: Handle) -> Answer:
     command = ResolveHold(by="kim", reason="later", how="continue")
-    answer: Answer = await handle.execute_update(UPDATE_RESOLVE_HOLD, command, result_type=Answer)
-    return answer
+    return await ask(handle, CommandName.RESOLVE_HOLD, command)
 
 
 async def test_where_the_events_of_treated_users_stop_their_flag_alone_is_turned_off_and_the_rollout_holds(

@@ -5,17 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from rollout.commands import CommandName
 from rollout.gates import SwitchOff
-from rollout.messages import (
-    SIGNAL_EMERGENCY,
-    UPDATE_APPROVE,
-    UPDATE_FINISH,
-    UPDATE_STEP_BACK,
-    Answer,
-    Command,
-)
+from rollout.messages import SIGNAL_EMERGENCY, Command
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
+from tests.workflows.commanding import ask
 from tests.workflows.many_rollouts import SHORTLY, SOON, one_rollout
 from tests.workflows.measured_faults import one_cascade
 from tests.workflows.small_plans import IN_CANARY, WATCHED, Shape, plan_of
@@ -53,9 +48,9 @@ async def test_a_step_back_leaves_it_off_and_a_stage_that_shows_nothing_is_not_h
         await world.until(handle, RolloutStatus.HOLDING, step=SOON)
         land.source.busy_plans.clear()
 
-        await handle.execute_update(UPDATE_STEP_BACK, Command(by="kim", reason="let us see"), result_type=Answer)
+        await ask(handle, CommandName.STEP_BACK, Command(by="kim", reason="let us see"))
         await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
-        await handle.execute_update(UPDATE_APPROVE, Command(by="kim", reason="seen"), result_type=Answer)
+        await ask(handle, CommandName.APPROVE, Command(by="kim", reason="seen"))
 
         held = await world.until(handle, RolloutStatus.HOLDING, stage="canary", step=SOON)
         assert await shown(world) == {"stepped": "off"}
@@ -70,7 +65,7 @@ async def test_after_the_last_stage_too_and_the_watch_can_be_finished_with_the_f
         land.source.busy_plans.add("watched")
         await world.until(handle, RolloutStatus.HOLDING, step=SOON)
 
-        await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="the next one waits"), result_type=Answer)
+        await ask(handle, CommandName.FINISH, Command(by="kim", reason="the next one waits"))
 
         result = await handle.result()
         assert result.status is RolloutStatus.COMPLETED, result.why
@@ -88,10 +83,10 @@ async def test_a_step_back_that_is_asked_for_while_the_flag_is_still_being_writt
         land.source.busy_plans.add("late")
         await world.until(handle, RolloutStatus.HOLDING, step=SOON)
         kim = Command(by="kim", reason="let us see")
-        await handle.execute_update(UPDATE_FINISH, kim, result_type=Answer)
+        await ask(handle, CommandName.FINISH, kim)
         await world.until_under_way(handle, "set_exposures", 1)
 
-        await handle.execute_update(UPDATE_STEP_BACK, kim, result_type=Answer)
+        await ask(handle, CommandName.STEP_BACK, kim)
         land.wire.acknowledge_writes(True)
 
         while "stepped back from staged to canary" not in [e.text for e in (await world.progress(handle)).timeline]:
@@ -165,7 +160,7 @@ async def test_while_the_store_does_not_answer_the_write_gates_are_judged_and_an
         land.wire.acknowledge_writes(True)
         await world.until_under_way(handle, "guard_rollback", 1)
         assert "set_exposures" not in await world.under_way(handle), "left, and not tried beside the rollback"
-        await handle.execute_update(UPDATE_FINISH, Command(by="kim", reason="seen enough"), result_type=Answer)
+        await ask(handle, CommandName.FINISH, Command(by="kim", reason="seen enough"))
         result = await handle.result()
         assert result.rollback is not None
         assert ("enough" if ended == "emergency" else "Cascades: 1") in result.rollback.reason

@@ -17,17 +17,6 @@ from rollout.messages import (
     LONGEST_NAME,
     LONGEST_TEXT,
     SIGNAL_EMERGENCY,
-    UPDATE_APPROVE,
-    UPDATE_EXTEND,
-    UPDATE_FINISH,
-    UPDATE_PAUSE,
-    UPDATE_PROMOTE,
-    UPDATE_REPLACE_CANDIDATE,
-    UPDATE_RESOLVE_HOLD,
-    UPDATE_RESUME,
-    UPDATE_RETRY,
-    UPDATE_SET_STAGE,
-    UPDATE_STEP_BACK,
     Answer,
     Command,
     Extend,
@@ -51,54 +40,62 @@ def raw(encoding: str, data: bytes) -> RawValue:
 EXAMPLE = 'for example {"by": "kim", "reason": "checkout is slow"}'
 KIM = {"by": "kim", "reason": "lunch"}
 WRONG: dict[str, tuple[str, list[Any], str]] = {
-    "no input": (UPDATE_PAUSE, [], f"cannot pause: it came without an input; one object is expected, {EXAMPLE}"),
-    "a text": (UPDATE_PAUSE, ["hello"], f'cannot pause: the input is "hello"; one object is expected, {EXAMPLE}'),
-    "a number": (UPDATE_PAUSE, [7], f"cannot pause: the input is 7; one object is expected, {EXAMPLE}"),
-    "nothing": (UPDATE_PAUSE, [None], f"cannot pause: the input is null; one object is expected, {EXAMPLE}"),
-    "a list": (UPDATE_PAUSE, [[KIM]], 'the input is [{"by": "kim", "reason": "lunch"}]; one object is exp'),
-    "bytes": (UPDATE_PAUSE, [b"\xff\xfe"], "the input is bytes that are not JSON (b'\\xff\\xfe'); one object"),
+    "no input": (CommandName.PAUSE, [], f"cannot pause: it came without an input; one object is expected, {EXAMPLE}"),
+    "a text": (CommandName.PAUSE, ["hello"], f'cannot pause: the input is "hello"; one object is expected, {EXAMPLE}'),
+    "a number": (CommandName.PAUSE, [7], f"cannot pause: the input is 7; one object is expected, {EXAMPLE}"),
+    "nothing": (CommandName.PAUSE, [None], f"cannot pause: the input is null; one object is expected, {EXAMPLE}"),
+    "a list": (CommandName.PAUSE, [[KIM]], 'the input is [{"by": "kim", "reason": "lunch"}]; one object is exp'),
+    "bytes": (CommandName.PAUSE, [b"\xff\xfe"], "the input is bytes that are not JSON (b'\\xff\\xfe'); one object"),
     "text that calls itself JSON": (
-        UPDATE_PAUSE,
+        CommandName.PAUSE,
         [raw("json/plain", b"{oh no")],
         f"cannot pause: the input is bytes that are not JSON (b'{{oh no'); one object is expected, {EXAMPLE}",
     ),
     "an encoding that nobody knows": (
-        UPDATE_RESOLVE_HOLD,
+        CommandName.RESOLVE_HOLD,
         [raw("binary/encrypted", b"\x00\xff")],
         "cannot resolve hold: the input is bytes that are not JSON (b'\\x00\\xff'); one object is expected",
     ),
-    "two inputs": (UPDATE_PAUSE, [KIM, KIM], "cannot pause: it came with 2 inputs; one object is expected"),
+    "two inputs": (CommandName.PAUSE, [KIM, KIM], "cannot pause: it came with 2 inputs; one object is expected"),
     "an unknown field": (
-        UPDATE_PAUSE,
+        CommandName.PAUSE,
         [{**KIM, "why": "lunch"}],
         f'cannot pause: there is no field "why" (it holds "lunch"), only by (required), reason; {EXAMPLE}',
     ),
-    "nobody": (UPDATE_PAUSE, [{"by": " "}], 'the field by is " ", expected is a text that says who asks'),
-    "a missing field": (UPDATE_PAUSE, [{}], "the field by is missing, expected is a text that says who asks; for exam"),
-    "a reason that is a number": (UPDATE_PAUSE, [{**KIM, "reason": 3}], "the field reason is 3, expected is a text"),
+    "nobody": (CommandName.PAUSE, [{"by": " "}], 'the field by is " ", expected is a text that says who asks'),
+    "a missing field": (
+        CommandName.PAUSE,
+        [{}],
+        "the field by is missing, expected is a text that says who asks; for exam",
+    ),
+    "a reason that is a number": (
+        CommandName.PAUSE,
+        [{**KIM, "reason": 3}],
+        "the field reason is 3, expected is a text",
+    ),
     "a duration without a unit": (
-        UPDATE_EXTEND,
+        CommandName.EXTEND,
         [{**KIM, "more": 12}],
         "the field more is 12, expected is a duration with its unit, such as 90m, 12h or 2d, above 0 and at most 30d",
     ),
     "a word that is none of three": (
-        UPDATE_RESOLVE_HOLD,
+        CommandName.RESOLVE_HOLD,
         [{**KIM, "how": "keep"}],
         'cannot resolve hold: the field how is "keep", expected is continue, adopt or rollback',
     ),
-    "force without a reason": (UPDATE_PROMOTE, [{"by": "kim", "reason": " ", "force": True}], "needs a reason"),
+    "force without a reason": (CommandName.PROMOTE, [{"by": "kim", "reason": " ", "force": True}], "needs a reason"),
     "names with blanks around them": (
-        UPDATE_SET_STAGE,
+        CommandName.SET_STAGE,
         [{**KIM, "flag": " factory_pattern ", "stage": " nope "}],
         "stage 'nope': the plan has deploy-off, internal, canary, staged, full, and off",
     ),
     "a blank name": (
-        UPDATE_SET_STAGE,
+        CommandName.SET_STAGE,
         [{**KIM, "flag": " ", "stage": "internal"}],
         "flag '' does not belong to the pl",
     ),
     "a blank image": (
-        UPDATE_REPLACE_CANDIDATE,
+        CommandName.REPLACE_CANDIDATE,
         [{**KIM, "images": {"backend ": " "}}],
         "cannot replace candidate: images.backend is '', expected is an image without spaces",
     ),
@@ -143,12 +140,12 @@ async def test_plain_json_of_the_right_shape_is_done_and_a_duration_is_read_as_i
 ) -> None:
     handle = await soaking(world)
 
-    extended = await handle.execute_update(UPDATE_EXTEND, {**KIM, "more": "12h"}, result_type=Answer)
-    paused = await handle.execute_update(UPDATE_PAUSE, b'{"by": " kim ", "reason": "lunch"}', result_type=Answer)
+    extended = await handle.execute_update(CommandName.EXTEND, {**KIM, "more": "12h"}, result_type=Answer)
+    paused = await handle.execute_update(CommandName.PAUSE, b'{"by": " kim ", "reason": "lunch"}', result_type=Answer)
 
     assert "extended by 12 h" in extended.happened
     unread = raw("binary/of-somebody-else", b'{"by": "kim", "reason": "back"}')
-    resumed = await handle.execute_update(UPDATE_RESUME, unread, result_type=Answer)
+    resumed = await handle.execute_update(CommandName.RESUME, unread, result_type=Answer)
     assert (paused.happened, resumed.happened) == ("paused", "resumed")
     progress = await world.progress(handle)
     assert [event.text for event in progress.timeline][-2:] == ["paused by kim: lunch", "resumed by kim: back"]
@@ -156,7 +153,7 @@ async def test_plain_json_of_the_right_shape_is_done_and_a_duration_is_read_as_i
 
 async def test_after_commands_told_at_great_length_the_rollout_can_be_read_and_is_taken_back(world: World) -> None:
     handle = await soaking(world)
-    for update in (UPDATE_PAUSE, UPDATE_RESUME, UPDATE_PAUSE):
+    for update in (CommandName.PAUSE, CommandName.RESUME, CommandName.PAUSE):
         await handle.execute_update(update, {"by": "k" * 700_000, "reason": "r" * 700_000}, result_type=Answer)
 
     progress = await world.progress(handle)
@@ -164,7 +161,7 @@ async def test_after_commands_told_at_great_length_the_rollout_can_be_read_and_i
     assert told == f"paused by {'k' * (LONGEST_NAME - 1)}…: {'r' * (LONGEST_TEXT - 1)}…"
     image = {"backend": "b" * (LONGEST_IMAGE + 1)}
     with pytest.raises(WorkflowUpdateFailedError) as refused:
-        await handle.execute_update(UPDATE_REPLACE_CANDIDATE, {**KIM, "images": image})
+        await handle.execute_update(CommandName.REPLACE_CANDIDATE, {**KIM, "images": image})
     assert "each at most 1,000 characters long" in str(refused.value.cause)
     await handle.signal(SIGNAL_EMERGENCY, {"by": "k" * 700_000, "reason": "r" * 700_000})
     rolled_back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=world.plan.check_interval / 20)
@@ -199,21 +196,26 @@ async def test_a_command_that_makes_no_sense_where_the_rollout_stands_is_refused
 ) -> None:
     guarded = load_plan(PLANS / "rehearsal.yaml").model_copy(update={"guard": timedelta(hours=1)})
     commands: dict[str, Command] = {
-        **dict.fromkeys((UPDATE_PAUSE, UPDATE_RESUME, UPDATE_APPROVE, UPDATE_STEP_BACK, UPDATE_RETRY), commanding.KIM),
-        UPDATE_PROMOTE: Promote(by="kim", reason="seen enough"),
-        UPDATE_EXTEND: Extend(by="kim", more=timedelta(hours=1)),
-        UPDATE_RESOLVE_HOLD: ResolveHold(by="kim", how="continue"),
-        UPDATE_SET_STAGE: FlagStage(by="kim", flag=guarded.flags[0], stage="off"),
-        UPDATE_REPLACE_CANDIDATE: ReplaceCandidate(by="kim", reason="a fix", images={"backend": "shop/backend:fix"}),
+        **dict.fromkeys(
+            (CommandName.PAUSE, CommandName.RESUME, CommandName.APPROVE, CommandName.STEP_BACK, CommandName.RETRY),
+            commanding.KIM,
+        ),
+        CommandName.PROMOTE: Promote(by="kim", reason="seen enough"),
+        CommandName.EXTEND: Extend(by="kim", more=timedelta(hours=1)),
+        CommandName.RESOLVE_HOLD: ResolveHold(by="kim", how="continue"),
+        CommandName.SET_STAGE: FlagStage(by="kim", flag=guarded.flags[0], stage="off"),
+        CommandName.REPLACE_CANDIDATE: ReplaceCandidate(
+            by="kim", reason="a fix", images={"backend": "shop/backend:fix"}
+        ),
     }
     async with laid_out_in_real_time(guarded, tmp_path) as world:
         handle = await soaking(world)
-        said = [await commanding.refusal(handle, UPDATE_FINISH)]
+        said = [await commanding.refusal(handle, CommandName.FINISH)]
         await commanding.emergency(handle)
         await world.until(handle, RolloutStatus.ROLLED_BACK, step=world.plan.check_interval / 20)
         said += [await commanding.refusal(handle, update, command) for update, command in commands.items()]
 
-        assert {*commands, UPDATE_FINISH} == {name.value for name in CommandName}
+        assert {*commands, CommandName.FINISH} == {name.value for name in CommandName}
         assert [sentence for sentence in said if not sentence.startswith("cannot ")] == []
         history = await handle.fetch_history()
         assert not any(

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from rollout.messages import UPDATE_PAUSE, Answer, Command
+from rollout.commands import CommandName
+from rollout.messages import Command
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
 from tests.workflows.changed_plans import approved_first, frozen_today
+from tests.workflows.commanding import ask
 from tests.workflows.world import REAL_SECONDS, Handle, World, laid_out_in_real_time
 
 
@@ -64,7 +66,7 @@ async def test_a_store_that_lost_everything_before_the_first_stage_is_latched_an
 ) -> None:
     async with laid_out_in_real_time(approved_first(rehearsal()), tmp_path) as world:
         handle = await waiting(world, RolloutStatus.AWAITING_APPROVAL)
-        await handle.execute_update(UPDATE_PAUSE, Command(by="kim", reason="lunch"), result_type=Answer)
+        await ask(handle, CommandName.PAUSE, Command(by="kim", reason="lunch"))
 
         await world.outside.redis.flushall()
 

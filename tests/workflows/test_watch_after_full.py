@@ -5,19 +5,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from temporalio.client import WorkflowUpdateFailedError
 
-from rollout.messages import (
-    SIGNAL_EMERGENCY,
-    UPDATE_APPROVE,
-    UPDATE_FINISH,
-    UPDATE_PAUSE,
-    UPDATE_STEP_BACK,
-    Answer,
-    Command,
-)
+from rollout.commands import CommandName
+from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RolloutStatus
 from tests.workflows.changed_plans import hurried
+from tests.workflows.commanding import ask, refusal
 from tests.workflows.many_rollouts import SOON, one_rollout
 from tests.workflows.measured_faults import one_cascade
 from tests.workflows.small_plans import WATCHED, plan_of
@@ -26,12 +19,11 @@ from tests.workflows.world import Handle, World, laid_out
 
 WATCH = timedelta(hours=6, seconds=20)
 """It ends between two looks: the server that skips time strands a run that leaves a watch at the instant of a look."""
-KIM = Command(by="kim", reason="I know why")
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out(hurried(timedelta(hours=1)).model_copy(update={"watch": WATCH}), tmp_path) as laid:
+    async with laid_out(hurried().model_copy(update={"watch": WATCH}), tmp_path) as laid:
         yield laid
 
 
@@ -78,7 +70,7 @@ async def test_an_emergency_reaches_a_rollout_whose_stages_have_passed(world: Wo
 
 async def test_a_person_ends_the_watch_and_everybody_stays_exposed(world: World) -> None:
     handle = await watched(world)
-    answer: Answer = await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
+    answer = await ask(handle, CommandName.FINISH)
 
     result = await handle.result()
 
@@ -89,17 +81,15 @@ async def test_a_person_ends_the_watch_and_everybody_stays_exposed(world: World)
 
 async def test_from_the_watch_one_may_step_back_but_there_is_nothing_to_pause(world: World) -> None:
     handle = await watched(world)
-    with pytest.raises(WorkflowUpdateFailedError) as refused:
-        await handle.execute_update(UPDATE_PAUSE, KIM, result_type=Answer)
-    assert str(refused.value.cause) == "cannot pause: all stages have passed"
+    assert await refusal(handle, CommandName.PAUSE) == "cannot pause: all stages have passed"
 
-    await handle.execute_update(UPDATE_STEP_BACK, KIM, result_type=Answer)
+    await ask(handle, CommandName.STEP_BACK)
     back = await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=timedelta(minutes=1))
 
     assert back.watched_until is None
     assert {flag.stage for flag in (await world.flags()).flags.values()} == {"staged"}
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
-    await handle.execute_update(UPDATE_APPROVE, KIM, result_type=Answer)
+    await ask(handle, CommandName.APPROVE)
     again = await world.until(handle, RolloutStatus.WATCHING)
     assert again.stages[-1].state == "passed"
 
@@ -114,7 +104,7 @@ async def test_whoever_ends_the_watch_twice_before_an_emergency_has_not_ended_th
         # The first one ends the watch, and what it owns cannot be given back: so the second one is taken as well.
         land.wire.silence()
         for _ in range(2):
-            await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
+            await ask(handle, CommandName.FINISH)
             await world.until_under_way(handle, "settle", 1)
 
         await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
@@ -122,6 +112,6 @@ async def test_whoever_ends_the_watch_twice_before_an_emergency_has_not_ended_th
         land.wire.cut()
 
         await world.until_under_way(handle, "guard_rollback", 1)
-        answer: Answer = await handle.execute_update(UPDATE_FINISH, KIM, result_type=Answer)
+        answer = await ask(handle, CommandName.FINISH)
         assert answer.happened == "the guard ended"
         await taken_back(world, handle, "emergency")

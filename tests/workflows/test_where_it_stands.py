@@ -7,18 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.messages import (
-    UPDATE_APPROVE,
-    UPDATE_EXTEND,
-    UPDATE_PAUSE,
-    UPDATE_PROMOTE,
-    UPDATE_RESOLVE_HOLD,
-    UPDATE_RESUME,
-    UPDATE_STEP_BACK,
-    Extend,
-    Promote,
-    ResolveHold,
-)
+from rollout.commands import CommandName
+from rollout.messages import Extend, Promote, ResolveHold
 from rollout.progress import RolloutStatus
 from tests.workflows.commanding import ask, refusal
 from tests.workflows.many_rollouts import SOON, Land, land_for
@@ -53,33 +43,35 @@ async def a_stage_that_waits_while_the_one_before_holds(land: Land) -> None:
     await until_held(world, handle)
 
     # Paused and resumed it waits again for what it waited for, and says so.
-    await ask(handle, UPDATE_PAUSE)
-    resumed = await ask(handle, UPDATE_RESUME)
+    await ask(handle, CommandName.PAUSE)
+    resumed = await ask(handle, CommandName.RESUME)
     waiting = await world.progress(handle)
     assert (waiting.status, waiting.why) == (RolloutStatus.AWAITING_APPROVAL, "staged needs a person's approval")
     assert resumed.next.startswith(
         f"staged needs a person's approval; `rollout approve {WAITING}`; canary is held: CPU"
     )
-    extended = await ask(handle, UPDATE_EXTEND, Extend(by="kim", reason="a holiday", more=timedelta(minutes=1)))
+    extended = await ask(handle, CommandName.EXTEND, Extend(by="kim", reason="a holiday", more=timedelta(minutes=1)))
     assert extended.next == "once staged is entered, it soaks until it has that credit too"
 
     # Approved it no longer waits for a person, but for its gates.
-    answer = await ask(handle, UPDATE_APPROVE)
+    answer = await ask(handle, CommandName.APPROVE)
     held = await world.progress(handle)
     assert "CPU" in held.why
     assert answer.next == f"entering staged as soon as nothing holds the stage before it: {held.why}"
     assert (answer.status, held.status) == ("holding", RolloutStatus.HOLDING)
     assert held.next.startswith("staged is approved and entered when every gate passes again")
-    assert await refusal(handle, UPDATE_APPROVE) == "cannot approve: nothing waits for an approval"
+    assert await refusal(handle, CommandName.APPROVE) == "cannot approve: nothing waits for an approval"
     forced = Promote(by="kim", reason="I know why", force=True)
-    assert "staged has not been entered; `resolve-hold` lets it be" in await refusal(handle, UPDATE_PROMOTE, forced)
+    assert "staged has not been entered; `resolve-hold` lets it be" in await refusal(
+        handle, CommandName.PROMOTE, forced
+    )
 
     # The same after a pause.
-    await ask(handle, UPDATE_PAUSE)
-    assert (await ask(handle, UPDATE_RESUME)).status == "holding"
+    await ask(handle, CommandName.PAUSE)
+    assert (await ask(handle, CommandName.RESUME)).status == "holding"
     assert (await world.progress(handle)).why == held.why
 
-    await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
+    await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
     await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
 
 
@@ -88,8 +80,8 @@ async def a_stage_that_waits_and_is_paused_before_the_one_before_holds(land: Lan
     handle = await world.start()
     await resumed_to_its_approval_while_held(land, world, handle)
 
-    assert (await ask(handle, UPDATE_APPROVE)).happened == "staged approved"
-    await ask(handle, UPDATE_RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
+    assert (await ask(handle, CommandName.APPROVE)).happened == "staged approved"
+    await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="a known test", how="continue"))
     await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
 
 
@@ -99,9 +91,9 @@ async def a_pause_while_a_stage_is_entered(land: Land) -> None:
     handle = await world.start()
     before = await world.until(handle, RolloutStatus.ENTERING, stage="staged", step=SOON)
 
-    await ask(handle, UPDATE_PAUSE)
+    await ask(handle, CommandName.PAUSE)
     paused = await world.progress(handle)
-    await ask(handle, UPDATE_RESUME)
+    await ask(handle, CommandName.RESUME)
 
     after = await world.progress(handle)
     assert (paused.status, after.status) == (RolloutStatus.PAUSED, RolloutStatus.ENTERING)
@@ -113,14 +105,14 @@ async def a_pause_of_what_is_paused_already(land: Land) -> None:
     world = land.world(plan_of(STEPPING, IN_CANARY))
     handle = await world.start()
     await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
-    await ask(handle, UPDATE_PAUSE)
+    await ask(handle, CommandName.PAUSE)
     land.wire.silence()
-    await ask(handle, UPDATE_STEP_BACK)
+    await ask(handle, CommandName.STEP_BACK)
     await world.until(handle, RolloutStatus.ENTERING, step=SOON)
 
-    assert await refusal(handle, UPDATE_PAUSE) == "cannot pause: it is paused already"
-    await ask(handle, UPDATE_RESUME)
-    assert "it is not paused" in await refusal(handle, UPDATE_RESUME)
+    assert await refusal(handle, CommandName.PAUSE) == "cannot pause: it is paused already"
+    await ask(handle, CommandName.RESUME)
+    assert "it is not paused" in await refusal(handle, CommandName.RESUME)
 
     land.wire.speak()
     land.wire.cut()

@@ -23,16 +23,9 @@ from config.data_converter import DATA_CONVERTER
 from flagstore.store import FlagStore, connect
 from local.redis_server import RedisServer
 from local.sandbox_secrets import secrets_of
+from rollout.commands import CommandName
 from rollout.flags import FlagSnapshot
-from rollout.messages import (
-    QUERY_PROGRESS,
-    TASK_QUEUE,
-    UPDATE_APPROVE,
-    Answer,
-    Command,
-    Notice,
-    RolloutRequest,
-)
+from rollout.messages import QUERY_PROGRESS, TASK_QUEUE, Answer, Command, Notice, RolloutRequest
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Check, Checks, LoadTestCheck
 from rollout.progress import RolloutProgress, RolloutStatus
@@ -139,7 +132,7 @@ class World:
         while set(await self.under_way(handle)) - {"watch_store"}:
             await self.environment.sleep(self.plan.check_interval)
         command = Command(by="alex", reason="checked")
-        answer: Answer = await handle.execute_update(UPDATE_APPROVE, command, result_type=Answer)
+        answer: Answer = await handle.execute_update(CommandName.APPROVE, command, result_type=Answer)
         return answer
 
     async def until_under_way(self, handle: Handle, activity: str, count: int) -> None:

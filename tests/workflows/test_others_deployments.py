@@ -1,0 +1,99 @@
+"""What somebody else deploys while a rollout waits for its first approval holds it, pages, and is never undone."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from rollout.commands import CommandName
+from rollout.messages import ResolveHold
+from rollout.progress import RolloutProgress, RolloutStatus
+from tests.workflows.changed_plans import approved_first
+from tests.workflows.commanding import ask, emergency, refusal
+from tests.workflows.foreign_changes import deploy_by_hand
+from tests.workflows.long_histories import continued
+from tests.workflows.many_rollouts import SHORTLY, SOON, one_rollout
+from tests.workflows.small_plans import TO_THE_END, plan_of
+from tests.workflows.world import CANDIDATE_IMAGE, REAL_SECONDS, Handle, World
+
+HOTFIX = "registry.example/backend:robins-hotfix"
+ADOPT = ResolveHold(by="kim", reason="robin is right", how="adopt")
+
+
+@asynccontextmanager
+async def deployed_meanwhile(
+    name: str, directory: Path, image: str = HOTFIX
+) -> AsyncIterator[tuple[World, Handle, str, RolloutProgress]]:
+    """Held, with the revision that somebody else deployed."""
+    async with one_rollout(approved_first(plan_of(name, TO_THE_END)), directory, *SHORTLY) as (_, world):
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+        theirs = await deploy_by_hand(world, image)
+        await ask(handle, CommandName.APPROVE)
+        yield world, handle, theirs, await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+
+
+async def serving(world: World) -> dict[str, int]:
+    return (await world.cloud_run.read_traffic(world.plan.service_ref("backend"))).shares
+
+
+async def test_it_holds_pages_and_goes_on_beside_what_was_deployed_once_a_person_adopts_it(tmp_path: Path) -> None:
+    async with deployed_meanwhile("adopted", tmp_path) as (world, handle, theirs, held):
+        assert (held.rollback, held.candidates, held.current.name) == (None, {}, "dark")
+        assert "adopted was changed by somebody else: its anchor was read at generation" in held.why
+        assert f"{theirs} serves now, and a rollback returns to it" in held.why
+        assert "`rollout resolve-hold adopt adopted --reason …`" in held.next
+        assert [notice.severity for notice in world.channel.notices if "is holding" in notice.title] == ["page"]
+        assert await serving(world) == {theirs: 100}
+        continuing = ResolveHold(by="kim", reason="I know why", how="continue")
+        assert "services are not what the rollout found" in await refusal(handle, CommandName.RESOLVE_HOLD, continuing)
+
+        answer = await ask(handle, CommandName.RESOLVE_HOLD, ADOPT)
+
+        assert answer.next == "the candidate is deployed beside what serves now, which is what a rollback returns to"
+        result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
+        assert result.status is RolloutStatus.COMPLETED, result.why
+        assert result.anchors["backend"].stable == theirs
+        assert await world.candidate_shares(result) == {"backend": 100}
+
+
+async def test_taken_back_instead_it_leaves_what_was_deployed_as_it_is(tmp_path: Path) -> None:
+    async with deployed_meanwhile("left", tmp_path) as (world, handle, theirs, _):
+        await emergency(handle)
+
+        back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
+
+        assert await world.is_safe(back)
+        assert await serving(world) == {theirs: 100}
+        kept = await world.store.read_safety()
+        assert theirs in kept.anchors["backend"]
+
+
+async def test_held_for_days_it_goes_on_in_new_runs_and_deploys_only_once_that_is_adopted(tmp_path: Path) -> None:
+    async with deployed_meanwhile("long", tmp_path) as (world, handle, theirs, _):
+        for _ in range(2):
+            after = await continued(world, handle, watched_by="watch_store")
+            assert (after.status, after.candidates) == (RolloutStatus.HOLDING, {})
+        assert len([notice for notice in world.channel.notices if "is holding" in notice.title]) == 1
+
+        await ask(handle, CommandName.RESOLVE_HOLD, ADOPT)
+
+        result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
+        assert result.status is RolloutStatus.COMPLETED, result.why
+        assert result.anchors["backend"].stable == theirs
+
+
+async def test_the_candidate_itself_deployed_by_hand_is_never_what_a_rollback_returns_to(tmp_path: Path) -> None:
+    async with deployed_meanwhile("itself", tmp_path, CANDIDATE_IMAGE.format("backend")) as (
+        world,
+        handle,
+        theirs,
+        held,
+    ):
+        assert f"{theirs} serves, and its image is the candidate's" in held.why
+
+        await emergency(handle)
+
+        back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
+        assert await world.is_safe(back)
+        assert theirs not in await serving(world)
