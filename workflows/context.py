@@ -191,6 +191,9 @@ class RolloutContext:
         if what and not self._attentive:
             self._attentive = True
             self._attention = asyncio.create_task(self._page_what_takes_long())
+            if workflow.patched("woken-once-for-what-begins-together"):
+                # It has not begun to sleep yet, and what begins in the same moment needs no timer of its own.
+                self._wakes_at = self._judged_beside_from
         elif what and since is None:
             self._wake_in_time()
 

@@ -172,6 +172,7 @@ STORIES: dict[str, Story] = {
     "gone-on-without-a-flag": gone_on_without_a_flag,
     "flag-set-beside-a-foreign-change": one_flag_set_beside_a_foreign_change_of_another,
     "flag-set-and-a-foreign-change-stays-one": one_flag_set_beside_a_foreign_change_of_another,
+    "woken-once-for-two-services": completed_in_five_stages,
 }
 
 PLANS_OF_THEIR_OWN: dict[str, PlanAt] = {

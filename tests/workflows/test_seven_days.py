@@ -4,6 +4,7 @@ Unchanged but for its load test, whose hour no clock skips: the same one is made
 seconds.
 """
 
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 
@@ -48,5 +49,11 @@ async def passes_all_five_stages(directory: Path, loaded: str) -> None:
         assert "0.00% errors" in load
         assert "0 isolation violations" in load
         history = await handle.fetch_history()
+        begun = Counter(
+            event.timer_started_event_attributes.workflow_task_completed_event_id
+            for event in history.events
+            if event.HasField("timer_started_event_attributes")
+        )
+        assert set(begun.values()) == {1}, "what begins together is woken for by one timer"
         assert len(history.events) <= EVENTS_AT_MOST
         assert sum(event.ByteSize() for event in history.events) <= HISTORY_BYTES_AT_MOST
