@@ -24,7 +24,10 @@ def gate_of(given: Mapping[str, Any]) -> SequentialGate:
         ValueError: it says none; the text names the field, the value and what is allowed.
     """
     asked = {name: value for name, value in given.items() if name not in _NOT_ASKED} if _is_object(given) else given
-    return _parsed(SequentialGate, asked, "gate")
+    gate = _parsed(SequentialGate, asked, "gate")
+    if truth := truth_for_a_number(asked):
+        raise ValueError(f"gate: {truth}")
+    return gate
 
 
 def interval_of(given: Mapping[str, Any], number: int) -> Interval:

@@ -104,6 +104,12 @@ def test_intervals_without_a_length_are_refused(interval: object, said: str) -> 
         SequentialGate.model_validate({**ERRORS, "interval": interval})
 
 
+@pytest.mark.parametrize("count", ["minimum_sample", "users"])
+def test_true_is_no_count_of_a_gate_either(count: str) -> None:
+    with pytest.raises(ValueError, match=f"^gate: {count}: a number is expected, got True$"):
+        list(judge_stream({**ERRORS, count: True}, []))
+
+
 def test_a_plans_gate_may_name_flags_that_it_turns_off() -> None:
     asked = {**ERRORS, "action": "hold", "switch_off": {"silent": ["websocket_isolation"]}}
     assert {one.decision for one in judge_stream(asked, traffic(40, excess=0.05))} == {"continue", "hold"}
