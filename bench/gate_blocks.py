@@ -89,7 +89,9 @@ def _what_fell(before: Array, now: Array) -> tuple[Array, Array]:
     harmonic = new * old / (new + old)
     fell = some & (change < 0)
     own = np.where(fell, 1 + (before[4] + now[4]) / (old + new), 1.0)
-    return np.where(fell, harmonic * own, 0.0), np.where(fell, harmonic * change**2 / own, 0.0)
+    tells = fell & (own > 0)
+    own = np.where(tells, own, 1.0)
+    return np.where(tells, harmonic * own, 0.0), np.where(tells, harmonic * change**2 / own, 0.0)
 
 
 def _what_moved(before: Array, now: Array) -> tuple[Array, Array]:

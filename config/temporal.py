@@ -108,7 +108,7 @@ def _speaks_tls(address: str) -> bool:
             any_certificate.wrap_socket(plain),
         ):
             return True
-    except OSError:  # a timeout and what `ssl` raises too
+    except (OSError, UnicodeError):  # a timeout, what `ssl` raises, and a name that no host can have
         return False
 
 

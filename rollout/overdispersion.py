@@ -91,6 +91,9 @@ def what_fell(before: Residual, now: Residual) -> tuple[float, float]:
     both = before.variance + now.variance
     harmonic = now.variance * before.variance / both
     own = 1 + (before.surplus + now.surplus) / both
+    if own <= 0:
+        # Where one group is all but everybody, by as much as the sums are rounded: too little to tell anything.
+        return 0.0, 0.0
     return harmonic * own, harmonic * change**2 / own
 
 

@@ -77,7 +77,7 @@ def with_room_for_a_gap(gate: SequentialGate, state: SequentialState, end: datet
     Between longer intervals than the gate takes them for, each leaves a short one, and what is missing a long one.
     """
     full = len(state.gaps) >= GAPS_KEPT
-    if not full or state.newest is None or end <= state.newest + gate.interval * 3 / 2:
+    if not full or state.newest is None or end < state.newest + gate.interval * 3 / 2:
         return state
     by_length = sorted(range(len(state.gaps)), key=lambda place: state.gaps[place][1] - state.gaps[place][0])
     kept = sorted(by_length[1 - GAPS_KEPT :])

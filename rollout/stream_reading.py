@@ -11,8 +11,8 @@ from rollout.field_problems import in_plain_words, shown, truth_for_a_number
 from rollout.sequential_model import Group, GroupCounts, GroupLatencies, Interval, SequentialGate
 
 T = TypeVar("T", SequentialGate, Interval)
-FIRST_YEAR, LAST_YEAR = 1970, 9998
-"""So that the interval before and the one after have a time too."""
+FIRST_YEAR, LAST_YEAR = 1970, 9980
+"""So that the interval before and the one after have a time too, be they as long as any may be, which is ten years."""
 _NOT_ASKED = ("switch_off",)
 """Of a plan's gate: what follows from its verdict, and not what it is."""
 
@@ -24,7 +24,10 @@ def gate_of(given: Mapping[str, Any]) -> SequentialGate:
         ValueError: it says none; the text names the field, the value and what is allowed.
     """
     asked = {name: value for name, value in given.items() if name not in _NOT_ASKED} if _is_object(given) else given
-    return _parsed(SequentialGate, asked, "gate")
+    gate = _parsed(SequentialGate, asked, "gate")
+    if truth := truth_for_a_number(asked):
+        raise ValueError(f"gate: {truth}")
+    return gate
 
 
 def interval_of(given: Mapping[str, Any], number: int) -> Interval:

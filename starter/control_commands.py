@@ -24,7 +24,7 @@ RequestId = Annotated[
 ]
 
 
-def _plain(named: "Callable[[], None]") -> "Callable[..., None]":
+def _plain(described: "Callable[[], None]") -> "Callable[..., None]":
     """The command of that name and help; it carries nothing but who asks, and why."""
 
     def command(
@@ -37,9 +37,9 @@ def _plain(named: "Callable[[], None]") -> "Callable[..., None]":
     ) -> None:
         from rollout.messages import Command
 
-        _send(named.__name__, rollout, Command(by=by, reason=reason), request_id, json=json)
+        _send(described.__name__, rollout, Command(by=by, reason=reason), request_id, json=json)
 
-    command.__doc__ = named.__doc__
+    command.__doc__ = described.__doc__
     return command
 
 

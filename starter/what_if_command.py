@@ -66,6 +66,8 @@ def what_if(
     for name in without_data(recording, queries):
         warn(f"Warning: there are no data at all of {name}; gates over it can only hold.")
     begins = start or first_start(loaded, recording)
+    if end is not None and end <= begins:
+        raise refused(f"--to: later than the rollout's start ({begins}), got {end}")
     found = asyncio.run(Rehearsal(loaded, known_until(recording, end), begins).play())
     if json:
         say_json(found.model_dump(mode="json"))

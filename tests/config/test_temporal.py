@@ -70,6 +70,12 @@ async def test_an_address_where_nobody_listens_is_no_wrong_setting(free_port: in
         await connect({"TEMPORAL_ADDRESS": f"{host}:{free_port}"})
 
 
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 70}.example"])
+async def test_a_name_that_no_host_can_have_is_told_in_a_line_too(host: str) -> None:
+    with pytest.raises(TemporalUnreachable, match=rf"^no Temporal server answers at {host}:7233 \(TEMPORAL_ADDRESS\)"):
+        await connect({"TEMPORAL_ADDRESS": f"{host}:7233"})
+
+
 @pytest.fixture
 async def plaintext() -> AsyncIterator[str]:
     """The address of a Temporal that speaks no TLS."""

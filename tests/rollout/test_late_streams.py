@@ -13,7 +13,7 @@ NOON = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ERRORS = {"kind": "versus_control", "statistic": "bad_share", "max_difference": "1%"}
 NONE_AT_ALL = {"kind": "zero_tolerance"}
 
-PACES = [1, 10, 30, 60, 300, 3600]
+PACES = [1, 10, 30, 60, 90, 300, 3600]
 
 
 def judged(

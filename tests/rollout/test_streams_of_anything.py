@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from rollout.gates import judge_stream
 from rollout.sequential_model import SequentialGate
+from rollout.stream_reading import LAST_YEAR
 from tests.rollout.streams import ERRORS, NONE_AT_ALL, NOON, P95, SCORE, THRESHOLD, Interval, traffic
 
 LATENCY = {"bounds_ms": [10, 20, 30], "counts": [1, 1, 1, 1]}
@@ -73,10 +74,18 @@ def test_what_no_metric_can_hold_is_refused_with_its_field_and_value(
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize("end", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:00Z", "9999-12-31T23:59:00Z"])
+@pytest.mark.parametrize(
+    "end", ["0001-01-01T00:00:00Z", "1969-12-31T23:59:00Z", "9981-01-01T00:00:00Z", "9999-12-31T23:59:00Z"]
+)
 def test_an_end_that_leaves_no_time_around_it_is_refused(end: str) -> None:
-    with pytest.raises(ValueError, match="interval 1: end: a year from 1970 to 9998, got"):
+    with pytest.raises(ValueError, match="interval 1: end: a year from 1970 to 9980, got"):
         list(judge_stream(ERRORS, [{"end": end}]))
+
+
+def test_the_longest_intervals_have_a_time_after_the_last_end_that_is_taken_too() -> None:
+    ends = [NOON.isoformat(), *[f"{LAST_YEAR}-12-31T23:59:59Z"] * 2]
+    judged = list(judge_stream({**NONE_AT_ALL, "interval": "3660d"}, [{"end": end, "treated": COUNTS} for end in ends]))
+    assert [one.decision for one in judged] == ["rollback"] * 3
 
 
 def test_the_largest_count_that_is_taken_is_judged() -> None:
@@ -104,6 +113,12 @@ def test_intervals_without_a_length_are_refused(interval: object, said: str) -> 
         SequentialGate.model_validate({**ERRORS, "interval": interval})
 
 
+@pytest.mark.parametrize("count", ["minimum_sample", "users"])
+def test_true_is_no_count_of_a_gate_either(count: str) -> None:
+    with pytest.raises(ValueError, match=f"^gate: {count}: a number is expected, got True$"):
+        list(judge_stream({**ERRORS, count: True}, []))
+
+
 def test_a_plans_gate_may_name_flags_that_it_turns_off() -> None:
     asked = {**ERRORS, "action": "hold", "switch_off": {"silent": ["websocket_isolation"]}}
     assert {one.decision for one in judge_stream(asked, traffic(40, excess=0.05))} == {"continue", "hold"}
@@ -128,7 +143,7 @@ GROUPS = st.one_of(
 )
 ENDS = st.one_of(
     st.integers(-30, 30).map(lambda minute: (NOON + timedelta(minutes=minute)).isoformat()),
-    st.datetimes(datetime(1970, 1, 2), datetime(9998, 12, 30), timezones=st.just(UTC)).map(datetime.isoformat),  # noqa: DTZ001
+    st.datetimes(datetime(1970, 1, 2), datetime(LAST_YEAR, 12, 30), timezones=st.just(UTC)).map(datetime.isoformat),  # noqa: DTZ001
     st.sampled_from(["", "now", "2026-11-23", "2026-11-23T12:00:00", None, 0, 1e30]),
 )
 ANYTHING = st.fixed_dictionaries(

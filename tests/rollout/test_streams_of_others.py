@@ -197,6 +197,21 @@ class TestNobody:
         assert (before.decision, after.decision) == ("hold", "hold")
 
 
+@pytest.mark.parametrize("sizes", [(10, 100_000), (100_000, 10)], ids=["treated", "control"])
+def test_a_group_of_one_in_ten_thousand_is_judged_on_for_hours(sizes: tuple[int, int]) -> None:
+    source = random.Random(1)
+    of_both = ([size * source.uniform(0.8, 1.2) for size in sizes] for _ in range(600))
+    intervals = [
+        {
+            "end": (NOON + timedelta(minutes=minute)).isoformat(),
+            "treated": {"total": round(treated), "bad": source.randrange(3) if treated > control else 0},
+            "control": {"total": round(control), "bad": source.randrange(3) if control > treated else 0},
+        }
+        for minute, (treated, control) in enumerate(of_both)
+    ]
+    assert {one.decision for one in judge_stream(ERRORS, intervals)} <= {"continue", "advance"}
+
+
 class TestReasons:
     def test_a_rollback_after_a_day_begins_with_what_has_been_measured_since_it_became_worse(self) -> None:
         (*_, last) = judge_stream(ERRORS, traffic(1860, excess=0.02, onset=1800))

@@ -106,6 +106,13 @@ def test_an_end_before_the_start_is_refused_wherever_the_data_come_from(run: Run
         assert said.err == "--to: later than --from (2026-11-23 12:04:00+00:00), got 2026-11-23 12:03:00+00:00\n"
 
 
+def test_an_end_before_the_file_begins_is_refused_too(run: Run, plan: Path) -> None:
+    data = in_file(plan.parent, minutes(5))
+    said = run({}, "what-if", plan, "--data", data, "--to", "2026-11-01T00:00Z")
+    start, end = "2026-11-23 12:00:00+00:00", "2026-11-01 00:00:00+00:00"
+    assert (said.code, said.err) == (2, f"--to: later than the rollout's start ({start}), got {end}\n")
+
+
 def test_a_file_that_windows_wrote_is_read_as_any_other(run: Run, plan: Path) -> None:
     data = plan.parent / "data.jsonl"
     data.write_text("".join(f"{json.dumps(row)}\r\n" for row in minutes(5)), encoding="utf-8-sig", newline="")
