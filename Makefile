@@ -32,7 +32,7 @@ test: setup
 # The long forms too, which prove the same promises in full: an hour and a half, before a release.
 test-all: test chaos
 	$(BIN)/python -m pytest tests/workflows/whole_matrix.py --numprocesses=2 --dist=load
-	$(BIN)/python -m pytest tests/local/zero_downtime_enforced.py
+	$(BIN)/python -m pytest tests/workflows/whole_week.py tests/local/zero_downtime_enforced.py
 
 check: setup
 	$(BIN)/ruff check .

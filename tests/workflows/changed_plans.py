@@ -11,7 +11,7 @@ from starter.plan_file import load_plan
 from tests.checkout import PLANS
 
 SPLIT_BEFORE_STAGED = 10
-SOAK = timedelta(hours=1)
+SOAK = timedelta(minutes=30)
 """Of stages whose length proves nothing. Each minute of it is a look, and there are many such stages."""
 
 

@@ -24,6 +24,7 @@ from tests.workflows.world import Handle, World, laid_out
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+LONGER_THAN_THE_WINDOW = 1.5 * HOUR
 
 
 def an_hour_around(time: datetime) -> Windows:
@@ -68,7 +69,9 @@ async def begun(world: World, windows: Windows) -> Handle:
 
 
 async def test_a_stage_waits_for_the_next_window_and_says_until_when(tmp_path: Path) -> None:
-    async with laid_out(hurried(3 * HOUR), tmp_path) as world:
+    # Nothing happens for most of a day.
+    seldom_looked_at = hurried(LONGER_THAN_THE_WINDOW).model_copy(update={"check_interval": timedelta(minutes=5)})
+    async with laid_out(seldom_looked_at, tmp_path) as world:
         # Windows open with a minute. The server that skips time strands a run that leaves a watch at the very instant
         # of its next look, so that looks fall between the minutes here.
         world.source.delay = timedelta(minutes=2, seconds=30)
@@ -94,7 +97,7 @@ async def test_a_stage_waits_for_the_next_window_and_says_until_when(tmp_path: P
 
 
 async def test_a_traffic_step_waits_for_the_window_too(tmp_path: Path) -> None:
-    async with laid_out(hurried(3 * HOUR), tmp_path) as world:
+    async with laid_out(hurried(LONGER_THAN_THE_WINDOW), tmp_path) as world:
         began = await world.now()
         closes = Windows(time_zone="UTC", hours=f"{began - HOUR:%H:%M}-{began + timedelta(minutes=12):%H:%M}")
         handle = await begun(world, closes)
@@ -144,7 +147,7 @@ async def test_a_stage_whose_checks_outlast_the_window_changes_nothing_before_th
 
 
 async def test_a_freeze_keeps_even_the_first_stage_from_beginning_until_a_person_forces_it(tmp_path: Path) -> None:
-    async with laid_out(hurried(3 * HOUR), tmp_path) as world:
+    async with laid_out(hurried(LONGER_THAN_THE_WINDOW), tmp_path) as world:
         handle = await begun(world, frozen_today(await world.now()))
         waiting = await world.until(handle, RolloutStatus.AWAITING_WINDOW)
         assert "the big sale" in waiting.why
@@ -161,7 +164,7 @@ async def test_a_freeze_keeps_even_the_first_stage_from_beginning_until_a_person
 
 
 async def test_an_emergency_never_waits_for_a_window(tmp_path: Path) -> None:
-    async with laid_out(hurried(3 * HOUR), tmp_path) as world:
+    async with laid_out(hurried(LONGER_THAN_THE_WINDOW), tmp_path) as world:
         handle = await begun(world, an_hour_around(await world.now()))
         await world.approve(handle)
         await world.until(handle, RolloutStatus.AWAITING_WINDOW)
