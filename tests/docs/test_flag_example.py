@@ -3,12 +3,11 @@
 import sys
 from pathlib import Path
 
-import httpx
-
 from flagstore.store import FlagStore, connect
 from local.child_process import ChildProcess
 from local.ports import LOOPBACK, answers, free_port
 from local.redis_server import RedisServer
+from tests import patient_http
 from tests.checkout import CHECKOUT
 from tests.flagstore.ground import INTERNAL, begin, to
 from tests.flagstore.waiting import until
@@ -35,7 +34,7 @@ async def test_the_example_serves_the_flag_and_forgets_it_in_an_emergency(tmp_pa
     )
 
     def page(email: str) -> str:
-        return httpx.get(f"http://{LOOPBACK}:{port}", headers={"X-User": "user-1", "X-Email": email}).text
+        return patient_http.get(f"http://{LOOPBACK}:{port}", headers={"X-User": "user-1", "X-Email": email}).text
 
     try:
         assert page("kim@example.com") == OLD

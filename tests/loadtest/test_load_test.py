@@ -27,6 +27,7 @@ from local.redis_server import RedisServer
 from local.sandbox_server import SAMPLE_APP, SandboxOptions, SandboxServer
 from rollout.flags import Audience
 from rollout.load_test import LoadTest
+from tests import patient_http
 from tests.flagstore.ground import INTERNAL, begin
 from tests.loadtest.certificates import LOOPBACK, self_signed
 from tests.loadtest.processes import ends, load_tests_of
@@ -54,7 +55,10 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]
         )
         leaving.callback(started.stop)
         (url,) = started.service_urls()
-        while httpx.get(f"{url}/work", headers={"X-User": "a", "X-Email": f"a@{STAFF}"}).json()["group"] != "treated":
+        while (
+            patient_http.get(f"{url}/work", headers={"X-User": "a", "X-Email": f"a@{STAFF}"}).json()["group"]
+            != "treated"
+        ):
             continue
         yield started
 

@@ -6,6 +6,7 @@ application did. Chance is given its binomial interval, exactly.
 
 import asyncio
 import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import time
@@ -13,6 +14,7 @@ from typing import Any
 
 from google.cloud import monitoring_v3
 from scipy.stats import binom  # type: ignore[import-untyped]
+from temporalio.exceptions import ApplicationError
 
 from activities.google_clients import GoogleClients
 from tests.e2e.observer import Observer
@@ -57,9 +59,11 @@ class Standings:
             began = time()
             progress = await observer.progress()
             if progress is not None and progress.current.step_entered is not None:
-                split, (shown,) = (await observer.splits())[service], await observer.shown()
-                standing = Standing(split.share_of(progress.candidates[service].revision), shown)
-                self.of.setdefault(standing, Stretch(began, began)).last = began
+                # What a busy machine does not answer in time is asked for again.
+                with suppress(ApplicationError):
+                    split, (shown,) = (await observer.splits())[service], await observer.shown()
+                    standing = Standing(split.share_of(progress.candidates[service].revision), shown)
+                    self.of.setdefault(standing, Stretch(began, began)).last = began
             await asyncio.sleep(BETWEEN_LOOKS_SECONDS)
 
 

@@ -14,6 +14,7 @@ from google.cloud import monitoring_v3
 from google.cloud.monitoring_v3.services.metric_service.transports import MetricServiceGrpcTransport
 
 from local.sandbox_server import SAMPLE_APP, SandboxOptions, SandboxServer
+from tests import patient_http
 from tests.loadtest.processes import ends
 
 PATIENCE_SECONDS = 20.0
@@ -38,7 +39,7 @@ def children_of(pid: int) -> list[int]:
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
 def test_no_application_outlives_its_sandbox(sandbox: SandboxServer, told: signal.Signals) -> None:
     (url,) = sandbox.service_urls()
-    assert httpx.get(f"{url}/health/overall").json()["status"] == "ok"
+    assert patient_http.get(f"{url}/health/overall").json()["status"] == "ok"
     (application,) = children_of(sandbox.pid)
 
     os.kill(sandbox.pid, told)
@@ -51,7 +52,7 @@ def test_after_a_kill_the_same_address_is_answered_by_a_new_process_and_what_was
 ) -> None:
     (url,) = sandbox.service_urls()
     for _ in range(USERS):
-        assert httpx.get(f"{url}/health/overall").status_code == httpx.codes.OK
+        assert patient_http.get(f"{url}/health/overall").status_code == httpx.codes.OK
     until_counted(sandbox, USERS)
     (application,) = children_of(sandbox.pid)
 
@@ -59,7 +60,7 @@ def test_after_a_kill_the_same_address_is_answered_by_a_new_process_and_what_was
     again = SandboxServer.start(tmp_path, OPTIONS, google_port=sandbox.google_port, http_port=sandbox.http_port)
     try:
         assert again.service_urls() == [url]
-        assert httpx.get(f"{url}/health/overall").json()["status"] == "ok"
+        assert patient_http.get(f"{url}/health/overall").json()["status"] == "ok"
         assert children_of(again.pid) != [application]
         until_counted(again, USERS + 1)
     finally:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 import redis
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
@@ -19,9 +18,9 @@ from local.sandbox_server import services_of
 from local.stack import PLANS, DirectoryInUse, LocalStack
 from rollout.messages import EMERGENCY_TASK_QUEUE, SEARCH_ATTRIBUTES, TASK_QUEUE
 from starter.plan_file import PlanRefused, load_plan
+from tests import patient_http
 from tests.checkout import CHECKOUT
-
-PATIENCE_SECONDS = 60.0
+from tests.patient_http import PATIENCE_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +58,8 @@ def shell_environment(file: Path) -> dict[str, str]:
 def test_every_part_answers_once_the_stack_is_there(stack: LocalStack) -> None:
     with redis.Redis.from_url(stack.redis.url) as client:
         assert client.ping()
-    assert httpx.get(stack.temporal.ui_url, follow_redirects=True).status_code == 200
-    assert "netra-backend-production" in httpx.get(f"{stack.sandbox.url}/services").text
+    assert patient_http.get(stack.temporal.ui_url, follow_redirects=True).status_code == 200
+    assert "netra-backend-production" in patient_http.get(f"{stack.sandbox.url}/services").text
     assert stack.temporal.frontend.pollers(TASK_QUEUE)
     assert stack.temporal.frontend.pollers(EMERGENCY_TASK_QUEUE)
     assert all(part.exit_code is None for part in stack.parts().values())
@@ -226,9 +225,9 @@ def test_rollout_local_says_at_the_end_what_its_users_met(tmp_path: Path) -> Non
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=CHECKOUT) as process:
         assert eventually((directory / "local.env").exists)
         sandbox = shell_environment(directory / "local.env")["ROLLOUT_SANDBOX_URL"]
-        secrets = {secret["name"]: secret["versions"] for secret in httpx.get(f"{sandbox}/secrets").json()}
-        services = {service["name"]: service["uri"] for service in httpx.get(f"{sandbox}/services").json()}
-        answers = [httpx.get(f"{uri}/work", headers={"X-User": "a-person"}) for uri in services.values()]
+        secrets = {secret["name"]: secret["versions"] for secret in patient_http.get(f"{sandbox}/secrets").json()}
+        services = {service["name"]: service["uri"] for service in patient_http.get(f"{sandbox}/services").json()}
+        answers = [patient_http.get(f"{uri}/work", headers={"X-User": "a-person"}) for uri in services.values()]
         process.send_signal(signal.SIGTERM)
         printed, _ = process.communicate(timeout=PATIENCE_SECONDS)
 

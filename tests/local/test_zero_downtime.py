@@ -11,7 +11,6 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import httpx
 import pytest
 
 from activities.google_clients import google_clients
@@ -22,6 +21,7 @@ from local.simulated_users import SimulatedUsers
 from local.stack import LocalStack
 from rollout.progress import RolloutProgress, RolloutStatus
 from starter.plan_file import load_plan
+from tests import patient_http
 from tests.e2e.observer import Observer, observing
 from tests.local.shares import (
     BY_THE_APPLICATION,
@@ -93,7 +93,7 @@ async def observer(stack: LocalStack) -> AsyncIterator[Observer]:
 @pytest.fixture
 def url(stack: LocalStack) -> str:
     """Where the plan's service answers its users."""
-    address: str = httpx.get(f"{stack.sandbox.url}/services").json()[0]["uri"]
+    address: str = patient_http.get(f"{stack.sandbox.url}/services").json()[0]["uri"]
     return address
 
 
@@ -171,7 +171,7 @@ async def test_a_rollback_by_a_gate_that_saw_a_real_fault_loses_nothing(
     stack: LocalStack, observer: Observer, users: SimulatedUsers
 ) -> None:
     fault = {"image": "example/backend:faulty", "cascade_rate": 1.0}
-    async with httpx.AsyncClient(base_url=stack.sandbox.url) as sandbox:
+    async with patient_http.async_client(base_url=stack.sandbox.url) as sandbox:
         (await sandbox.put("/application-faults", json=fault)).raise_for_status()
     ran = await start(stack, "example/backend:faulty", "--watch")
     progress = await observer.once_closed()

@@ -18,6 +18,7 @@ from flagstore.store import connect as connect_to_store
 from local.child_process import ChildFailed, ChildProcess
 from local.redis_server import RedisServer
 from rollout.flags import Audience
+from tests import patient_http
 from tests.flagstore.ground import INTERNAL, begin
 from tests.rollout.flag_samples import FLAGS
 from tests.sample_app.processes import CONTROL, TOKEN, TREATED, application
@@ -45,7 +46,10 @@ async def with_features_for_internal_users(store: FlagStore) -> None:
 async def app(running: tuple[str, RedisServer]) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, in which internal users have the new features and no fault is switched on."""
     address, redis = running
-    async with connect_to_store(redis.url) as connection, httpx.AsyncClient(base_url=f"http://{address}") as client:
+    async with (
+        connect_to_store(redis.url) as connection,
+        patient_http.async_client(base_url=f"http://{address}") as client,
+    ):
         store = FlagStore(connection, ENVIRONMENT, GROUP)
         if await store.read() is None:
             await with_features_for_internal_users(store)
@@ -115,7 +119,7 @@ async def test_latency_is_added_to_the_answers_of_the_treated_only(app: httpx.As
 
 async def test_a_leak_grows_the_process_with_the_requests_of_the_treated(tmp_path: Path) -> None:
     with application(tmp_path) as (address, process):
-        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+        async with patient_http.async_client(base_url=f"http://{address}") as client:
             await switch(client, leak_kib_per_request=1024)
             before = memory_mib(process)
             await asyncio.gather(*(client.get("/work", headers=CONTROL) for _ in range(40)))
@@ -203,7 +207,7 @@ async def test_on_sigterm_a_request_that_has_begun_is_answered_and_sockets_are_t
     tmp_path: Path,
 ) -> None:
     with application(tmp_path) as (address, process):
-        async with httpx.AsyncClient(base_url=f"http://{address}") as client, events(client, CONTROL) as socket:
+        async with patient_http.async_client(base_url=f"http://{address}") as client, events(client, CONTROL) as socket:
             await switch(client, latency_ms=500, to="all")
             answer = await _answered_while_it_stops(client, process)
             received = [number async for number in _until_closed(socket)]

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
-import httpx
 import pytest
 from google.cloud import run_v2, secretmanager_v1
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
@@ -17,6 +16,7 @@ from google.cloud.secretmanager_v1.services.secret_manager_service.transports im
 
 from local.redis_server import RedisServer
 from sandbox.__main__ import main
+from tests import patient_http
 from tests.sandbox.google import NAME
 
 SERVICE = f"shop-production/us-central1/backend={'shop/backend@sha256:' + 'a' * 64}"
@@ -53,7 +53,7 @@ def test_it_prints_where_it_answers_and_ends_cleanly_on_a_signal(redis_server: R
     arguments = ("--service", f"{SERVICE}@production:checkout", "--redis-url", redis_server.url, "--etag", "enforce")
     with running(*arguments, "--sample-seconds", "1", "--ingest-delay-seconds", "1") as (process, ready):
         assert ready["pid"] == process.pid
-        assert httpx.get(ready["http"] + "/services").json()[0]["flag_group"] == "production:checkout"
+        assert patient_http.get(ready["http"] + "/services").json()[0]["flag_group"] == "production:checkout"
         with grpc.insecure_channel(ready["grpc"]) as channel:
             services = run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel))
             service = services.get_service(name=NAME)
@@ -68,7 +68,7 @@ def test_it_prints_where_it_answers_and_ends_cleanly_on_a_signal(redis_server: R
 def test_secrets_given_at_the_start_are_there_and_no_output_repeats_them() -> None:
     arguments = ("--secret", "shop-production/key=first=1", "--secret", "shop-production/key=opensesame")
     with running(*arguments) as (process, ready):
-        assert httpx.get(ready["http"] + "/secrets").json() == [
+        assert patient_http.get(ready["http"] + "/secrets").json() == [
             {"name": "projects/shop-production/secrets/key", "versions": {"1": "ENABLED", "2": "ENABLED"}}
         ]
         with grpc.insecure_channel(ready["grpc"]) as channel:

@@ -7,13 +7,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
-import httpx
 import pytest
 from google.api_core.exceptions import GoogleAPICallError, ServiceUnavailable
 
 from sandbox.behaviours import Behaviour
 from starter import sandbox_commands
 from starter.outcome import CommandEnds, ExitCode
+from tests import patient_http
 from tests.checkout import CHECKOUT
 from tests.sandbox.google import CANDIDATE, NEW_IMAGE, OLD_IMAGE, Google, result_of, template_of
 
@@ -58,7 +58,7 @@ async def fault(address: str | None, *arguments: str) -> "subprocess.CompletedPr
 async def test_a_fault_is_switched_shown_and_taken_back(google: Google) -> None:
     work = f"{(await google.service()).uri}/work"
     address = google.sandbox.http_url
-    async with httpx.AsyncClient() as client:
+    async with patient_http.async_client() as client:
         switched = await fault(address, OLD_IMAGE, "error_rate=1.0", "to=all")
         assert (switched.returncode, switched.stderr) == (0, "")
         assert (await client.get(work)).status_code == 500
@@ -121,7 +121,7 @@ async def test_an_image_that_fails_to_start_fails_its_deployment_and_keeps_the_r
 
     await asked("--clear")
     await result_of(await users.update(["template"], template=template_of(NEW_IMAGE, CANDIDATE)))
-    async with httpx.AsyncClient() as client:
+    async with patient_http.async_client() as client:
         behaviours = (await client.get(f"{users.sandbox.http_url}/behaviours")).json()
     assert behaviours == {NEW_IMAGE: {"cpu_factor": 2.0}}
 

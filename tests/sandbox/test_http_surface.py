@@ -9,6 +9,7 @@ import pytest
 from google.api_core import exceptions
 
 from sandbox.behaviours import Behaviour
+from tests import patient_http
 from tests.sandbox.flag_documents import GROUP
 from tests.sandbox.google import CANDIDATE, NAME, NEW_IMAGE, OLD_IMAGE, PROJECT, REGION, Google, to
 
@@ -17,7 +18,7 @@ SERVICES = f"/services/{PROJECT}/{REGION}"
 
 @pytest.fixture
 async def http(google: Google) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=google.sandbox.http_url) as client:
+    async with patient_http.async_client(base_url=google.sandbox.http_url) as client:
         yield client
 
 

@@ -13,6 +13,7 @@ import pytest
 from google.cloud import run_v2
 
 from local.simulated_users import SimulatedUsers, Tally
+from tests import patient_http
 from tests.sandbox.google import (
     CANDIDATE,
     NAME,
@@ -63,7 +64,7 @@ def likely(count: int, of: int, share: float) -> bool:
 
 
 async def put_faults(google: Google, image: str, **faults: Any) -> httpx.Response:
-    async with httpx.AsyncClient(base_url=google.sandbox.http_url) as client:
+    async with patient_http.async_client(base_url=google.sandbox.http_url) as client:
         return await client.put("/application-faults", json={"image": image, **faults})
 
 
@@ -104,7 +105,7 @@ async def test_no_request_and_no_event_is_lost_while_the_traffic_moves_forth_and
 async def test_the_share_of_requests_per_revision_is_the_split(google: Google) -> None:
     await google.deploy(30)
     url = await url_of(google)
-    async with httpx.AsyncClient() as client:
+    async with patient_http.async_client() as client:
         served = [(await client.get(f"{url}/work")).json()["revision"] for _ in range(400)]
 
     assert likely(served.count(CANDIDATE), 400, 0.3)
@@ -117,7 +118,7 @@ async def test_a_tag_reaches_its_revision_and_the_service_does_not(google: Googl
         traffic=[to(await google.stable(), 100), to(CANDIDATE, 0, "candidate")],
     )
     await google.settled()
-    async with httpx.AsyncClient() as client:
+    async with patient_http.async_client() as client:
         tagged = (await client.get(f"{await url_of(google, 'candidate')}/health/overall")).json()
         untagged = (await client.get(f"{await url_of(google)}/health/overall")).json()
 
@@ -127,7 +128,7 @@ async def test_a_tag_reaches_its_revision_and_the_service_does_not(google: Googl
 async def test_cloud_run_counts_what_the_router_answered_by_code_and_revision(google: Google) -> None:
     assert (await put_faults(google, OLD_IMAGE, error_rate=1.0, to="all")).status_code == 200
     url = await url_of(google)
-    async with httpx.AsyncClient() as client:
+    async with patient_http.async_client() as client:
         for _ in range(7):
             assert (await client.get(f"{url}/work")).status_code == 500
         for _ in range(3):
@@ -142,7 +143,7 @@ async def test_cloud_run_counts_what_the_router_answered_by_code_and_revision(go
 
 async def test_the_application_reports_its_own_metrics_by_group(google: Google) -> None:
     url = await url_of(google)
-    async with httpx.AsyncClient() as client:
+    async with patient_http.async_client() as client:
         for _ in range(5):
             await client.get(f"{url}/work")
     metric = "custom.googleapis.com/rollout/legacy_path_requests"
@@ -158,7 +159,7 @@ async def test_the_application_reports_its_own_metrics_by_group(google: Google) 
 
 async def test_the_application_reports_requests_without_a_cohort_as_nobodys(google: Google) -> None:
     url = await url_of(google)
-    async with httpx.AsyncClient() as client:
+    async with patient_http.async_client() as client:
         for _ in range(5):
             await client.get(f"{url}/work")
     metric = "custom.googleapis.com/rollout/cohort_request_count"
@@ -172,7 +173,7 @@ async def test_containers_that_serve_have_utilisations_and_others_have_none(goog
     metric = "run.googleapis.com/container/memory/utilizations"
     assert await google.series(metric, datetime.now(UTC)) == []
     url = await url_of(google)
-    async with httpx.AsyncClient() as client:
+    async with patient_http.async_client() as client:
         while not (found := await google.series(metric, datetime.now(UTC))):
             await client.get(f"{url}/work")
 
@@ -182,7 +183,7 @@ async def test_containers_that_serve_have_utilisations_and_others_have_none(goog
 async def test_a_fault_set_before_a_deployment_is_in_the_new_revision_from_its_first_request(google: Google) -> None:
     await put_faults(google, NEW_IMAGE, error_rate=1.0, to="all")
     await google.deploy(0, tag="candidate")
-    async with httpx.AsyncClient() as client:
+    async with patient_http.async_client() as client:
         assert (await client.get(f"{await url_of(google, 'candidate')}/work")).status_code == 500
         assert (await client.get(f"{await url_of(google)}/work")).status_code == 200
 
@@ -211,6 +212,6 @@ async def test_a_revision_whose_command_ends_at_once_fails_as_on_cloud_run_and_t
 
     with pytest.raises(Exception, match="failed to start and listen on the port"):
         await result_of(operation)
-    async with httpx.AsyncClient() as client:
+    async with patient_http.async_client() as client:
         assert (await client.get(f"{await url_of(google)}/work")).status_code == 200
     assert short((await google.service(NAME)).latest_ready_revision) == await google.stable()

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
 from google.api_core import exceptions
 
 from sandbox.checksums import crc32c
 from sandbox.faults import Fault
+from tests import patient_http
 from tests.sandbox.google import INSTALLED, PROJECT
 from tests.sandbox.secret_manager_clients import ANSWERED, ASKED, NUMBER, VALUE, Secrets, State, secrets_by
 
@@ -234,7 +234,7 @@ async def test_over_http_secrets_are_added_switched_and_deleted_and_no_value_is_
     caplog.set_level(logging.DEBUG)
     path = f"/secrets/{PROJECT}/db-password"
     shown: list[str] = []
-    async with httpx.AsyncClient(base_url=secrets.google.sandbox.http_url) as http:
+    async with patient_http.async_client(base_url=secrets.google.sandbox.http_url) as http:
 
         async def ask(method: str, where: str, body: Any = None) -> Any:
             response = await http.request(method, where, json=body)

@@ -9,14 +9,13 @@ from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 
 from rollout.commands import CommandName
 from rollout.messages import SIGNAL_EMERGENCY, TASK_QUEUE, WORKFLOW, Answer, Command, Extend, FlagStage
-from tests.workflows.world import Handle, World
+from tests.workflows.world import Handle, World, answered
 
 KIM = Command(by="kim", reason="I know why")
 
 
 async def ask(handle: Handle, update: str, command: Command = KIM) -> Answer:
-    answer: Answer = await handle.execute_update(update, command, result_type=Answer)
-    return answer
+    return await answered(handle, update, command)
 
 
 async def refusal(handle: Handle, update: str, command: Command = KIM) -> str:

@@ -14,7 +14,7 @@ from tests.workflows.world import Handle, World
 async def answered_and_carried_on(world: World, handle: Handle) -> None:
     """Once every call is answered: the workflow hears of it, and of the emergency, in one task."""
     while await world.under_way(handle):
-        await world.environment.sleep(SOON)
+        await world.sleep(SOON)
     async with carrying_on(world.client):
         await world.until_under_way(handle, "guard_rollback", 1)
 
@@ -56,7 +56,7 @@ async def emergency_as_the_dead_man_pages(land: Land, world: World) -> Handle:
         await world.until(handle, RolloutStatus.SOAKING, stage="canary", step=SOON)
         land.source.hanging = True
     while "look_after_the_watch" in await world.under_way(handle):
-        await world.environment.sleep(SOON)
+        await world.sleep(SOON)
     await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
     async with carrying_on(world.client):
         await world.until_under_way(handle, "guard_rollback", 1)

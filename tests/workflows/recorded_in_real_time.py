@@ -160,7 +160,7 @@ async def told_as_it_ended(land: Land, world: World) -> Handle:
     await handle.signal("hello")
     land.channel.answering.set()
     while await world.under_way(handle):
-        await world.environment.sleep(SOON)
+        await world.sleep(SOON)
     async with carrying_on(world.client):
         await handle.result()
     return handle
@@ -218,7 +218,7 @@ async def failed_beside_a_check_that_took_long(land: Land, world: World) -> Hand
     handle = await checked_without_an_answer(land, world)
     # Gates are judged only once the check has taken its minute, which is longer than anything else is waited for.
     while "watch_gates" not in await world.under_way(handle):
-        await world.environment.sleep(SOON)
+        await world.sleep(SOON)
     land.source.fault = one_cascade
     return await taken_back_and_finished(world, handle)
 

@@ -44,14 +44,14 @@ async def the_same_unknown_signal_twice(world: World, handle: Handle) -> None:
     await soaking(world, handle, "internal")
     for _ in range(2):
         await handle.signal("hello")
-    await world.environment.sleep(A_LOOK)
+    await world.sleep(A_LOOK)
     await emergency(handle)
 
 
 async def paused_and_resumed_at_canary(world: World, handle: Handle) -> None:
     await soaking(world, handle, "canary")
     await ask(handle, CommandName.PAUSE, Command(by="kim", reason="lunch"))
-    await world.environment.sleep(timedelta(minutes=30))
+    await world.sleep(timedelta(minutes=30))
     await ask(handle, CommandName.RESUME, Command(by="kim"))
 
 
@@ -116,7 +116,7 @@ async def kill_switch_pulled_twice_while_internal_soaks(world: World, handle: Ha
 async def approved_after_a_wait_and_a_pause(world: World, handle: Handle) -> None:
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=A_LOOK)
     await ask(handle, CommandName.PAUSE, Command(by="kim", reason="lunch"))
-    await world.environment.sleep(timedelta(minutes=30))
+    await world.sleep(timedelta(minutes=30))
     await ask(handle, CommandName.RESUME, Command(by="kim"))
     await world.approve(handle)
 
@@ -126,9 +126,9 @@ async def gone_on_without_a_flag(world: World, handle: Handle) -> None:
     await soaking(world, handle, "canary")
     world.source.fault = no_events_for_treated
     while (await world.progress(handle)).flags["websocket_isolation"].exposure != "off":
-        await world.environment.sleep(A_LOOK)
+        await world.sleep(A_LOOK)
     world.source.fault = no_fault
-    await world.environment.sleep(timedelta(seconds=10))
+    await world.sleep(timedelta(seconds=10))
     await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", how="continue"))
 
 
@@ -138,7 +138,7 @@ async def one_flag_set_beside_a_foreign_change_of_another(world: World, handle: 
     await world.until(handle, RolloutStatus.HOLDING, step=A_LOOK)
     command = FlagStage(by="kim", reason="slow", flag="factory_pattern", stage="internal")
     await ask(handle, CommandName.SET_STAGE, command)
-    await world.environment.sleep(timedelta(seconds=10))
+    await world.sleep(timedelta(seconds=10))
     await emergency(handle)
 
 

@@ -38,7 +38,7 @@ async def until_held(world: World, handle: Handle) -> None:
             soak = progress.stages[progress.entered_last].soak_state
             if soak is not None and soak.standing == "holding":
                 return
-            await world.environment.sleep(SOON)
+            await world.sleep(SOON)
 
 
 async def resumed_to_its_approval_while_held(land: Land, world: World, handle: Handle) -> None:

@@ -72,7 +72,7 @@ async def test_until_what_was_told_last_is_delivered_gates_go_on_being_judged_an
         land.channel.answering.set()
         async with asyncio.timeout(REAL_SECONDS):
             while (await world.progress(handle)).run_id == watched_in:
-                await world.environment.sleep(SOON)
+                await world.sleep(SOON)
 
         answer = await ask(handle, CommandName.FINISH)
         # Far less than the hour for which it was to be watched.

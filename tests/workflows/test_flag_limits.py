@@ -165,7 +165,7 @@ async def test_a_flag_that_meets_the_kill_switch_on_its_way_up_says_how_far_it_h
             await world.until_under_way(handle, "set_exposures", 1)
         away.lift(land)
         while "set_exposures" in await world.under_way(handle):
-            await world.environment.sleep(soon)
+            await world.sleep(soon)
         assert await shown(world) == {flag: "10%"}
         assert (await world.store.emergency(by="robin", reason="stop")).accepted
 

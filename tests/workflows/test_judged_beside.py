@@ -56,7 +56,7 @@ async def test_a_check_that_takes_long_is_paged_also_while_gates_are_judged_besi
 
         async with asyncio.timeout(REAL_SECONDS):
             while not told(world, "Waiting long: canary: "):
-                await world.environment.sleep(SOON)
+                await world.sleep(SOON)
 
         assert "check_endpoint" in await world.under_way(handle)
 

@@ -41,7 +41,7 @@ async def test_a_refused_rollback_outlives_its_history_and_is_verified_once_it_i
                 still = await world.progress(handle)
                 runs.add(still.run_id)
                 assert still.status in (RolloutStatus.SOAKING, RolloutStatus.ROLLING_BACK)
-                await world.environment.sleep(SOON)
+                await world.sleep(SOON)
         assert (await world.flags()).is_latched_off
         await handle.signal(SIGNAL_EMERGENCY, {"by": "alex", "reason": "still down"})
 

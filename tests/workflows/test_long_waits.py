@@ -153,7 +153,7 @@ async def in_a_new_run(world: World, handle: Handle, calls: str) -> None:
     before = (await world.progress(handle)).run_id
     async with asyncio.timeout(2 * REAL_SECONDS):
         while (await world.progress(handle)).run_id == before:
-            await world.environment.sleep(SOON)
+            await world.sleep(SOON)
     await world.until_under_way(handle, calls, 1)
 
 

@@ -64,7 +64,7 @@ async def test_paused_while_it_holds_it_does_not_rise_as_the_hold_ends(tmp_path:
 
         async with asyncio.timeout(REAL_SECONDS):
             while not told(world, "canary goes on"):
-                await world.environment.sleep(SOON)
+                await world.sleep(SOON)
         await world.until_under_way(handle, "watch_gates", 1)
         paused = await world.progress(handle)
         assert (paused.status, paused.current.name) == (RolloutStatus.PAUSED, "staged")

@@ -66,7 +66,7 @@ async def until_seen(world: World, **expected: Verdict) -> RolloutProgress:
             found = {judgement.gate: judgement.verdict for judgement in progress.judged.judgements}
             if expected.items() <= found.items():
                 return progress
-            await world.environment.sleep(SOON)
+            await world.sleep(SOON)
 
 
 async def test_a_gate_that_passes_again_is_not_passed_over_beside_the_one_that_holds_and_holds_when_it_is_silent(

@@ -60,7 +60,7 @@ async def test_a_disabled_secret_holds_the_stage_until_somebody_enables_it_and_n
     await world.sandbox.secrets.set_state(version, DISABLED)
     handle = await world.start()
     await world.until_under_way(handle, "check_secret", 1)
-    await world.environment.sleep(timedelta(seconds=30))
+    await world.sleep(timedelta(seconds=30))
     assert len(await revisions(world)) == 1
     await world.sandbox.secrets.set_state(version, ENABLED)
     await world.until(handle, RolloutStatus.SOAKING, stage="canary")

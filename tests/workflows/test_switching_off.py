@@ -60,8 +60,8 @@ async def switched_off(
 async def off(world: World, handle: Handle) -> RolloutProgress:
     while (progress := await world.progress(handle)).flags[FLAG].exposure != "off":
         assert not progress.status.is_final, progress.why
-        await world.environment.sleep(CHECK)
-    await world.environment.sleep(2 * CHECK)
+        await world.sleep(CHECK)
+    await world.sleep(2 * CHECK)
     return await world.progress(handle)
 
 
@@ -90,7 +90,7 @@ async def test_where_the_events_of_treated_users_stop_their_flag_alone_is_turned
 
 async def test_it_is_the_rollouts_own_write_and_no_drift(world: World) -> None:
     handle, _ = await switched_off(world, "canary")
-    await world.environment.sleep(A_WHILE)
+    await world.sleep(A_WHILE)
 
     held = await world.progress(handle)
 
@@ -107,7 +107,7 @@ async def test_what_somebody_else_made_of_another_flag_stays_drift_when_it_is_wr
 
     world.source.fault = no_events_for_treated
     await off(world, handle)
-    await world.environment.sleep(A_WHILE)
+    await world.sleep(A_WHILE)
 
     held = await world.progress(handle)
     assert held.flags["request_isolation"].in_words() == "10%", "it is not taken for the rollout's own"
@@ -131,7 +131,7 @@ async def test_where_nothing_at_all_arrives_nobody_knows_whose_silence_it_is_and
         None if "rollout/" in metric or "run." in metric else healthy
     )
     await world.until(handle, RolloutStatus.HOLDING, step=CHECK)
-    await world.environment.sleep(A_WHILE)
+    await world.sleep(A_WHILE)
 
     assert set((await shown(world)).values()) == {"10%"}
 
@@ -139,7 +139,7 @@ async def test_where_nothing_at_all_arrives_nobody_knows_whose_silence_it_is_and
 async def test_the_rollout_does_not_go_on_by_itself_where_events_come_again_without_the_flag(world: World) -> None:
     handle, _ = await switched_off(world, "canary")
     world.source.fault = no_fault
-    await world.environment.sleep(A_WHILE)
+    await world.sleep(A_WHILE)
 
     held = await world.progress(handle)
     assert (held.status, held.current.name) == (RolloutStatus.HOLDING, "canary")
@@ -164,7 +164,7 @@ async def test_turned_on_again_the_stage_begins_anew_and_another_silence_turns_i
     assert set((await shown(world)).values()) == {"10%"}
     assert again.current.soak_state is not None
     assert again.current.soak_state.credit == timedelta()
-    await world.environment.sleep(A_WHILE)
+    await world.sleep(A_WHILE)
     second = await off(world, handle)
     assert second.switched_off[FLAG].at - held.switched_off[FLAG].at >= timedelta(seconds=15)
     assert len(told(world, "turned off alone")) == 2
@@ -183,7 +183,7 @@ async def test_turned_on_again_while_an_approval_is_waited_for_it_has_its_whole_
 
         turned_on = await world.now()
         assert set((await shown(world)).values()) == {"10%"}
-        await world.environment.sleep(A_WHILE)
+        await world.sleep(A_WHILE)
         again = await off(world, handle)
         assert again.switched_off[FLAG].at - turned_on >= timedelta(seconds=15)
 
@@ -193,7 +193,7 @@ async def test_a_gate_that_a_person_passed_over_turns_nothing_off_in_that_stage_
     await go_on(handle)
     await set_stage(handle, "canary", FLAG)
 
-    await world.environment.sleep(A_WHILE)
+    await world.sleep(A_WHILE)
 
     assert set((await shown(world)).values()) == {"10%"}
 

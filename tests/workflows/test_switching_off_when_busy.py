@@ -34,7 +34,7 @@ async def test_a_failing_gate_turns_off_what_its_plan_names_for_that(tmp_path: P
 
         held = await world.until(handle, RolloutStatus.HOLDING, step=SOON)
         while (await shown(world)) != {"busy": "off"}:
-            await world.environment.sleep(SOON)
+            await world.sleep(SOON)
 
         assert "CPU: " in held.switched_off["busy"].why
         assert (await world.progress(handle)).rollback is None, "off is what the rollout set, and no rollback by hand"
@@ -91,7 +91,7 @@ async def test_a_step_back_that_is_asked_for_while_the_flag_is_still_being_writt
 
         while "stepped back from staged to canary" not in [e.text for e in (await world.progress(handle)).timeline]:
             assert (await world.progress(handle)).status is not RolloutStatus.COMPLETED
-            await world.environment.sleep(SOON)
+            await world.sleep(SOON)
 
 
 async def test_a_write_that_the_store_refuses_is_paged_once_and_tried_until_it_is_taken(tmp_path: Path) -> None:
@@ -105,12 +105,12 @@ async def test_a_write_that_the_store_refuses_is_paged_once_and_tried_until_it_i
         land.source.busy_plans.add("refused")
 
         while not told(world, "refused is not off"):
-            await world.environment.sleep(SOON)
-        await world.environment.sleep(timedelta(seconds=3))
+            await world.sleep(SOON)
+        await world.sleep(timedelta(seconds=3))
         await land.reading.hset(documents, "refused", document)
 
         while not told(world, "refused was turned off alone"):
-            await world.environment.sleep(SOON)
+            await world.sleep(SOON)
         assert await shown(world) == {"refused": "off"}
         (page,) = told(world, "refused is not off")
         assert "refused could not be turned off: " in page
@@ -126,11 +126,11 @@ async def test_a_rollout_that_is_continued_as_new_goes_on_turning_it_off_and_hol
         asked_in = (await world.progress(handle)).run_id
         while (await world.progress(handle)).run_id == asked_in:
             await handle.signal("hello")
-            await world.environment.sleep(SOON)
+            await world.sleep(SOON)
 
         land.wire.acknowledge_writes(True)
         while not told(world, "continued was turned off alone"):
-            await world.environment.sleep(SOON)
+            await world.sleep(SOON)
 
         held = await world.until(handle, RolloutStatus.HOLDING, step=SOON)
         assert await shown(world) == {"continued": "off"}

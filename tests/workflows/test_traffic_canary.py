@@ -8,6 +8,8 @@ import pytest
 
 from rollout.measurement import Counts, Group, Sample
 from rollout.progress import RolloutStatus
+from starter.plan_file import load_plan
+from tests.checkout import PLANS
 from tests.workflows.world import World, laid_out
 
 SERVICE = "storefront"
@@ -15,7 +17,9 @@ SERVICE = "storefront"
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out("traffic-canary.yaml", tmp_path) as laid:
+    """Looked at every five minutes: it soaks for a day."""
+    plan = load_plan(PLANS / "traffic-canary.yaml")
+    async with laid_out(plan.model_copy(update={"check_interval": timedelta(minutes=5)}), tmp_path) as laid:
         yield laid
 
 
