@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.gate_blocks import Array, Blocks, Flags
-from bench.gate_fleet import BestRuns, Bets, Outcomes, fastest_stakes, gain_and_loss
+from bench.gate_blocks import Array, Blocks, Flags, largest_phi, of_each_length
+from bench.gate_fleet import BestRuns, Bets, Outcomes, fastest_stakes, first_minute, gain_and_loss
 from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, PER_PHI, SPREAD_NEEDED
 from rollout.control_curve import LEARNT_FROM, LEARNT_HALF_LIFE_MINUTES, NEAR_P95_TAIL, P95_TAIL, STEEP
 from rollout.dispersion import PRIOR_PHI
@@ -22,12 +22,7 @@ from rollout.latency_evidence import (
     LATENCY_HARM_SHARE,
     LATENCY_HARM_SHARE_AT_MOST,
 )
-from rollout.overdispersion import (
-    BLOCKS,
-    CAUTIOUS_GAIN,
-    KNOWN_EVENTS,
-    PRIOR_WEIGHTS,
-)
+from rollout.overdispersion import CAUTIOUS_GAIN, KNOWN_EVENTS
 from rollout.sequential_model import HARM_NEEDED, LATENCY_BEYOND_NEEDED
 from rollout.statistics import LARGEST_GAIN, LATENCY_RATIOS
 from rollout.wander import (
@@ -73,11 +68,11 @@ def judge_latency_fleet(
 
 def decided(minutes: Iterator[Asked], rollouts: int, increase: float) -> Outcomes:
     harm, beyond = Bets((2, rollouts), len(RATIOS)), Bets((2, rollouts), len(RATIOS))
-    wander = [_Wandering((2, rollouts), length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
+    wander = of_each_length(_Wandering, (2, rollouts))
     events, nothing, best_run = np.zeros((2, rollouts)), np.zeros(rollouts), BestRuns(rollouts, MOST_LEFT_OUT_ELSEWHERE)
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
     for minute, asked in enumerate(minutes, start=1):
-        phi = np.maximum(1.0, np.max([stretch.phi for stretch in wander], axis=0))
+        phi = largest_phi(wander)
         largest = np.where(events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, :, None]
         far = np.clip((phi - LITTLE_WANDER) / (MUCH_WANDER - LITTLE_WANDER), 0.0, 1.0)
         for bets, usual, most in (
@@ -95,8 +90,8 @@ def decided(minutes: Iterator[Asked], rollouts: int, increase: float) -> Outcome
         bursts = np.clip(phi.max(axis=0), PRIOR_PHI, LARGEST_SPREAD_PHI) - PRIOR_PHI
         spread = best_run.remaining(1.0) >= SPREAD_NEEDED + PER_PHI * bursts
         guilty = (harmful >= HARM_NEEDED) & (too_much >= LATENCY_BEYOND_NEEDED) & spread
-        rolled_back = np.where((rolled_back == 0) & guilty, minute, rolled_back)
-        held = np.where((held == 0) & (harmful >= HARM_NEEDED), minute, held)
+        rolled_back = first_minute(rolled_back, guilty, minute)
+        held = first_minute(held, harmful >= HARM_NEEDED, minute)
     return Outcomes(rolled_back, held)
 
 
