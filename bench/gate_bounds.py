@@ -23,7 +23,7 @@ from bench.gate_blocks import Array
 from bench.gate_fleet import FleetCounts, judge_fleet
 from bench.gate_latency_fleet import judge_latency_fleet
 from bench.gate_traffic import BASE_ERRORS, DAY, FAMILIES, Family
-from bench.gates import FIRST_SEED, GATE, Trial, draw, in_words, minutes_after, regression, together
+from bench.gates import FIRST_SEED, MAX_DIFFERENCE, Trial, draw, in_words, minutes_after, regression, together
 from bench.latency_traffic import USUAL
 from bench.machine import machine
 
@@ -68,7 +68,7 @@ def _of_errors(family: Family, excess: float, healthy: FleetCounts) -> list[str]
         return cumulated(counts.treated_bad * gain - counts.treated * BASE_ERRORS * stake)
 
     def judged(counts: FleetCounts) -> Minutes:
-        return judge_fleet(counts, max_difference=GATE.max_difference or 0.0).rolled_back
+        return judge_fleet(counts, max_difference=MAX_DIFFERENCE).rolled_back
 
     regressions = {onset: _all_of(regression(family, excess, onset)) for onset in ONSETS}
     return _beside_each_other(spoken_for, judged, healthy, regressions)
