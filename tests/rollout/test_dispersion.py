@@ -49,10 +49,10 @@ def traffic(seed: int, *, onset: int, minutes: int, burst: float = 1.0) -> Itera
         )
 
 
-def minutes_to_rollback(seed: int, onset: int, burst: float = 1.0) -> float:
+def minutes_to_rollback(seed: int, onset: int) -> float:
     """From the onset; negative for a false alarm."""
     state = begin(GATE)
-    for minute, interval in enumerate(traffic(seed, onset=onset, minutes=onset + 240, burst=burst)):
+    for minute, interval in enumerate(traffic(seed, onset=onset, minutes=onset + 240)):
         state, judgement = step(GATE, state, interval)
         if judgement.decision == "rollback":
             return minute + 1 - onset
