@@ -4,10 +4,13 @@
 last.
 """
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
-from rollout.overdispersion import HALF_LIFE_MINUTES, HEAVIEST_BLOCK, INFORMATIVE_EVENTS
+from rollout.overdispersion import BLOCKS, HALF_LIFE_MINUTES, HEAVIEST_BLOCK, INFORMATIVE_EVENTS, PRIOR_WEIGHTS
 
 Array = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -79,6 +82,19 @@ class Blocks:
 
     def _learn(self, full: Flags, kept: float, counted: Array, harmonic: Array) -> None:
         """What else full blocks tell."""
+
+
+B = TypeVar("B", bound=Blocks)
+
+
+def of_each_length(kind: type[B], shape: tuple[int, ...]) -> list[B]:
+    return [kind(shape, length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
+
+
+def largest_phi(blocks: Sequence[Blocks]) -> Array:
+    """What the length tells that has learnt of the largest bursts; at least 1, which is chance alone."""
+    phi: Array = np.maximum(1.0, np.max([each.phi for each in blocks], axis=0))
+    return phi
 
 
 def _what_fell(before: Array, now: Array) -> tuple[Array, Array]:

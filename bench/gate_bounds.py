@@ -23,7 +23,7 @@ from bench.gate_blocks import Array
 from bench.gate_fleet import FleetCounts, judge_fleet
 from bench.gate_latency_fleet import judge_latency_fleet
 from bench.gate_traffic import BASE_ERRORS, DAY, FAMILIES, Family
-from bench.gates import FIRST_SEED, GATE, Trial, draw, in_words, minutes_after, regression, together
+from bench.gates import FIRST_SEED, MAX_DIFFERENCE, Trial, draw, in_words, minutes_after, regression, together
 from bench.latency_traffic import USUAL
 from bench.machine import machine
 
@@ -39,7 +39,8 @@ WORTH_COUNTING = 1.2
 """Times as many as control's share. With 1.15 it takes two minutes longer; with 1.25 six less, and forty more for the
 slowest twentieth."""
 
-Minutes: TypeAlias = npt.NDArray[np.int64]
+FoundAt: TypeAlias = npt.NDArray[np.int64]
+"""Of each rollout the minute, as `Outcomes` tells it."""
 LatencyCounts: TypeAlias = tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]
 Counts = TypeVar("Counts")
 
@@ -63,12 +64,13 @@ def _all_of(trial: Trial) -> FleetCounts:
 
 
 def _of_errors(family: Family, excess: float, healthy: FleetCounts) -> list[str]:
+    stake, gain = fastest(excess, family.burst)
+
     def spoken_for(counts: FleetCounts) -> Array:
-        stake, gain = fastest(excess, family.burst)
         return cumulated(counts.treated_bad * gain - counts.treated * BASE_ERRORS * stake)
 
-    def judged(counts: FleetCounts) -> Minutes:
-        return judge_fleet(counts, max_difference=GATE.max_difference or 0.0).rolled_back
+    def judged(counts: FleetCounts) -> FoundAt:
+        return judge_fleet(counts, max_difference=MAX_DIFFERENCE).rolled_back
 
     regressions = {onset: _all_of(regression(family, excess, onset)) for onset in ONSETS}
     return _beside_each_other(spoken_for, judged, healthy, regressions)
@@ -81,7 +83,7 @@ def _of_latencies() -> list[str]:
         )
         return cumulated(slow - WORTH_COUNTING * control_slow * total / control_total)
 
-    def judged(counts: LatencyCounts) -> Minutes:
+    def judged(counts: LatencyCounts) -> FoundAt:
         return judge_latency_fleet(
             USUAL.bounds_ms, *counts, increase=gate_latencies.GATE.max_increase or 0.0
         ).rolled_back
@@ -98,7 +100,7 @@ def _of_latencies() -> list[str]:
 
 def _beside_each_other(
     spoken_for: Callable[[Counts], Array],
-    judged: Callable[[Counts], Minutes],
+    judged: Callable[[Counts], FoundAt],
     healthy: Counts,
     regressions: dict[int, Counts],
 ) -> list[str]:
@@ -107,7 +109,7 @@ def _beside_each_other(
     said = []
     for onset, counts in regressions.items():
         beyond = spoken_for(counts) > threshold
-        told: Minutes = np.where(beyond.any(axis=1), beyond.argmax(axis=1) + 1, 0)
+        told: FoundAt = np.where(beyond.any(axis=1), beyond.argmax(axis=1) + 1, 0)
         said += [in_words(minutes_after(onset, found)) for found in (told, judged(counts))]
     return said
 

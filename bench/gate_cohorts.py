@@ -14,9 +14,10 @@ from rich.table import Table
 
 from bench.gate_fleet import FleetCounts, judge_fleet
 from bench.gate_traffic import DAY, FAMILIES, Family, minutes
+from bench.gates import MAX_DIFFERENCE, together
 from bench.machine import machine
 
-MAX_DIFFERENCE, EXCESS = 0.01, 0.02
+EXCESS = 0.02
 COHORTS = next(family for family in FAMILIES if family.name == "cohort offset")
 RATES = (1.0, 20.0, 500.0)
 LOOKED_FOR = 600
@@ -56,12 +57,10 @@ def fleet(family: Family, rate: float, before: int, length: int, excess: float, 
     at = np.arange(before + length)
     shares = np.where((at < before + length / 2) | (excess > 0), 0.1, 0.5)
     added = np.where(at >= before, excess, 0.0)
-    rows = []
-    for seed in range(trials):
-        random = np.random.default_rng([seed, 311, int(rate * 10), before, int(excess * 1e4)])
-        one = minutes(random, family, per_second=rate, shares=shares, excess=added)
-        rows.append((one.treated, one.treated_bad, one.control, one.control_bad))
-    return FleetCounts(*(np.array(each, dtype=np.float64) for each in zip(*rows, strict=True)))
+    seeds = ([seed, 311, int(rate * 10), before, int(excess * 1e4)] for seed in range(trials))
+    return together(
+        [minutes(np.random.default_rng(seed), family, per_second=rate, shares=shares, excess=added) for seed in seeds]
+    )
 
 
 if __name__ == "__main__":

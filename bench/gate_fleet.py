@@ -6,11 +6,12 @@ hundreds of rollouts only. `python -m bench.gates` asks both about the same roll
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from bench.gate_blocks import Array, Blocks, Flags
+from bench.gate_blocks import Array, Blocks, Flags, largest_phi, of_each_length
 from rollout.best_run import (
     ENOUGH_OTHERS,
     EVEN_PHI,
@@ -34,12 +35,7 @@ from rollout.capped_bets import CAPPED_BURSTS, CAPPED_GAIN, DISCOUNT, NO_DISCOUN
 from rollout.cohort_history import LARGEST_ERROR
 from rollout.dispersion import LARGEST_FALL, LONGEST_OF_CONTROL, PRIOR_PHI
 from rollout.fuse import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
-from rollout.overdispersion import (
-    BLOCKS,
-    CAUTIOUS_GAIN,
-    KNOWN_EVENTS,
-    PRIOR_WEIGHTS,
-)
+from rollout.overdispersion import CAUTIOUS_GAIN, KNOWN_EVENTS
 from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HARM_NEEDED
 from rollout.share_evidence import BEYOND_SHARE, HARM_SHARE, NOT_READY_PHI, READY, READY_PHI
 from rollout.statistics import (
@@ -63,6 +59,24 @@ class FleetCounts:
     control: Array
     control_bad: Array
 
+    def at(self, minute: int) -> "OneMinute":
+        treated, control = self.treated[:, minute], self.control[:, minute]
+        # A minute without control teaches nothing; the judge leaves it out of its blocks altogether, which is rare.
+        somebody = (treated > 0) & (control > 0)
+        return OneMinute(
+            treated, self.treated_bad[:, minute], np.maximum(control, 1), self.control_bad[:, minute], somebody
+        )
+
+
+class OneMinute(NamedTuple):
+    """One minute of every rollout; `somebody` where both groups have requests."""
+
+    treated: Array
+    bad: Array
+    control: Array
+    control_bad: Array
+    somebody: Flags
+
 
 @dataclass(frozen=True)
 class Outcomes:
@@ -78,59 +92,108 @@ def judge_fleet(counts: FleetCounts, *, max_difference: float, unexposed: int = 
     In the first `unexposed` minutes nobody has the features: they only tell how the cohort differs.
     """
     rollouts, length = counts.treated.shape
-    harm, beyond, capped_harm, capped_beyond = (
-        Bets((rollouts,), len(RATIOS), largest_cash=LARGEST_CASH) for _ in range(4)
-    )
-    dispersion = [_Bursts((rollouts,), length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
-    best_run = BestRuns(rollouts)
-    events, history = np.zeros(rollouts), _History(rollouts)
-    exposed_bad, gross, gross_bad = (np.zeros(rollouts) for _ in range(3))
+    judges = _Judges(rollouts, max_difference)
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
-    everybody = np.ones(rollouts, np.bool_)
     for minute in range(length):
-        treated, bad = counts.treated[:, minute], counts.treated_bad[:, minute]
-        # A minute without control teaches nothing; the judge leaves it out of its blocks altogether, which is rare.
-        somebody = (treated > 0) & (counts.control[:, minute] > 0)
-        control, control_bad = np.maximum(counts.control[:, minute], 1), counts.control_bad[:, minute]
-        phi = np.maximum(1.0, np.max([block.phi for block in dispersion], axis=0))
         if minute < unexposed:
-            history.take(treated, bad, control, control_bad, phi, somebody)
-            for block in dispersion:
-                block.take(treated, bad, control, control_bad, everybody)
-            events += bad + control_bad
+            judges.learn(counts.at(minute))
             continue
-        burst, share = ((phi + 1) / 2)[:, None], (history.allowed * treated / control)[:, None]
-        stake = fastest_stakes(RATIOS, share, burst)
-        gain, loss = gain_and_loss(share, stake, burst)
-        won = bad[:, None] * gain + control_bad[:, None] * loss
-        largest = np.where(events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, None]
-        for bets, part in ((harm, HARM_SHARE), (beyond, BEYOND_SHARE)):
-            bets.take(np.minimum(won - part * max_difference * stake * treated[:, None], largest), somebody)
-        stake, won, largest = capped(bad, control_bad, share, burst, events)
-        for bets, part in ((capped_harm, HARM_SHARE), (capped_beyond, BEYOND_SHARE)):
-            bets.take(np.minimum(won - part * max_difference * stake * treated[:, None], largest), somebody)
-        for block in dispersion:
-            block.take(treated, bad, control, control_bad, everybody)
-        events += bad + control_bad
-        exposed_bad += bad
-        enough = (treated >= FUSE_SAMPLE) & (control >= FUSE_SAMPLE)
-        worse = bad >= treated * (control_bad / control + FUSE_POINTS)
-        gross = np.where(enough & worse, gross + 1, 0)
-        gross_bad = np.where(enough & worse, gross_bad + bad - treated * control_bad / control, 0.0)
-        fuse = (gross >= FUSE_INTERVALS) & (gross_bad >= FUSE_BAD)
-        harmful, too_much = (harm.wealth + capped_harm.wealth) / 2, (beyond.wealth + capped_beyond.wealth) / 2
-        ready = READY * np.clip((NOT_READY_PHI - phi) / (NOT_READY_PHI - READY_PHI), 0.0, 1.0)
-        for bets in (beyond, capped_beyond):
-            bets.keep(np.where(somebody & (harmful < 1), ready, 0.0))
-        best_run.take(np.log(harmful), somebody, bad, treated)
-        proven = (harmful >= CONVICTION_NEEDED) & (too_much >= BEYOND_NEEDED)
-        spread = best_run.is_enough(
-            phi, max_difference * treated, max_difference * (treated + control), events - exposed_bad
-        )
-        guilty = proven & spread | fuse
-        rolled_back = np.where((rolled_back == 0) & guilty, minute + 1, rolled_back)
-        held = np.where((held == 0) & (harmful >= HARM_NEEDED), minute + 1, held)
+        guilty, suspect = judges.weigh(counts.at(minute))
+        rolled_back = first_minute(rolled_back, guilty, minute + 1)
+        held = first_minute(held, suspect, minute + 1)
     return Outcomes(rolled_back, held)
+
+
+def first_minute(so_far: npt.NDArray[np.int64], now: Flags, minute: int) -> npt.NDArray[np.int64]:
+    """This minute for those of which it is true now and was not before."""
+    return np.where((so_far == 0) & now, minute, so_far)
+
+
+class _Judges:
+    """What the judge of every rollout keeps from one minute to the next."""
+
+    def __init__(self, rollouts: int, max_difference: float) -> None:
+        self._max_difference = max_difference
+        self._first, self._second = (_Bettor(rollouts, max_difference) for _ in range(2))
+        self._dispersion = of_each_length(_Bursts, (rollouts,))
+        self._history, self._best_runs, self._fuses = _History(rollouts), BestRuns(rollouts), Fuses(rollouts)
+        self._events, self._exposed_bad = np.zeros(rollouts), np.zeros(rollouts)
+
+    def learn(self, minute: OneMinute) -> None:
+        """A minute in which nobody is exposed."""
+        self._history.take(minute, largest_phi(self._dispersion))
+        self._count(minute)
+
+    def weigh(self, minute: OneMinute) -> tuple[Flags, Flags]:
+        """Which rollouts fail now, and which are worse than control at all."""
+        phi = largest_phi(self._dispersion)
+        self._bet(minute, phi)
+        self._count(minute)
+        self._exposed_bad += minute.bad
+        harm = (self._first.harm.wealth + self._second.harm.wealth) / 2
+        beyond = (self._first.beyond.wealth + self._second.beyond.wealth) / 2
+        ready = READY * np.clip((NOT_READY_PHI - phi) / (NOT_READY_PHI - READY_PHI), 0.0, 1.0)
+        for bettor in (self._first, self._second):
+            bettor.beyond.keep(np.where(minute.somebody & (harm < 1), ready, 0.0))
+        self._best_runs.take(np.log(harm), minute.somebody, minute.bad, minute.treated)
+        proven = (harm >= CONVICTION_NEEDED) & (beyond >= BEYOND_NEEDED)
+        guilty = proven & self._spread(minute, phi) | self._blown(minute)
+        return guilty, harm >= HARM_NEEDED
+
+    def _bet(self, minute: OneMinute, phi: Array) -> None:
+        burst, share = ((phi + 1) / 2)[:, None], (self._history.allowed * minute.treated / minute.control)[:, None]
+        for bettor, its_wager in ((self._first, wager), (self._second, capped_wager)):
+            bettor.take(its_wager(minute.bad, minute.control_bad, share, burst, self._events), minute)
+
+    def _count(self, minute: OneMinute) -> None:
+        for block in self._dispersion:
+            block.take(minute.treated, minute.bad, minute.control, minute.control_bad, np.ones_like(minute.somebody))
+        self._events += minute.bad + minute.control_bad
+
+    def _spread(self, minute: OneMinute, phi: Array) -> Flags:
+        at_limit = self._max_difference * minute.treated
+        of_both = self._max_difference * (minute.treated + minute.control)
+        return self._best_runs.is_enough(phi, at_limit, of_both, self._events - self._exposed_bad)
+
+    def _blown(self, minute: OneMinute) -> Flags:
+        enough = (minute.treated >= FUSE_SAMPLE) & (minute.control >= FUSE_SAMPLE)
+        worse = minute.bad >= minute.treated * (minute.control_bad / minute.control + FUSE_POINTS)
+        return self._fuses.blown(enough & worse, minute.bad, minute.treated * minute.control_bad / minute.control)
+
+
+class Wager(NamedTuple):
+    """For each rollout and risk ratio: the stake, the log of what it wins in a minute, and the most that it may win."""
+
+    stake: Array
+    won: Array
+    largest: Array
+
+    def beyond(self, allowed: float, treated: Array) -> Array:
+        """What is won where such a share more than control's is allowed."""
+        won: Array = np.minimum(self.won - allowed * self.stake * treated[:, None], self.largest)
+        return won
+
+
+def wager(bad: Array, control_bad: Array, share: Array, burst: Array, events: Array) -> Wager:
+    """The first bettor's; `rollout.statistics.log_won` for each rollout and risk ratio."""
+    stake, _, won = _staked(bad, control_bad, share, burst)
+    return Wager(stake, won, np.where(events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, None])
+
+
+def capped_wager(bad: Array, control_bad: Array, share: Array, burst: Array, events: Array) -> Wager:
+    """The second bettor's; `rollout.capped_bets.capped_bets` of every rollout."""
+    known = np.minimum(1.0, events / WELL_KNOWN_EVENTS)[:, None]
+    discount = DISCOUNT * np.clip(2 * (NO_DISCOUNT_FROM - share), 0.0, 1.0) * known
+    believed = 1 + (burst - 1) * (1 - discount)
+    stake, gain, won = _staked(bad, control_bad, share, believed)
+    return Wager(stake, won, np.minimum(CAPPED_GAIN, CAPPED_BURSTS * believed * gain))
+
+
+def _staked(bad: Array, control_bad: Array, share: Array, burst: Array) -> tuple[Array, Array, Array]:
+    """The stakes, what one bad event of treated wins by them, and what the minute wins."""
+    stake = fastest_stakes(RATIOS, share, burst)
+    gain, loss = gain_and_loss(share, stake, burst)
+    return stake, gain, bad[:, None] * gain + control_bad[:, None] * loss
 
 
 def fastest_stakes(ratios: Array, share: Array, burst: Array) -> Array:
@@ -151,18 +214,6 @@ def gain_and_loss(share: Array, stake: Array, burst: Array) -> tuple[Array, Arra
     gain: Array = np.log1p(burst * stake) - np.log1p((burst - 1) * stake)
     loss: Array = np.log1p(-burst * share * stake) - np.log1p(-(burst - 1) * share * stake)
     return gain, loss
-
-
-def capped(bad: Array, control_bad: Array, share: Array, burst: Array, events: Array) -> tuple[Array, Array, Array]:
-    """`rollout.capped_bets.capped_bets` of every rollout: stakes, what they win, and the most that they may."""
-    known = np.minimum(1.0, events / WELL_KNOWN_EVENTS)[:, None]
-    discount = DISCOUNT * np.clip(2 * (NO_DISCOUNT_FROM - share), 0.0, 1.0) * known
-    believed = 1 + (burst - 1) * (1 - discount)
-    stake = fastest_stakes(RATIOS, share, believed)
-    gain, loss = gain_and_loss(share, stake, believed)
-    won: Array = bad[:, None] * gain + control_bad[:, None] * loss
-    largest: Array = np.minimum(CAPPED_GAIN, CAPPED_BURSTS * believed * gain)
-    return stake, won, largest
 
 
 class Bets:
@@ -236,6 +287,32 @@ class BestRuns:
         return unevenness
 
 
+class _Bettor:
+    """Of every rollout the bets that there is harm at all, and that it is beyond what is tolerated."""
+
+    def __init__(self, rollouts: int, max_difference: float) -> None:
+        self._max_difference = max_difference
+        self.harm, self.beyond = (Bets((rollouts,), len(RATIOS), largest_cash=LARGEST_CASH) for _ in range(2))
+
+    def take(self, wager: Wager, minute: OneMinute) -> None:
+        for bets, part in ((self.harm, HARM_SHARE), (self.beyond, BEYOND_SHARE)):
+            bets.take(wager.beyond(part * self._max_difference, minute.treated), minute.somebody)
+
+
+class Fuses:
+    """`rollout.fuse` of every rollout."""
+
+    def __init__(self, rollouts: int) -> None:
+        self._in_a_row, self._bad = np.zeros(rollouts), np.zeros(rollouts)
+
+    def blown(self, gross: Flags, bad: Array, expected: Array) -> Flags:
+        """After a minute that was `gross` or not, with so many bad events where so many were to be expected."""
+        self._in_a_row = np.where(gross, self._in_a_row + 1, 0)
+        self._bad = np.where(gross, self._bad + bad - expected, 0.0)
+        blown: Flags = (self._in_a_row >= FUSE_INTERVALS) & (self._bad >= FUSE_BAD)
+        return blown
+
+
 class _History:
     """`rollout.cohort_history.CohortHistory` of every rollout."""
 
@@ -243,15 +320,8 @@ class _History:
         self.allowed: Array = np.ones(rollouts)
         self._sums: Array = np.zeros((4, rollouts))
 
-    def take(
-        self,
-        treated: Array,
-        bad: Array,
-        control: Array,
-        control_bad: Array,
-        phi: Array,
-        somebody: Flags,
-    ) -> None:
+    def take(self, minute: OneMinute, phi: Array) -> None:
+        treated, bad, control, control_bad, somebody = minute
         whole = treated + control
         seen = np.stack([bad, control_bad, bad * control / whole, control_bad * treated / whole])
         self._sums = self._sums + np.where(somebody, seen, 0.0)

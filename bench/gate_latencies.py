@@ -12,7 +12,7 @@ compared with the judge itself in every row. Every number is seeded. Ends with 1
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -201,7 +201,7 @@ def _ours(asking: Asking) -> Outcomes:
     treated, control = together(drawn(asking.trial, seed) for seed in asking.seeds)
     found = judge_latency_fleet(bounds, treated, control, increase=GATE.max_increase or 0.0)
     index = int(np.flatnonzero(found.rolled_back)[0]) if found.rolled_back.any() else 0
-    own = judged(bounds, treated[index, :COMPARED_MINUTES], control[index, :COMPARED_MINUTES]) or 0
+    own = by_the_judge(bounds, treated[index, :COMPARED_MINUTES], control[index, :COMPARED_MINUTES]) or 0
     fleets = int(found.rolled_back[index])
     if own != (fleets if fleets <= COMPARED_MINUTES else 0):
         which = f"{asking.trial}, seed {asking.seeds[index]}"
@@ -209,12 +209,14 @@ def _ours(asking: Asking) -> Outcomes:
     return found
 
 
-def together(each: Iterator[LatencyMinutes]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+def together(each: Iterable[LatencyMinutes]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     rows = [(one.treated.astype(np.int32), one.control.astype(np.int32)) for one in each]
     return np.array([treated for treated, _ in rows]), np.array([control for _, control in rows])
 
 
-def judged(bounds_ms: tuple[float, ...], treated: npt.NDArray[np.int32], control: npt.NDArray[np.int32]) -> int | None:
+def by_the_judge(
+    bounds_ms: tuple[float, ...], treated: npt.NDArray[np.int32], control: npt.NDArray[np.int32]
+) -> int | None:
     """The minute at which the judge itself rolls this one back."""
     state = begin(GATE)
     for minute, (ours, theirs) in enumerate(zip(treated.tolist(), control.tolist(), strict=True)):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.gate_blocks import Array, Blocks, Flags
-from bench.gate_fleet import BestRuns, Bets, Outcomes, fastest_stakes, gain_and_loss
+from bench.gate_blocks import Array, Blocks, Flags, largest_phi, of_each_length
+from bench.gate_fleet import BestRuns, Bets, Outcomes, fastest_stakes, first_minute, gain_and_loss
 from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, PER_PHI, SPREAD_NEEDED
 from rollout.control_curve import LEARNT_FROM, LEARNT_HALF_LIFE_MINUTES, NEAR_P95_TAIL, P95_TAIL, STEEP
 from rollout.dispersion import PRIOR_PHI
@@ -22,12 +22,7 @@ from rollout.latency_evidence import (
     LATENCY_HARM_SHARE,
     LATENCY_HARM_SHARE_AT_MOST,
 )
-from rollout.overdispersion import (
-    BLOCKS,
-    CAUTIOUS_GAIN,
-    KNOWN_EVENTS,
-    PRIOR_WEIGHTS,
-)
+from rollout.overdispersion import CAUTIOUS_GAIN, KNOWN_EVENTS
 from rollout.sequential_model import HARM_NEEDED, LATENCY_BEYOND_NEEDED
 from rollout.statistics import LARGEST_GAIN, LATENCY_RATIOS
 from rollout.wander import (
@@ -72,32 +67,48 @@ def judge_latency_fleet(
 
 
 def decided(minutes: Iterator[Asked], rollouts: int, increase: float) -> Outcomes:
-    harm, beyond = Bets((2, rollouts), len(RATIOS)), Bets((2, rollouts), len(RATIOS))
-    wander = [_Wandering((2, rollouts), length, weight) for length, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
-    events, nothing, best_run = np.zeros((2, rollouts)), np.zeros(rollouts), BestRuns(rollouts, MOST_LEFT_OUT_ELSEWHERE)
+    judges = _Judges(rollouts, increase)
     rolled_back, held = np.zeros(rollouts, np.int64), np.zeros(rollouts, np.int64)
     for minute, asked in enumerate(minutes, start=1):
-        phi = np.maximum(1.0, np.max([stretch.phi for stretch in wander], axis=0))
-        largest = np.where(events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, :, None]
+        guilty, suspect = judges.weigh(asked)
+        rolled_back = first_minute(rolled_back, guilty, minute)
+        held = first_minute(held, suspect, minute)
+    return Outcomes(rolled_back, held)
+
+
+class _Judges:
+    """What the judge of every rollout keeps from one minute to the next, at each of two edges."""
+
+    def __init__(self, rollouts: int, increase: float) -> None:
+        self._increase = increase
+        self._harm, self._beyond = (Bets((2, rollouts), len(RATIOS)) for _ in range(2))
+        self._wander = of_each_length(_Wandering, (2, rollouts))
+        self._best_runs = BestRuns(rollouts, MOST_LEFT_OUT_ELSEWHERE)
+        self._events, self._nothing = np.zeros((2, rollouts)), np.zeros(rollouts)
+
+    def weigh(self, asked: Asked) -> tuple[Flags, Flags]:
+        """Which rollouts fail now, and which are slower than control at all."""
+        phi = largest_phi(self._wander)
+        self._bet(asked, phi)
+        for stretch in self._wander:
+            stretch.take(asked.total, asked.above, asked.control_total, asked.control_above, asked.judged)
+        self._events += np.where(asked.judged, asked.above + asked.control_above, 0.0)
+        harm, beyond = self._harm.wealth.mean(axis=0), self._beyond.wealth.mean(axis=0)
+        self._best_runs.take(np.log(harm), asked.judged, self._nothing, self._nothing)
+        bursts = np.clip(phi.max(axis=0), PRIOR_PHI, LARGEST_SPREAD_PHI) - PRIOR_PHI
+        spread = self._best_runs.remaining(1.0) >= SPREAD_NEEDED + PER_PHI * bursts
+        return (harm >= HARM_NEEDED) & (beyond >= LATENCY_BEYOND_NEEDED) & spread, harm >= HARM_NEEDED
+
+    def _bet(self, asked: Asked, phi: Array) -> None:
+        largest = np.where(self._events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, :, None]
         far = np.clip((phi - LITTLE_WANDER) / (MUCH_WANDER - LITTLE_WANDER), 0.0, 1.0)
         for bets, usual, most in (
-            (harm, LATENCY_HARM_SHARE, LATENCY_HARM_SHARE_AT_MOST),
-            (beyond, LATENCY_BEYOND_SHARE, LATENCY_BEYOND_SHARE_AT_MOST),
+            (self._harm, LATENCY_HARM_SHARE, LATENCY_HARM_SHARE_AT_MOST),
+            (self._beyond, LATENCY_BEYOND_SHARE, LATENCY_BEYOND_SHARE_AT_MOST),
         ):
             part = usual + (most - usual) * far
-            won = _won(asked, asked.ratio(part * increase), (phi + 1) / 2)
+            won = _won(asked, asked.ratio(part * self._increase), (phi + 1) / 2)
             bets.take(np.minimum(won, largest), asked.judged)
-        for stretch in wander:
-            stretch.take(asked.total, asked.above, asked.control_total, asked.control_above, asked.judged)
-        events += np.where(asked.judged, asked.above + asked.control_above, 0.0)
-        harmful, too_much = harm.wealth.mean(axis=0), beyond.wealth.mean(axis=0)
-        best_run.take(np.log(harmful), asked.judged, nothing, nothing)
-        bursts = np.clip(phi.max(axis=0), PRIOR_PHI, LARGEST_SPREAD_PHI) - PRIOR_PHI
-        spread = best_run.remaining(1.0) >= SPREAD_NEEDED + PER_PHI * bursts
-        guilty = (harmful >= HARM_NEEDED) & (too_much >= LATENCY_BEYOND_NEEDED) & spread
-        rolled_back = np.where((rolled_back == 0) & guilty, minute, rolled_back)
-        held = np.where((held == 0) & (harmful >= HARM_NEEDED), minute, held)
-    return Outcomes(rolled_back, held)
 
 
 def asked_each_minute(

@@ -15,17 +15,16 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from bench.gate_blocks import Array, Blocks
-from bench.gate_fleet import RATIOS, BestRuns, Bets, capped, fastest_stakes, gain_and_loss, sparse
+from bench.gate_blocks import Array, Blocks, largest_phi, of_each_length
+from bench.gate_fleet import RATIOS, BestRuns, Bets, Fuses, capped_wager, first_minute, sparse, wager
 from bench.gate_traffic import BURST_SPREAD, DAY, Family, bad_events
 from bench.machine import machine
 from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, SPREAD_NEEDED
 from rollout.capped_bets import FEE_WITHOUT_CONTROL, WELL_KNOWN_EVENTS
 from rollout.dispersion import LARGEST_FALL, PRIOR_PHI
-from rollout.fuse import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
-from rollout.overdispersion import BLOCKS, CAUTIOUS_GAIN, KNOWN_EVENTS, PRIOR_WEIGHTS
+from rollout.fuse import FUSE_POINTS, FUSE_SAMPLE
 from rollout.sequential_model import HARM_NEEDED
-from rollout.statistics import LARGEST_CASH, LARGEST_GAIN
+from rollout.statistics import LARGEST_CASH
 
 LIMIT, JUST_WITHIN, USUAL = 0.005, 0.004, 0.001
 """Bad shares."""
@@ -118,33 +117,26 @@ def judge_shares(total: Array, bad: Array, *, limit: float) -> npt.NDArray[np.in
     """The minute, from 1, at which the gate rolls back each rollout; 0 where it never does."""
     rollouts, length = total.shape
     first, second = (Bets((rollouts,), len(RATIOS), largest_cash=LARGEST_CASH) for _ in range(2))
-    blocks = [_Bursts((rollouts,), minutes, weight) for minutes, weight in zip(BLOCKS, PRIOR_WEIGHTS, strict=True)]
-    best_run, nothing = BestRuns(rollouts, MOST_LEFT_OUT_ELSEWHERE), np.zeros(rollouts)
-    well_known = np.full(rollouts, WELL_KNOWN_EVENTS)
-    events, gross, gross_bad = (np.zeros(rollouts) for _ in range(3))
+    dispersion, fuses = of_each_length(_Bursts, (rollouts,)), Fuses(rollouts)
+    best_runs, nothing = BestRuns(rollouts, MOST_LEFT_OUT_ELSEWHERE), np.zeros(rollouts)
+    well_known, events = np.full(rollouts, WELL_KNOWN_EVENTS), np.zeros(rollouts)
     at = np.zeros(rollouts, np.int64)
     for minute in range(length):
         treated, violations = total[:, minute], bad[:, minute]
         somebody = treated > 0
-        burst = (np.maximum(1.0, np.max([each.phi for each in blocks], axis=0))[:, None] + 1) / 2
+        burst = (largest_phi(dispersion)[:, None] + 1) / 2
         share = np.zeros_like(burst)
-        stake = fastest_stakes(RATIOS, share, burst)
-        won = violations[:, None] * gain_and_loss(share, stake, burst)[0]
-        most = np.where(events >= KNOWN_EVENTS, LARGEST_GAIN, CAUTIOUS_GAIN)[:, None]
-        first.take(np.minimum(won - limit * stake * treated[:, None], most), somebody)
-        stake, won, largest = capped(violations, nothing, share, burst, well_known)
-        second.take(np.minimum(won - limit * stake * treated[:, None], largest) - FEE_WITHOUT_CONTROL, somebody)
-        for each in blocks:
-            each.take_alone(treated, violations, somebody)
+        first.take(wager(violations, nothing, share, burst, events).beyond(limit, treated), somebody)
+        capped = capped_wager(violations, nothing, share, burst, well_known)
+        second.take(capped.beyond(limit, treated) - FEE_WITHOUT_CONTROL, somebody)
+        for block in dispersion:
+            block.take_alone(treated, violations, somebody)
         events += violations
         odds = (first.wealth + second.wealth) / 2
-        best_run.take(np.log(odds), somebody, violations, treated)
-        worse = (treated >= FUSE_SAMPLE) & (violations >= treated * (limit + FUSE_POINTS))
-        gross = np.where(worse, gross + 1, 0)
-        gross_bad = np.where(worse, gross_bad + violations - limit * treated, 0.0)
-        proven = (odds >= HARM_NEEDED) & (best_run.remaining(1 + sparse(limit * treated)) >= SPREAD_NEEDED)
-        guilty = proven | (gross >= FUSE_INTERVALS) & (gross_bad >= FUSE_BAD)
-        at = np.where((at == 0) & guilty, minute + 1, at)
+        best_runs.take(np.log(odds), somebody, violations, treated)
+        gross = (treated >= FUSE_SAMPLE) & (violations >= treated * (limit + FUSE_POINTS))
+        proven = (odds >= HARM_NEEDED) & (best_runs.remaining(1 + sparse(limit * treated)) >= SPREAD_NEEDED)
+        at = first_minute(at, proven | fuses.blown(gross, violations, limit * treated), minute + 1)
     return at
 
 

@@ -18,10 +18,12 @@ CONNECT_TIMEOUT = timedelta(seconds=5)
 _HANDSHAKE_SECONDS = 2.0
 DEFAULT_ADDRESS = "localhost:7233"
 
-_SPEAKS_NO_TLS = "InvalidMessage("
-_NO_GRPC_OVER_TLS = "H2NotNegotiated"
+_SPEAKS_NO_TLS, _SPEAKS_NO_HTTP2 = "InvalidMessage(", "H2NotNegotiated"
 _CERTIFICATE = re.compile(r"InvalidCertificate\((UnknownIssuer|NotValidForName|\w+)")
-"""What the client's library says of an answer that is no TLS, that is no HTTP/2, or that is not to be trusted."""
+"""What the client's library says of an answer that is no TLS, that is no HTTP/2, or that is not to be trusted.
+
+Of a certificate it may say more than these names: `NotValidForNameContext`.
+"""
 _TO_TRUST = {
     "UnknownIssuer": "is of an authority that is not known here: set TEMPORAL_TLS_SERVER_CA_CERT_PATH to that one's",
     "NotValidForName": "is for another name: set TEMPORAL_ADDRESS to the name in it, or TEMPORAL_TLS_SERVER_NAME",
@@ -114,7 +116,7 @@ def _speaks_tls(address: str) -> bool:
 
 def _said_at_last(text: str) -> str:
     """What the system said, out of the names of all the layers that the client's library wraps around it."""
-    if _NO_GRPC_OVER_TLS in text:
+    if _SPEAKS_NO_HTTP2 in text:
         return "what answers there speaks TLS, but not HTTP/2 as Temporal does"
     if (certificate := _CERTIFICATE.search(text)) is not None:
         return f"its certificate is not accepted: {certificate[1]}"

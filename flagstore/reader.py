@@ -85,13 +85,13 @@ class FlagReader:
         self._thread.start()
         self._attempted.wait(FIRST_READ_WITHIN.total_seconds())
 
-    def read_now(self, within: timedelta = ANSWER_WITHIN) -> None:
+    def read_now(self) -> None:
         """Have the reader's thread read once, and wait for it. For processes whose CPU sleeps between requests."""
         if self._loop is None or not self._thread.is_alive():
             return
         reading = asyncio.run_coroutine_threadsafe(self._read(), self._loop)
         try:
-            reading.result(within.total_seconds())
+            reading.result(ANSWER_WITHIN.total_seconds())
         except TimeoutError:
             reading.cancel()
 

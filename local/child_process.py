@@ -92,8 +92,8 @@ class ChildProcess:
         """None while it runs; negative for the signal that ended it."""
         return self._process.poll()
 
-    def log_tail(self, lines: int = LOG_TAIL_LINES) -> str:
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+    def log_tail(self) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
 
     def stop(self) -> None:
         """Ask it to stop; insist after `TIME_TO_STOP_SECONDS`, with all that it started. Harmless when it has ended."""

@@ -17,7 +17,7 @@ def wilson(bad: int, total: int, z: float = Z) -> tuple[float, float]:
     """Lower and upper bound of a share, from `bad` of `total` > 0 independent events."""
     share, z2 = bad / total, z * z
     centre = share + z2 / (2 * total)
-    spread = z * sqrt(share * (1 - share) / total + z2 / (4 * total * total))
+    spread = Z * sqrt(share * (1 - share) / total + z2 / (4 * total * total))
     scale = 1 + z2 / total
     low = 0.0 if bad == 0 else (centre - spread) / scale
     high = 1.0 if bad == total else (centre + spread) / scale
@@ -36,7 +36,7 @@ def newcombe(bad: int, total: int, reference_bad: int, reference_total: int, z: 
     )
 
 
-def quantile_bounds(histogram: Histogram, share: float, z: float = Z) -> tuple[float, float]:
+def quantile_bounds(histogram: Histogram, share: float) -> tuple[float, float]:
     """Lower and upper bound of a quantile: the values at the ranks that bound `share`. Bucket width comes on top."""
-    spread = z * sqrt(share * (1 - share) / histogram.total)
+    spread = Z * sqrt(share * (1 - share) / histogram.total)
     return histogram.quantile(max(0.0, share - spread)), histogram.quantile(min(1.0, share + spread))

@@ -22,7 +22,7 @@ from activities.google_clients import google_clients
 from activities.health import HealthActivities
 from flagstore.store import FlagStore
 from rollout.gates import Gate, metrics_of
-from rollout.measurement import MeasurementSource, Metric, Sample, TimeSeriesQuery
+from rollout.measurement import MeasurementSource, Metric, TimeSeriesQuery
 from rollout.soak import SoakState, begin
 from rollout.soak_evidence import SoakEvidence
 from rollout.verdict import Judgement
@@ -45,18 +45,13 @@ def gate(**fields: Any) -> Gate:
 
 
 def bound(
-    asked: Gate,
-    metrics: Mapping[str, Metric],
-    baseline: Sample | None = None,
-    *,
-    treated: str | None = None,
-    control: str | None = None,
+    asked: Gate, metrics: Mapping[str, Metric], *, treated: str | None = None, control: str | None = None
 ) -> BoundGate:
     queries = {
         name: TimeSeriesQuery(project=PROJECT, metric=metrics[name], treated=treated, control=control)
         for name in metrics_of(asked)
     }
-    return BoundGate(gate=asked, queries=queries, baseline=baseline)
+    return BoundGate(gate=asked, queries=queries)
 
 
 @dataclass

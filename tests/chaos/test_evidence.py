@@ -33,8 +33,10 @@ def history_with(*update_ids: str, signals: tuple[str, ...] = ()) -> WorkflowHis
     return WorkflowHistory("rollout/chaos", events)
 
 
-def notice(key: str, title: str = "Rolled back") -> Notice:
-    return Notice(key=key, severity="info", title=title, text="", workflow_id="rollout/chaos", channels=("log",))
+def notice(key: str) -> Notice:
+    return Notice(
+        key=key, severity="info", title="Rolled back", text="", workflow_id="rollout/chaos", channels=("log",)
+    )
 
 
 @pytest.fixture

@@ -17,13 +17,13 @@ def soak(credit: timedelta, *, until: datetime = NOON) -> SoakState:
     return SoakState(interval=MINUTE, since=until - credit, judged_until=until, credit=credit, standing="passing")
 
 
-def judgement(gate: str, verdict: Verdict, value: str = "–", limit: str = "≤ +1 points") -> Judgement:
+def judgement(gate: str, verdict: Verdict, value: str = "–") -> Judgement:
     return Judgement(
         gate=gate,
         verdict=verdict,
         reason=f"{gate}: because",
         value=value,
-        limit=limit,
+        limit="≤ +1 points",
         sample=48_211,
         lack=Lack.NOTHING,
         as_of=NOON,

@@ -67,15 +67,12 @@ def answered(minutes: Iterable[Minute | None], *, at: datetime) -> Answers:
 
 
 def soaked(
-    asked: Gate,
-    minutes: Iterable[Minute | None],
-    baseline: Sample | None = None,
-    evidence: SoakEvidence | None = None,
+    asked: Gate, minutes: Iterable[Minute | None], baseline: Sample | None = None
 ) -> tuple[SoakEvidence, list[Judgement]]:
     """One judgement per minute; None is a minute without data."""
     found = list(minutes)
     answers = answered(found, at=NOON + (len(found) + 2) * MINUTE)
-    evidence, judgements = of_soak(evidence, SOAK.since, ["g"]), []
+    evidence, judgements = of_soak(None, SOAK.since, ["g"]), []
     for number in range(1, len(found) + 1):
         bound = {"g": BoundGate(gate=asked, baseline=baseline)}
         judged, evidence = judge_interval(bound, answers, NOON + number * MINUTE, SOAK, evidence)

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.gate_cohorts import MAX_DIFFERENCE, fleet
+from bench.gate_cohorts import fleet
 from bench.gate_fleet import FleetCounts, judge_fleet
 from bench.gate_traffic import FAMILIES
+from bench.gates import MAX_DIFFERENCE
 from rollout.cohort_history import CohortHistory
 from rollout.gates import judge_stream
 from rollout.sequential_gate import begin, step

@@ -9,8 +9,9 @@ from statistics import mean, median
 import numpy as np
 import pytest
 
-from bench.gate_fleet import FleetCounts, judge_fleet
+from bench.gate_fleet import judge_fleet
 from bench.gate_traffic import DAY, FURTHER, minutes
+from bench.gates import together
 from rollout.dispersion import LARGEST_FALL, LARGEST_TERM_BEFORE, Dispersion
 from rollout.sequential_gate import begin, step
 from rollout.sequential_model import GroupCounts, Interval, SequentialGate
@@ -48,10 +49,10 @@ def traffic(seed: int, *, onset: int, minutes: int, burst: float = 1.0) -> Itera
         )
 
 
-def minutes_to_rollback(seed: int, onset: int, burst: float = 1.0) -> float:
+def minutes_to_rollback(seed: int, onset: int) -> float:
     """From the onset; negative for a false alarm."""
     state = begin(GATE)
-    for minute, interval in enumerate(traffic(seed, onset=onset, minutes=onset + 240, burst=burst)):
+    for minute, interval in enumerate(traffic(seed, onset=onset, minutes=onset + 240)):
         state, judgement = step(GATE, state, interval)
         if judgement.decision == "rollback":
             return minute + 1 - onset
@@ -127,15 +128,13 @@ def _both(known: tuple[Dispersion, Dispersion], bad: int, control_bad: int) -> t
 def test_instances_that_restart_by_the_clock_in_much_traffic_are_not_taken_back() -> None:
     """Before a single instance was learnt whole, seven of these fifty were."""
     restarts = next(family for family in FURTHER if family.restarts)
-    shares, length = np.where(np.arange(4 * DAY) < 2 * DAY, 0.1, 0.5), 4 * DAY
+    shares, nothing = np.where(np.arange(4 * DAY) < 2 * DAY, 0.1, 0.5), np.zeros(4 * DAY)
     drawn = [
-        minutes(np.random.default_rng(seed), restarts, per_second=500.0, shares=shares, excess=np.zeros(length))
+        minutes(np.random.default_rng(seed), restarts, per_second=500.0, shares=shares, excess=nothing)
         for seed in range(50)
     ]
-    rows = ((one.treated, one.treated_bad, one.control, one.control_bad) for one in drawn)
-    counts = FleetCounts(*(np.array(each, dtype=np.float64) for each in zip(*rows, strict=True)))
 
-    assert not judge_fleet(counts, max_difference=0.01).rolled_back.any()
+    assert not judge_fleet(together(drawn), max_difference=0.01).rolled_back.any()
 
 
 def test_a_regression_does_not_pass_for_bursts_because_what_fails_more_often_also_varies_more() -> None:

@@ -13,8 +13,8 @@ class Clock:
         return self.now
 
 
-def filled(clock: Clock, *names: str, room: int = 2) -> Places[str, str]:
-    places: Places[str, str] = Places(room, clock)
+def filled(clock: Clock, *names: str) -> Places[str, str]:
+    places: Places[str, str] = Places(2, clock)
     for name in names:
         places.put(name, name.upper())
     return places

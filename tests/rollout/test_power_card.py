@@ -19,9 +19,9 @@ from tests.rollout.samples import MINUTE, counts, latencies
 PLAN = PLANS / "traffic-canary.yaml"
 
 
-def canary_errors(per_second: float, error_rate: float = 0.005) -> Forecast:
+def canary_errors(per_second: float) -> Forecast:
     plan = load_plan(PLAN)
-    found = forecasts(plan, dict.fromkeys(plan.metrics, Usual(60 * per_second, error_rate)))
+    found = forecasts(plan, dict.fromkeys(plan.metrics, Usual(60 * per_second, 0.005)))
     (forecast,) = [one for one in found if (one.gate, one.stage) == ("errors_against_stable", "canary")]
     return forecast
 

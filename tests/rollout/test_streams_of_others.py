@@ -174,15 +174,14 @@ class TestNobody:
         assert (last.verdict, last.decision, last.reason) == (verdict, "continue", f"error rate: {said}")
 
     @pytest.mark.parametrize(
-        ("seconds", "interval", "missing", "told"),
-        [(10, "1m", 6, "1m"), (60, "1m", 7, "7m"), (600, "1m", 1, "10m"), (600, "10m", 6, "1h")],
+        ("seconds", "said", "missing", "told"),
+        [(10, {}, 6, "1m"), (60, {}, 7, "7m"), (600, {}, 1, "10m"), (600, {"interval": "10m"}, 6, "1h")],
     )
     def test_how_long_there_are_no_data_is_told_in_time_whatever_the_length_of_an_interval(
-        self, seconds: int, interval: str, missing: int, told: str
+        self, seconds: int, said: dict[str, str], missing: int, told: str
     ) -> None:
-        gate = {**ERRORS, "interval": interval} if interval != "1m" else ERRORS
         silent = [{"end": one["end"]} for one in traffic(20 + missing, seconds=seconds)][20:]
-        (*_, last) = judge_stream(gate, [*traffic(20, seconds=seconds), *silent])
+        (*_, last) = judge_stream({**ERRORS, **said}, [*traffic(20, seconds=seconds), *silent])
 
         assert last.reason == f"error rate: no data for {told}, and silence is not health"
 

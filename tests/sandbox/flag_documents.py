@@ -24,16 +24,16 @@ def snapshot(*flags: dict[str, Any], latch: bool = False) -> str:
     return json.dumps({"v": 1, "epoch": 3, "rev": 9, "latch": latch, "ms": 0, "flags": documents, "more": [1]})
 
 
-async def put(redis_url: str, text: str, *, group: str = GROUP, announce: bool = True) -> None:
+async def put(redis_url: str, text: str, *, announce: bool = True) -> None:
     async with Redis.from_url(redis_url) as redis:
-        await redis.set(f"{{rf:{group}}}:snap", text)
+        await redis.set(f"{{rf:{GROUP}}}:snap", text)
         if announce:
-            await redis.publish(f"{{rf:{group}}}:chg", text)
+            await redis.publish(f"{{rf:{GROUP}}}:chg", text)
 
 
-async def remove(redis_url: str, *, group: str = GROUP) -> None:
+async def remove(redis_url: str) -> None:
     async with Redis.from_url(redis_url) as redis:
-        await redis.delete(f"{{rf:{group}}}:snap")
+        await redis.delete(f"{{rf:{GROUP}}}:snap")
 
 
 async def until(condition: Callable[[], bool]) -> None:

@@ -53,10 +53,10 @@ def unfit_aligner(fact: str, metric: str, aligner: int, kind: str, value_type: s
     )
 
 
-def unfit_filter(fact: str, text: str, problem: str, standing: Standing = "documented") -> MetricRefusal:
+def unfit_filter(fact: str, text: str, problem: str) -> MetricRefusal:
     request = asked(DEPTH, aligner=Aligner.ALIGN_MAX)
     request.filter = text
-    return listing(standing, "assumed", fact, request, bad_value("filter", text, problem))
+    return listing("documented", "assumed", fact, request, bad_value("filter", text, problem))
 
 
 def without_an_interval() -> monitoring_v3.ListTimeSeriesRequest:

@@ -6,8 +6,8 @@ START = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 
 
 class MovingClock:
-    def __init__(self, start: datetime = START) -> None:
-        self.instant = start
+    def __init__(self) -> None:
+        self.instant = START
         self.readings = 0
 
     async def __call__(self) -> datetime:

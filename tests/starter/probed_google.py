@@ -58,9 +58,9 @@ async def bytes_of(google: Google, name: str = NAME) -> bytes:
     return bytes(run_v2.Service.serialize(await google.service(name)))
 
 
-async def is_gone(google: Google, name: str = SCRATCH_NAME) -> bool:
+async def is_gone(google: Google) -> bool:
     try:
-        await google.service(name)
+        await google.service(SCRATCH_NAME)
     except NotFound:
         return True
     return False

@@ -21,6 +21,11 @@ def hurried(soak: timedelta = SOAK) -> RolloutPlan:
     return plan.model_copy(update={"stages": [stage.model_copy(update={"soak": soak}) for stage in plan.stages]})
 
 
+def seldom_looked_at(plan: RolloutPlan) -> RolloutPlan:
+    """Every five minutes: for plans that take days, in which little happens."""
+    return plan.model_copy(update={"check_interval": timedelta(minutes=5)})
+
+
 def frozen_today(time: datetime) -> Windows:
     return Windows(time_zone="UTC", freezes=(Freeze(first=time.date(), last=time.date(), why="the big sale"),))
 

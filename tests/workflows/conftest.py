@@ -11,6 +11,6 @@ from tests.workflows.world import World, laid_out
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """For the shipped plan, with stages of an hour, on the server that skips time."""
+    """For the shipped plan, with stages of half an hour, on the server that skips time."""
     async with laid_out(hurried(), tmp_path) as laid:
         yield laid

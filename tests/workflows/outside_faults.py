@@ -53,10 +53,6 @@ def _changes_come_late(land: Land) -> None:
     land.sandbox.faults.reconcile_seconds = LATE_SECONDS
 
 
-def _flag_store_silent(land: Land) -> None:
-    land.wire.silence()
-
-
 def _flag_store_speaks(land: Land) -> None:
     land.wire.speak()
     land.wire.cut()

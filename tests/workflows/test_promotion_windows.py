@@ -14,7 +14,13 @@ from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from rollout.windows import Windows
 from tests.workflows.answers_kept_back import answered_again
-from tests.workflows.changed_plans import SPLIT_BEFORE_STAGED, frozen_today, hurried, rising_in_two_steps
+from tests.workflows.changed_plans import (
+    SPLIT_BEFORE_STAGED,
+    frozen_today,
+    hurried,
+    rising_in_two_steps,
+    seldom_looked_at,
+)
 from tests.workflows.commanding import ask, refusal
 from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED, split_by_hand, split_by_hand_just_before_a_step
 from tests.workflows.many_rollouts import SOON, one_rollout
@@ -69,9 +75,7 @@ async def begun(world: World, windows: Windows) -> Handle:
 
 
 async def test_a_stage_waits_for_the_next_window_and_says_until_when(tmp_path: Path) -> None:
-    # Nothing happens for most of a day.
-    seldom_looked_at = hurried(LONGER_THAN_THE_WINDOW).model_copy(update={"check_interval": timedelta(minutes=5)})
-    async with laid_out(seldom_looked_at, tmp_path) as world:
+    async with laid_out(seldom_looked_at(hurried(LONGER_THAN_THE_WINDOW)), tmp_path) as world:
         # Windows open with a minute. The server that skips time strands a run that leaves a watch at the very instant
         # of its next look, so that looks fall between the minutes here.
         world.source.delay = timedelta(minutes=2, seconds=30)

@@ -5,6 +5,7 @@ for two seconds. `whole_week.py` has all of its ten thousand looks.
 """
 
 from collections import Counter
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
 from tests.sample_app.processes import application
+from tests.workflows.changed_plans import seldom_looked_at
 from tests.workflows.world import laid_out
 
 EVENTS_AT_MOST = 400
@@ -20,17 +22,13 @@ HISTORY_BYTES_AT_MOST = 1_000_000
 
 
 async def test_the_seven_day_plan_passes_all_five_stages_within_its_history_budget(tmp_path: Path) -> None:
-    plan = load_plan(PLANS / "request-isolation.yaml")
-    await passes_all_five_stages(plan.model_copy(update={"check_interval": timedelta(minutes=5)}), tmp_path)
+    await passes_all_five_stages(seldom_looked_at(load_plan(PLANS / "request-isolation.yaml")), tmp_path)
 
 
 async def passes_all_five_stages(plan: RolloutPlan, directory: Path) -> None:
-    with application(directory) as (address, _):
-        await _passes_all_five_stages(plan, directory, f"http://{address}")
-
-
-async def _passes_all_five_stages(plan: RolloutPlan, directory: Path, loaded: str) -> None:
-    async with laid_out(plan, directory, loaded=loaded) as world:
+    async with AsyncExitStack() as stack:
+        address, _ = stack.enter_context(application(directory))
+        world = await stack.enter_async_context(laid_out(plan, directory, loaded=f"http://{address}"))
         handle = await world.start()
         answer = await world.approve(handle)
         assert answer.happened == "deploy-off approved"

@@ -10,6 +10,7 @@ from rollout.measurement import Counts, Group, Sample
 from rollout.progress import RolloutStatus
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
+from tests.workflows.changed_plans import seldom_looked_at
 from tests.workflows.world import World, laid_out
 
 SERVICE = "storefront"
@@ -17,9 +18,7 @@ SERVICE = "storefront"
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """Looked at every five minutes: it soaks for a day."""
-    plan = load_plan(PLANS / "traffic-canary.yaml")
-    async with laid_out(plan.model_copy(update={"check_interval": timedelta(minutes=5)}), tmp_path) as laid:
+    async with laid_out(seldom_looked_at(load_plan(PLANS / "traffic-canary.yaml")), tmp_path) as laid:
         yield laid
 
 

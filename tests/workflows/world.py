@@ -5,11 +5,13 @@ Nothing of the product is replaced. Time is the test server's; measurements come
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 from uuid import uuid4
 
 import httpx
@@ -53,6 +55,7 @@ BRIEFLY = {"concurrent_users": 4, "duration": "2s", "pace": "100ms"}
 BETWEEN_LOOKS = timedelta(minutes=10)
 NO_TIME = timedelta()
 
+T = TypeVar("T")
 Handle = WorkflowHandle[CanaryRolloutWorkflow, RolloutProgress]
 
 
@@ -66,20 +69,25 @@ class RememberingChannel:
         self.notices.append(notice)
 
 
-async def answered(handle: Handle, update: str, command: Command) -> Answer:
-    """Asked as often as a busy machine's server does not come to it; it is one question, by its id."""
-    request_id, until = str(uuid4()), time.monotonic() + BUSY_SECONDS
+async def patiently(call: Callable[[], Awaitable[T]], *unanswered: RPCStatusCode) -> T:
+    """Made again as often as a busy machine's server does not come to it."""
+    until = time.monotonic() + BUSY_SECONDS
     while True:
         try:
-            answer: Answer = await handle.execute_update(update, command, id=request_id, result_type=Answer)
+            return await call()
         except WorkflowUpdateRPCTimeoutOrCancelledError:
             if time.monotonic() > until:
                 raise
         except RPCError as failure:
-            if failure.status not in (*UNANSWERED, GIVEN_UP) or time.monotonic() > until:
+            if failure.status not in (*UNANSWERED, *unanswered) or time.monotonic() > until:
                 raise
-        else:
-            return answer
+
+
+async def answered(handle: Handle, update: str, command: Command) -> Answer:
+    """It is one question, by its id, however often it is asked."""
+    ask = partial(handle.execute_update, update, command, id=str(uuid4()), result_type=Answer)
+    answer: Answer = await patiently(ask, GIVEN_UP)
+    return answer
 
 
 @dataclass
@@ -103,13 +111,13 @@ class World:
 
     async def sleep(self, duration: timedelta) -> None:
         """Let time pass. What a busy machine's server has not come to within one call, it passes in the next."""
-        ends, until = await self.now() + duration, time.monotonic() + BUSY_SECONDS
-        while (left := ends - await self.now()) > NO_TIME:
-            try:
+        ends = await self.now() + duration
+
+        async def rest() -> None:
+            while (left := ends - await self.now()) > NO_TIME:
                 await self.environment.sleep(left)
-            except RPCError as failure:
-                if failure.status not in UNANSWERED or time.monotonic() > until:
-                    raise
+
+        await patiently(rest)
 
     async def start(self, *, again: str | None = None) -> Handle:
         images = {key: CANDIDATE_IMAGE.format(key) for key in self.plan.services}
@@ -121,16 +129,8 @@ class World:
         )
 
     async def progress(self, handle: Handle) -> RolloutProgress:
-        """Asked again where a busy machine did not come to answering in time."""
-        until = time.monotonic() + BUSY_SECONDS
-        while True:
-            try:
-                progress: RolloutProgress = await handle.query(QUERY_PROGRESS, result_type=RolloutProgress)
-            except RPCError as failure:
-                if failure.status not in UNANSWERED or time.monotonic() > until:
-                    raise
-            else:
-                return progress
+        progress: RolloutProgress = await patiently(partial(handle.query, QUERY_PROGRESS, result_type=RolloutProgress))
+        return progress
 
     async def until(
         self,
@@ -284,23 +284,22 @@ async def _furnished(
         cloud_run = CloudRunActivities(google.services, google.revisions, poll=POLL_SECONDS)
         stable = {key: await cloud_run.read_traffic(plan.service_ref(key)) for key in plan.services}
         channel = RememberingChannel()
+        source = TrafficSource(
+            (lambda: _treated_share(store)) if plan.flags else (lambda: _moved_share(cloud_run, stable, plan))
+        )
+        source.flags_clock = environment.get_current_time
         outside = OutsideWorld(
             redis=redis,
             cloud_run=cloud_run,
             secrets=SecretActivities(google.secrets),
-            source=TrafficSource(
-                (lambda: _treated_share(store)) if plan.flags else (lambda: _moved_share(cloud_run, stable, plan))
-            ),
+            source=source,
             http=http,
             channels={"log": channel},
             clock=environment.get_current_time,
         )
         for worker in workers(environment.client, outside):
             await stack.enter_async_context(worker)
-        source = outside.source
-        assert isinstance(source, TrafficSource)
-        source.flags_clock = environment.get_current_time
-        yield World(environment, plan, store, source, sandbox, outside.cloud_run, channel, server, outside)
+        yield World(environment, plan, store, source, sandbox, cloud_run, channel, server, outside)
 
 
 async def _treated_share(store: FlagStore) -> float:
