@@ -13,11 +13,13 @@ from tests.workflows.commanding import ask, emergency, refusal
 from tests.workflows.foreign_changes import deploy_by_hand
 from tests.workflows.long_histories import continued
 from tests.workflows.many_rollouts import SHORTLY, SOON, one_rollout
+from tests.workflows.partial_workers import carrying_on, without_the_workflow
 from tests.workflows.small_plans import TO_THE_END, plan_of
 from tests.workflows.world import CANDIDATE_IMAGE, REAL_SECONDS, Handle, World
 
 HOTFIX = "registry.example/backend:robins-hotfix"
 ADOPT = ResolveHold(by="kim", reason="robin is right", how="adopt")
+CONTINUE = ResolveHold(by="alex", reason="I know why", how="continue")
 
 
 @asynccontextmanager
@@ -26,11 +28,17 @@ async def deployed_meanwhile(
 ) -> AsyncIterator[tuple[World, Handle, str, RolloutProgress]]:
     """Held, with the revision that somebody else deployed."""
     async with one_rollout(approved_first(plan_of(name, TO_THE_END)), directory, *SHORTLY) as (_, world):
-        handle = await world.start()
-        await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
-        theirs = await deploy_by_hand(world, image)
-        await ask(handle, CommandName.APPROVE)
+        handle, theirs = await approved_after_a_deployment(world, image)
         yield world, handle, theirs, await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+
+
+async def approved_after_a_deployment(world: World, image: str = HOTFIX) -> tuple[Handle, str]:
+    """And the revision that somebody else deployed."""
+    handle = await world.start()
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+    theirs = await deploy_by_hand(world, image)
+    await ask(handle, CommandName.APPROVE)
+    return handle, theirs
 
 
 async def serving(world: World) -> dict[str, int]:
@@ -45,8 +53,7 @@ async def test_it_holds_pages_and_goes_on_beside_what_was_deployed_once_a_person
         assert "`rollout resolve-hold adopt adopted --reason …`" in held.next
         assert [notice.severity for notice in world.channel.notices if "is holding" in notice.title] == ["page"]
         assert await serving(world) == {theirs: 100}
-        continuing = ResolveHold(by="kim", reason="I know why", how="continue")
-        assert "services are not what the rollout found" in await refusal(handle, CommandName.RESOLVE_HOLD, continuing)
+        assert "services are not what the rollout found" in await refusal(handle, CommandName.RESOLVE_HOLD, CONTINUE)
 
         answer = await ask(handle, CommandName.RESOLVE_HOLD, ADOPT)
 
@@ -97,3 +104,24 @@ async def test_the_candidate_itself_deployed_by_hand_is_never_what_a_rollback_re
         back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
         assert await world.is_safe(back)
         assert theirs not in await serving(world)
+
+
+async def test_two_people_who_decide_about_it_in_the_same_moment_are_both_answered(tmp_path: Path) -> None:
+    plan = approved_first(plan_of("both", TO_THE_END))
+    async with one_rollout(plan, tmp_path, worked_by=without_the_workflow) as (_, world):
+        async with carrying_on(world.client):
+            handle, _ = await approved_after_a_deployment(world)
+            await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+        adopting = asyncio.create_task(ask(handle, CommandName.RESOLVE_HOLD, ADOPT))
+        await world.sleep(SOON)
+        continuing = asyncio.create_task(refusal(handle, CommandName.RESOLVE_HOLD, CONTINUE))
+        await world.sleep(SOON)
+
+        async with carrying_on(world.client):
+            assert (await adopting).happened == "the hold is resolved"
+            assert "nothing holds it" in await continuing
+            result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
+
+        assert result.status is RolloutStatus.COMPLETED, result.why
+        history = await handle.fetch_history()
+        assert not [event for event in history.events if event.HasField("workflow_task_failed_event_attributes")]
