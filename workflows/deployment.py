@@ -94,6 +94,7 @@ class Deployment:
 
     async def _anchored_anew(self, keys: Iterable[str]) -> dict[str, str]:
         """What serves now is what a rollback returns to. Where that is in doubt the anchor stays; returns why."""
+        progress = self._progress
         found: dict[str, ServiceAnchor] = {}
         in_doubt: dict[str, str] = {}
         for key in keys:
@@ -104,10 +105,11 @@ class Deployment:
                     raise
                 in_doubt[key] = reason_of(failure)
                 continue
-            if anchor.image == self._progress.images[key]:
+            if anchor.image == progress.images[key]:
                 in_doubt[key] = f"{anchor.stable} serves, and its image is the candidate's"
             else:
-                found[key] = anchor
+                # Before the flag store knows: should that be away, no rollback undoes it all the same.
+                progress.anchors[key] = found[key] = anchor
         if found:
             await record_anchors(self._context, found)
         return in_doubt

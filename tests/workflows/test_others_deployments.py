@@ -76,6 +76,25 @@ async def test_taken_back_instead_it_leaves_what_was_deployed_as_it_is(tmp_path:
         assert theirs in kept.anchors["backend"]
 
 
+async def test_taken_back_while_the_flag_store_is_away_it_leaves_what_was_deployed_too(tmp_path: Path) -> None:
+    async with one_rollout(approved_first(plan_of("away", TO_THE_END)), tmp_path) as (land, world):
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+        land.wire.silence()
+        theirs = await deploy_by_hand(world, HOTFIX)
+        await ask(handle, CommandName.APPROVE)
+        await world.until_under_way(handle, "record_anchors", 1)
+
+        await emergency(handle)
+
+        await world.until_under_way(handle, "latch_off", 1)
+        land.wire.speak()
+        land.wire.cut()
+        back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
+        assert await world.is_safe(back)
+        assert await serving(world) == {theirs: 100}
+
+
 async def test_held_for_days_it_goes_on_in_new_runs_and_deploys_only_once_that_is_adopted(tmp_path: Path) -> None:
     async with deployed_meanwhile("long", tmp_path) as (world, handle, theirs, _):
         for _ in range(2):
