@@ -45,6 +45,8 @@ class Deployment:
                 await self._until_adopted(stage, state)
                 if self._waiting.interrupted():
                     return
+                if workflow.patched("reading-anew-is-waited-for"):
+                    self._context.waiting_for("reading what serves now")
                 changed = await self._anchored_anew(adopted)
             if not changed:
                 changed = await self._changed_by_others()

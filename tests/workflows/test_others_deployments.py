@@ -3,11 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
+
+import pytest
 
 from rollout.commands import CommandName
 from rollout.messages import ResolveHold
 from rollout.progress import RolloutProgress, RolloutStatus
+from sandbox.faults import Fault
 from tests.workflows.changed_plans import approved_first
 from tests.workflows.commanding import ask, emergency, refusal
 from tests.workflows.foreign_changes import deploy_by_hand
@@ -15,7 +19,9 @@ from tests.workflows.long_histories import continued
 from tests.workflows.many_rollouts import SHORTLY, SOON, one_rollout
 from tests.workflows.partial_workers import carrying_on, without_the_workflow
 from tests.workflows.small_plans import TO_THE_END, plan_of
-from tests.workflows.world import CANDIDATE_IMAGE, REAL_SECONDS, Handle, World
+from tests.workflows.standing import told
+from tests.workflows.world import CANDIDATE_IMAGE, POLL_SECONDS, REAL_SECONDS, Handle, World
+from workflows import activity_options
 
 HOTFIX = "registry.example/backend:robins-hotfix"
 ADOPT = ResolveHold(by="kim", reason="robin is right", how="adopt")
@@ -93,6 +99,26 @@ async def test_taken_back_while_the_flag_store_is_away_it_leaves_what_was_deploy
         back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
         assert await world.is_safe(back)
         assert await serving(world) == {theirs: 100}
+
+
+async def test_a_person_is_paged_when_what_was_adopted_cannot_be_read_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activity_options, "UNJUDGED_AT_MOST", timedelta(seconds=1))
+    monkeypatch.setattr(activity_options, "PAGE_AFTER", timedelta(seconds=2))
+    async with one_rollout(approved_first(plan_of("unread", TO_THE_END)), tmp_path) as (land, world):
+        handle, _ = await approved_after_a_deployment(world)
+        await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+        land.sandbox.faults.put(Fault(method="GetService", code="UNAVAILABLE"))
+
+        await ask(handle, CommandName.RESOLVE_HOLD, ADOPT)
+
+        async with asyncio.timeout(REAL_SECONDS):
+            while not told(world, "Waiting long: reading what serves now"):  # noqa: ASYNC110  (the channel is asked)
+                await asyncio.sleep(POLL_SECONDS)
+        land.sandbox.faults.clear()
+        result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
+        assert result.status is RolloutStatus.COMPLETED, result.why
 
 
 async def test_held_for_days_it_goes_on_in_new_runs_and_deploys_only_once_that_is_adopted(tmp_path: Path) -> None:
