@@ -10,13 +10,14 @@ import pytest
 
 from rollout.commands import CommandName
 from rollout.messages import ResolveHold
+from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress, RolloutStatus
 from sandbox.faults import Fault
 from tests.workflows.changed_plans import approved_first
 from tests.workflows.commanding import ask, emergency, refusal
 from tests.workflows.foreign_changes import deploy_by_hand
 from tests.workflows.long_histories import continued
-from tests.workflows.many_rollouts import SHORTLY, SOON, one_rollout
+from tests.workflows.many_rollouts import EVENTS_BEFORE_CONTINUING, SHORTLY, SOON, Land, land_for, one_rollout
 from tests.workflows.partial_workers import carrying_on, without_the_workflow
 from tests.workflows.small_plans import TO_THE_END, plan_of
 from tests.workflows.standing import told
@@ -44,6 +45,26 @@ async def approved_after_a_deployment(world: World, image: str = HOTFIX) -> tupl
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
     theirs = await deploy_by_hand(world, image)
     await ask(handle, CommandName.APPROVE)
+    return handle, theirs
+
+
+def with_a_second_service(name: str, second: str) -> tuple[RolloutPlan, RolloutPlan]:
+    """A plan, and the same plan with one service more."""
+    plan = approved_first(plan_of(name, TO_THE_END))
+    more = {second: plan.services["backend"].model_copy(update={"service": second})}
+    return plan, plan.model_copy(update={"services": plan.services | more})
+
+
+async def refused_beside_a_service_that_is_away(land: Land, both: World, first: World) -> tuple[Handle, str]:
+    """What somebody else deployed to the first service is known, and the other one is still being deployed."""
+    handle = await both.start()
+    await both.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+    theirs = await deploy_by_hand(first, HOTFIX)
+    land.sandbox.faults.put(Fault(method="UpdateService", code="UNAVAILABLE"))
+    await ask(handle, CommandName.APPROVE)
+    async with asyncio.timeout(REAL_SECONDS):
+        while (await both.progress(handle)).anchors["backend"].stable != theirs:  # noqa: ASYNC110  (it is asked)
+            await asyncio.sleep(POLL_SECONDS)
     return handle, theirs
 
 
@@ -99,6 +120,41 @@ async def test_taken_back_while_the_flag_store_is_away_it_leaves_what_was_deploy
         back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
         assert await world.is_safe(back)
         assert await serving(world) == {theirs: 100}
+
+
+async def test_taken_back_while_another_service_is_deployed_for_long_it_leaves_what_was_deployed_too(
+    tmp_path: Path,
+) -> None:
+    alone, plan = with_a_second_service("first", "second")
+    async with land_for(["first", "second"], tmp_path) as land:
+        world, first = land.world(plan), land.world(alone)
+        handle, theirs = await refused_beside_a_service_that_is_away(land, world, first)
+
+        await emergency(handle)
+
+        await world.until_under_way(handle, "restore_traffic", 1)
+        land.sandbox.faults.clear()
+        back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
+        assert await world.is_safe(back)
+        assert await serving(first) == {theirs: 100}
+
+
+async def test_a_new_run_does_not_deploy_beside_what_nobody_has_adopted_yet(tmp_path: Path) -> None:
+    alone, plan = with_a_second_service("first", "second")
+    async with land_for(["first", "second"], tmp_path, *SHORTLY) as land:
+        world, first = land.world(plan), land.world(alone)
+        handle, theirs = await refused_beside_a_service_that_is_away(land, world, first)
+        while (await handle.describe()).history_length < 2 * EVENTS_BEFORE_CONTINUING:
+            await handle.signal("hello")
+
+        land.sandbox.faults.clear()
+
+        held = await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+        assert list(held.candidates) == ["second"]
+        assert await serving(first) == {theirs: 100}
+        assert len(told(world, "dark is holding")) == 1
+        await emergency(handle)
+        await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
 
 
 async def test_a_person_is_paged_when_what_was_adopted_cannot_be_read_for_long(
