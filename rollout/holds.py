@@ -23,6 +23,9 @@ def why_not_resolved(progress: RolloutProgress, how: How) -> str | None:
     if progress.deployed_by_others:
         return f"services are not what the rollout found; {_ADOPT_OR_ROLLBACK}" if how == "continue" else None
     stage = None if progress.entered_last is None else progress.stages[progress.entered_last]
+    if stage is None and how != "rollback":
+        # What others had deployed was adopted, and what people are shown says so only when that is gone on with.
+        return "nothing holds it any more"
     causes = stage.soak_state.causes if stage is not None and stage.soak_state is not None else ()
     unread = [j.reason for j in stage.judgements if (j.gate, j.verdict) == (DRIFT, Verdict.ERROR)] if stage else []
     if how == "rollback" or (how == "continue" and unread and set(causes) != {DRIFT}):

@@ -7,6 +7,7 @@ made from is no longer what was tried and measured, and a person decides whether
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import ExitStack
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
@@ -45,6 +46,8 @@ class Deployment:
                 await self._until_adopted(stage, state)
                 if self._waiting.interrupted():
                     return
+                if workflow.patched("reading-anew-is-waited-for"):
+                    self._context.waiting_for("reading what serves now")
                 changed = await self._anchored_anew(adopted)
             if not changed:
                 changed = await self._changed_by_others()
@@ -55,11 +58,12 @@ class Deployment:
     async def _changed_by_others(self) -> dict[str, str]:
         """What kept services from being deployed to, by their keys and in words; empty where all were."""
         missing = [key for key in self._plan.services if key not in self._progress.candidates]
-        deploying = asyncio.gather(*(self._deploy(key) for key in missing))
-        try:
-            await self._context.until_done(deploying.done)
-        finally:
-            leave(deploying)
+        with ExitStack() as in_one_run:
+            deploying = asyncio.gather(*(self._deploy(key, in_one_run) for key in missing))
+            try:
+                await self._context.until_done(deploying.done)
+            finally:
+                leave(deploying)
         found = deploying.result()
         changed = {key: why for key, why in zip(missing, found, strict=True) if why}
         in_doubt = await self._anchored_anew(changed)
@@ -97,22 +101,29 @@ class Deployment:
         found: dict[str, ServiceAnchor] = {}
         in_doubt: dict[str, str] = {}
         for key in keys:
-            try:
-                anchor = await read_anchor(self._context, key)
-            except ActivityError as failure:
-                if is_cancelled_exception(failure):
-                    raise
-                in_doubt[key] = reason_of(failure)
-                continue
-            if anchor.image == self._progress.images[key]:
-                in_doubt[key] = f"{anchor.stable} serves, and its image is the candidate's"
+            doubt = await self._read_anew(key)
+            if doubt:
+                in_doubt[key] = doubt
             else:
-                found[key] = anchor
+                found[key] = self._progress.anchors[key]
         if found:
             await record_anchors(self._context, found)
         return in_doubt
 
-    async def _deploy(self, key: str) -> str:
+    async def _read_anew(self, key: str) -> str:
+        """What a rollback returns to from now on, also should the flag store be away; why, where that is in doubt."""
+        try:
+            anchor = await read_anchor(self._context, key)
+        except ActivityError as failure:
+            if is_cancelled_exception(failure):
+                raise
+            return reason_of(failure)
+        if anchor.image == self._progress.images[key]:
+            return f"{anchor.stable} serves, and its image is the candidate's"
+        self._progress.anchors[key] = anchor
+        return ""
+
+    async def _deploy(self, key: str, in_one_run: ExitStack) -> str:
         """What kept it from being deployed, in words; empty where it was."""
         progress = self._progress
         self._context.waiting_for("deploying at 0 %")
@@ -141,5 +152,9 @@ class Deployment:
             of_others = is_change_by_others(failure) and progress.return_to is None
             if not of_others or not workflow.patched("others-deployments-are-not-undone"):
                 raise
+            if workflow.patched("anchors-read-as-soon-as-refused"):
+                # Others may be deployed for long yet, or fail. A new run would not know that this one was refused.
+                in_one_run.enter_context(self._context.in_one_run())
+                await self._read_anew(key)
             return reason_of(failure)
         return ""

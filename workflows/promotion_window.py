@@ -34,7 +34,7 @@ class PromotionWindow:
 
     async def opens(self, state: StageProgress, what: str) -> None:
         """Return when `what` may begin: inside a window, waived by a person, or when the waiting is interrupted."""
-        windows = self._context.plan.windows
+        windows, before = self._context.plan.windows, self._context.but_for_a_pause
         while windows is not None and not state.window_waived and not self._waiting.interrupted():
             self._context.waiting_for(f"{what}: whether promotion is allowed now")
             answer = await call_forward(
@@ -58,6 +58,8 @@ class PromotionWindow:
                 state.told_of_window = True
             await self._until(answer.opens_at, state)
             await self._waiting.not_paused()
+        if state.told_of_window and not self._waiting.interrupted() and workflow.patched("begun-it-waits-no-longer"):
+            self._context.stand(*before)
         state.told_of_window = False
 
     async def _until(self, opens_at: datetime, state: StageProgress) -> None:

@@ -266,6 +266,12 @@ REAL_STORIES: dict[str, RealStory] = {
     "deployment-of-others-adopted": RealStory(
         deployment_of_others_that_is_adopted, "others-deployments-are-not-undone", TO_THE_END, approved_first
     ),
+    "adopted-deployment-read-anew": RealStory(
+        deployment_of_others_that_is_adopted, "reading-anew-is-waited-for", TO_THE_END, approved_first
+    ),
+    "refused-deployment-read-at-once": RealStory(
+        deployment_of_others_that_is_adopted, "anchors-read-as-soon-as-refused", TO_THE_END, approved_first
+    ),
     "window-asked-again-after-a-hold": RealStory(
         split_of_others_that_is_adopted,
         "window-asked-before-each-step",

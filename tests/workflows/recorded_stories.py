@@ -157,6 +157,7 @@ STORIES: dict[str, Story] = {
     "stepped-back-by-a-gate": stepped_back_by_a_gate,
     "stepped-back-by-a-gate-beside-a-hold": stepped_back_by_a_gate,
     "forced-through-a-freeze": forced_through_a_freeze,
+    "forced-through-a-freeze-it-waits-no-longer": forced_through_a_freeze,
     "candidate-replaced-at-canary": candidate_replaced_at_canary,
     "completed-with-a-deadman": completed_in_five_stages,
     "finished-while-watched": finished_while_watched,
@@ -175,6 +176,11 @@ STORIES: dict[str, Story] = {
     "woken-once-for-two-services": completed_in_five_stages,
 }
 
+
+def frozen(plan: RolloutPlan, now: datetime) -> RolloutPlan:
+    return plan.model_copy(update={"windows": frozen_today(now)})
+
+
 PLANS_OF_THEIR_OWN: dict[str, PlanAt] = {
     "stepped-back-by-a-gate": lambda plan, _: leading_one_stage_down(plan, "backend_errors", "auth_errors"),
     "stepped-back-by-a-gate-beside-a-hold": lambda plan, _: acting(
@@ -187,5 +193,6 @@ PLANS_OF_THEIR_OWN: dict[str, PlanAt] = {
     "approved-after-a-wait-and-a-pause": lambda plan, _: approved_first(plan),
     "resumed-to-what-it-stood-at": lambda plan, _: approved_first(plan),
     "finished-while-watched": lambda plan, _: plan.model_copy(update={"watch": timedelta(days=1)}),
-    "forced-through-a-freeze": lambda plan, now: plan.model_copy(update={"windows": frozen_today(now)}),
+    "forced-through-a-freeze": frozen,
+    "forced-through-a-freeze-it-waits-no-longer": frozen,
 }

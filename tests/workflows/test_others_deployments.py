@@ -3,21 +3,30 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
+
+import pytest
 
 from rollout.commands import CommandName
 from rollout.messages import ResolveHold
+from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress, RolloutStatus
+from sandbox.faults import Fault
 from tests.workflows.changed_plans import approved_first
 from tests.workflows.commanding import ask, emergency, refusal
 from tests.workflows.foreign_changes import deploy_by_hand
 from tests.workflows.long_histories import continued
-from tests.workflows.many_rollouts import SHORTLY, SOON, one_rollout
+from tests.workflows.many_rollouts import EVENTS_BEFORE_CONTINUING, SHORTLY, SOON, Land, land_for, one_rollout
+from tests.workflows.partial_workers import carrying_on, without_the_workflow
 from tests.workflows.small_plans import TO_THE_END, plan_of
-from tests.workflows.world import CANDIDATE_IMAGE, REAL_SECONDS, Handle, World
+from tests.workflows.standing import told
+from tests.workflows.world import CANDIDATE_IMAGE, POLL_SECONDS, REAL_SECONDS, Handle, World
+from workflows import activity_options
 
 HOTFIX = "registry.example/backend:robins-hotfix"
 ADOPT = ResolveHold(by="kim", reason="robin is right", how="adopt")
+CONTINUE = ResolveHold(by="alex", reason="I know why", how="continue")
 
 
 @asynccontextmanager
@@ -26,11 +35,37 @@ async def deployed_meanwhile(
 ) -> AsyncIterator[tuple[World, Handle, str, RolloutProgress]]:
     """Held, with the revision that somebody else deployed."""
     async with one_rollout(approved_first(plan_of(name, TO_THE_END)), directory, *SHORTLY) as (_, world):
-        handle = await world.start()
-        await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
-        theirs = await deploy_by_hand(world, image)
-        await ask(handle, CommandName.APPROVE)
+        handle, theirs = await approved_after_a_deployment(world, image)
         yield world, handle, theirs, await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+
+
+async def approved_after_a_deployment(world: World, image: str = HOTFIX) -> tuple[Handle, str]:
+    """And the revision that somebody else deployed."""
+    handle = await world.start()
+    await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+    theirs = await deploy_by_hand(world, image)
+    await ask(handle, CommandName.APPROVE)
+    return handle, theirs
+
+
+def with_a_second_service(name: str, second: str) -> tuple[RolloutPlan, RolloutPlan]:
+    """A plan, and the same plan with one service more."""
+    plan = approved_first(plan_of(name, TO_THE_END))
+    more = {second: plan.services["backend"].model_copy(update={"service": second})}
+    return plan, plan.model_copy(update={"services": plan.services | more})
+
+
+async def refused_beside_a_service_that_is_away(land: Land, both: World, first: World) -> tuple[Handle, str]:
+    """What somebody else deployed to the first service is known, and the other one is still being deployed."""
+    handle = await both.start()
+    await both.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+    theirs = await deploy_by_hand(first, HOTFIX)
+    land.sandbox.faults.put(Fault(method="UpdateService", code="UNAVAILABLE"))
+    await ask(handle, CommandName.APPROVE)
+    async with asyncio.timeout(REAL_SECONDS):
+        while (await both.progress(handle)).anchors["backend"].stable != theirs:  # noqa: ASYNC110  (it is asked)
+            await asyncio.sleep(POLL_SECONDS)
+    return handle, theirs
 
 
 async def serving(world: World) -> dict[str, int]:
@@ -45,8 +80,7 @@ async def test_it_holds_pages_and_goes_on_beside_what_was_deployed_once_a_person
         assert "`rollout resolve-hold adopt adopted --reason …`" in held.next
         assert [notice.severity for notice in world.channel.notices if "is holding" in notice.title] == ["page"]
         assert await serving(world) == {theirs: 100}
-        continuing = ResolveHold(by="kim", reason="I know why", how="continue")
-        assert "services are not what the rollout found" in await refusal(handle, CommandName.RESOLVE_HOLD, continuing)
+        assert "services are not what the rollout found" in await refusal(handle, CommandName.RESOLVE_HOLD, CONTINUE)
 
         answer = await ask(handle, CommandName.RESOLVE_HOLD, ADOPT)
 
@@ -67,6 +101,80 @@ async def test_taken_back_instead_it_leaves_what_was_deployed_as_it_is(tmp_path:
         assert await serving(world) == {theirs: 100}
         kept = await world.store.read_safety()
         assert theirs in kept.anchors["backend"]
+
+
+async def test_taken_back_while_the_flag_store_is_away_it_leaves_what_was_deployed_too(tmp_path: Path) -> None:
+    async with one_rollout(approved_first(plan_of("away", TO_THE_END)), tmp_path) as (land, world):
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+        land.wire.silence()
+        theirs = await deploy_by_hand(world, HOTFIX)
+        await ask(handle, CommandName.APPROVE)
+        await world.until_under_way(handle, "record_anchors", 1)
+
+        await emergency(handle)
+
+        await world.until_under_way(handle, "latch_off", 1)
+        land.wire.speak()
+        land.wire.cut()
+        back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
+        assert await world.is_safe(back)
+        assert await serving(world) == {theirs: 100}
+
+
+async def test_taken_back_while_another_service_is_deployed_for_long_it_leaves_what_was_deployed_too(
+    tmp_path: Path,
+) -> None:
+    alone, plan = with_a_second_service("first", "second")
+    async with land_for(["first", "second"], tmp_path) as land:
+        world, first = land.world(plan), land.world(alone)
+        handle, theirs = await refused_beside_a_service_that_is_away(land, world, first)
+
+        await emergency(handle)
+
+        await world.until_under_way(handle, "restore_traffic", 1)
+        land.sandbox.faults.clear()
+        back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
+        assert await world.is_safe(back)
+        assert await serving(first) == {theirs: 100}
+
+
+async def test_a_new_run_does_not_deploy_beside_what_nobody_has_adopted_yet(tmp_path: Path) -> None:
+    alone, plan = with_a_second_service("first", "second")
+    async with land_for(["first", "second"], tmp_path, *SHORTLY) as land:
+        world, first = land.world(plan), land.world(alone)
+        handle, theirs = await refused_beside_a_service_that_is_away(land, world, first)
+        while (await handle.describe()).history_length < 2 * EVENTS_BEFORE_CONTINUING:
+            await handle.signal("hello")
+
+        land.sandbox.faults.clear()
+
+        held = await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+        assert list(held.candidates) == ["second"]
+        assert await serving(first) == {theirs: 100}
+        assert len(told(world, "dark is holding")) == 1
+        await emergency(handle)
+        await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
+
+
+async def test_a_person_is_paged_when_what_was_adopted_cannot_be_read_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(activity_options, "UNJUDGED_AT_MOST", timedelta(seconds=1))
+    monkeypatch.setattr(activity_options, "PAGE_AFTER", timedelta(seconds=2))
+    async with one_rollout(approved_first(plan_of("unread", TO_THE_END)), tmp_path) as (land, world):
+        handle, _ = await approved_after_a_deployment(world)
+        await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+        land.sandbox.faults.put(Fault(method="GetService", code="UNAVAILABLE"))
+
+        await ask(handle, CommandName.RESOLVE_HOLD, ADOPT)
+
+        async with asyncio.timeout(REAL_SECONDS):
+            while not told(world, "Waiting long: reading what serves now"):  # noqa: ASYNC110  (the channel is asked)
+                await asyncio.sleep(POLL_SECONDS)
+        land.sandbox.faults.clear()
+        result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
+        assert result.status is RolloutStatus.COMPLETED, result.why
 
 
 async def test_held_for_days_it_goes_on_in_new_runs_and_deploys_only_once_that_is_adopted(tmp_path: Path) -> None:
@@ -97,3 +205,24 @@ async def test_the_candidate_itself_deployed_by_hand_is_never_what_a_rollback_re
         back = await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
         assert await world.is_safe(back)
         assert theirs not in await serving(world)
+
+
+async def test_two_people_who_decide_about_it_in_the_same_moment_are_both_answered(tmp_path: Path) -> None:
+    plan = approved_first(plan_of("both", TO_THE_END))
+    async with one_rollout(plan, tmp_path, worked_by=without_the_workflow) as (_, world):
+        async with carrying_on(world.client):
+            handle, _ = await approved_after_a_deployment(world)
+            await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+        adopting = asyncio.create_task(ask(handle, CommandName.RESOLVE_HOLD, ADOPT))
+        await world.sleep(SOON)
+        continuing = asyncio.create_task(refusal(handle, CommandName.RESOLVE_HOLD, CONTINUE))
+        await world.sleep(SOON)
+
+        async with carrying_on(world.client):
+            assert (await adopting).happened == "the hold is resolved"
+            assert "nothing holds it" in await continuing
+            result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
+
+        assert result.status is RolloutStatus.COMPLETED, result.why
+        history = await handle.fetch_history()
+        assert not [event for event in history.events if event.HasField("workflow_task_failed_event_attributes")]

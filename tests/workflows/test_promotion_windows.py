@@ -150,6 +150,29 @@ async def test_a_stage_whose_checks_outlast_the_window_changes_nothing_before_th
         assert await shown(world) == {"checked": "10%"}
 
 
+async def test_what_has_begun_after_its_window_is_being_entered_and_waits_no_longer(
+    tmp_path: Path, move_clocks: MoveClocks
+) -> None:
+    async with one_rollout(until_clocks_move(plan_of("begun", CHECKED_BEFORE_STAGED)), tmp_path) as (land, world):
+        land.endpoint_wire.silence()
+        handle = await world.start()
+        await world.until_under_way(handle, "check_endpoint", 1)
+        move_clocks(DAY / 2)
+        answered_again(land)
+        await world.until(handle, RolloutStatus.AWAITING_WINDOW, step=SOON)
+        land.wire.silence()
+
+        await ask(handle, CommandName.PROMOTE, Promote(by="kim", reason="seen", force=True))
+
+        await world.until_under_way(handle, "set_exposures", 1)
+        begun = await world.progress(handle)
+        assert (begun.status, begun.why) == (RolloutStatus.ENTERING, "entering stage 3 of 3, staged")
+        assert "a stage is being entered" in await refusal(handle, CommandName.STEP_BACK)
+        land.wire.speak()
+        land.wire.cut()
+        await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
+
+
 async def test_a_freeze_keeps_even_the_first_stage_from_beginning_until_a_person_forces_it(tmp_path: Path) -> None:
     async with laid_out(hurried(LONGER_THAN_THE_WINDOW), tmp_path) as world:
         handle = await begun(world, frozen_today(await world.now()))
