@@ -151,7 +151,7 @@ def _table_of_delays(
     console: Console, families: Sequence[Family], excesses: Sequence[float], onsets: Sequence[int], seeds: range
 ) -> bool:
     """Of this judge alone; whether the goals are kept that there are for such traffic."""
-    title = f"minutes to a rollback, 20/s, 10 %, {len(seeds)} each: median / 95 % (missed)"
+    title = f"minutes to a rollback, 20/s, 10 %, {len(seeds)} each: median / 95 % (missed); median to a hold"
     table = Table("regression", *(f"at {onset / 60:g} h" for onset in onsets), title=title)
     kept = True
     for family in families:
@@ -159,9 +159,9 @@ def _table_of_delays(
             said, at_first = [], None
             for onset in onsets:
                 drawn = [draw(regression(family, excess, onset), seed) for seed in seeds]
-                found = judge_fleet(together(drawn), max_difference=MAX_DIFFERENCE).rolled_back
-                delays = minutes_after(onset, found)
-                said.append(in_words(delays))
+                found = judge_fleet(together(drawn), max_difference=MAX_DIFFERENCE)
+                delays, to_a_hold = (minutes_after(onset, at) for at in (found.rolled_back, found.held))
+                said.append(f"{in_words(delays)}; {np.median(to_a_hold):.0f}")
                 if excess == GOAL_EXCESS:
                     kept &= _says_whether_kept(console, family, onset, delays, at_first)
                     at_first = float(np.median(delays)) if at_first is None else at_first
