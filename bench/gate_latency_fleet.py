@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from bench.gate_bets import Bets, fastest_stakes, gain_and_loss
 from bench.gate_blocks import Array, Blocks, Flags, largest_phi, of_each_length
-from bench.gate_fleet import BestRuns, Bets, Outcomes, fastest_stakes, first_minute, gain_and_loss
+from bench.gate_fleet import BestRuns, Outcomes, first_minute
 from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, PER_PHI, SPREAD_NEEDED
 from rollout.control_curve import LEARNT_FROM, LEARNT_HALF_LIFE_MINUTES, NEAR_P95_TAIL, P95_TAIL, STEEP
 from rollout.dispersion import PRIOR_PHI

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from bench.gate_bets import RATIOS, Bets, capped_wager, wager
 from bench.gate_blocks import Array, Blocks, largest_phi, of_each_length
-from bench.gate_fleet import RATIOS, BestRuns, Bets, Fuses, capped_wager, first_minute, sparse, wager
+from bench.gate_fleet import BestRuns, Fuses, first_minute, sparse
 from bench.gate_traffic import BURST_SPREAD, DAY, Family, bad_events
 from bench.machine import machine
 from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, SPREAD_NEEDED

@@ -4,19 +4,16 @@ Nothing of the product is replaced. Time is the test server's; measurements come
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 from uuid import uuid4
 
 import httpx
-from temporalio.client import Client, WorkflowHandle, WorkflowUpdateRPCTimeoutOrCancelledError
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.client import Client, WorkflowHandle
 from temporalio.testing import WorkflowEnvironment
 
 from activities.cloud_run import CloudRunActivities
@@ -38,16 +35,13 @@ from sandbox.server import Sandbox
 from starter.plan_file import load_plan
 from tests.binaries import TEMPORAL, TEMPORAL_TEST_SERVER
 from tests.checkout import PLANS
+from tests.workflows.patience import GIVEN_UP, patiently
 from tests.workflows.traffic_source import TrafficSource
 from worker.wiring import OutsideWorld, workers
 from workflows.canary_rollout import CanaryRolloutWorkflow
 
 POLL_SECONDS = 0.02
 REAL_SECONDS = 30.0
-BUSY_SECONDS = 120.0
-UNANSWERED = (RPCStatusCode.CANCELLED, RPCStatusCode.DEADLINE_EXCEEDED)
-GIVEN_UP = RPCStatusCode.FAILED_PRECONDITION
-"""A workflow task that took too long failed, and the update with it."""
 STABLE_IMAGE = "registry.example/{}:stable"
 CANDIDATE_IMAGE = "registry.example/{}:candidate"
 INTERNAL_SHARE = 0.02
@@ -55,7 +49,6 @@ BRIEFLY = {"concurrent_users": 4, "duration": "2s", "pace": "100ms"}
 BETWEEN_LOOKS = timedelta(minutes=10)
 NO_TIME = timedelta()
 
-T = TypeVar("T")
 Handle = WorkflowHandle[CanaryRolloutWorkflow, RolloutProgress]
 
 
@@ -67,20 +60,6 @@ class RememberingChannel:
 
     async def deliver(self, notice: Notice) -> None:
         self.notices.append(notice)
-
-
-async def patiently(call: Callable[[], Awaitable[T]], *unanswered: RPCStatusCode) -> T:
-    """Made again as often as a busy machine's server does not come to it."""
-    until = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            return await call()
-        except WorkflowUpdateRPCTimeoutOrCancelledError:
-            if time.monotonic() > until:
-                raise
-        except RPCError as failure:
-            if failure.status not in (*UNANSWERED, *unanswered) or time.monotonic() > until:
-                raise
 
 
 async def answered(handle: Handle, update: str, command: Command) -> Answer:
