@@ -17,7 +17,7 @@ def wilson(bad: int, total: int, z: float = Z) -> tuple[float, float]:
     """Lower and upper bound of a share, from `bad` of `total` > 0 independent events."""
     share, z2 = bad / total, z * z
     centre = share + z2 / (2 * total)
-    spread = Z * sqrt(share * (1 - share) / total + z2 / (4 * total * total))
+    spread = z * sqrt(share * (1 - share) / total + z2 / (4 * total * total))
     scale = 1 + z2 / total
     low = 0.0 if bad == 0 else (centre - spread) / scale
     high = 1.0 if bad == total else (centre + spread) / scale
