@@ -24,6 +24,14 @@ async def checked_without_an_answer(land: Land, world: World) -> Handle:
     return handle
 
 
+async def asked_without_an_answer(land: Land, world: World) -> Handle:
+    """The first endpoint that a stage asks is silent."""
+    land.endpoint_wire.silence()
+    handle = await world.start()
+    await world.until_under_way(handle, "check_endpoint", 1)
+    return handle
+
+
 def answered_again(land: Land) -> None:
     land.endpoint_wire.speak()
     land.endpoint_wire.cut()

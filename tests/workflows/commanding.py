@@ -8,7 +8,7 @@ import pytest
 from temporalio.client import WorkflowHandle, WorkflowUpdateFailedError
 
 from rollout.commands import CommandName
-from rollout.messages import SIGNAL_EMERGENCY, TASK_QUEUE, WORKFLOW, Answer, Command, Extend, FlagStage
+from rollout.messages import SIGNAL_EMERGENCY, TASK_QUEUE, WORKFLOW, Answer, Command, Extend, FlagStage, ResolveHold
 from tests.workflows.world import Handle, World, answered
 
 KIM = Command(by="kim", reason="I know why")
@@ -27,6 +27,12 @@ async def refusal(handle: Handle, update: str, command: Command = KIM) -> str:
 async def set_stage(handle: Handle, stage: str, flag: str = "factory_pattern") -> Answer:
     command = FlagStage(by="kim", reason="the factory is slow", flag=flag, stage=stage)
     return await ask(handle, CommandName.SET_STAGE, command)
+
+
+async def adopt(handle: Handle) -> Answer:
+    """Have what somebody else changed become what the rollout set."""
+    command = ResolveHold(by="kim", reason="robin is right", how="adopt")
+    return await ask(handle, CommandName.RESOLVE_HOLD, command)
 
 
 async def step_back(handle: Handle) -> None:

@@ -7,7 +7,7 @@ from activities.cloud_run import RestoreTraffic, ShiftTraffic
 from activities.google_clients import google_clients
 from rollout.flags import Exposure
 from rollout.progress import RolloutProgress
-from tests.workflows.answers_kept_back import answered_again
+from tests.workflows.answers_kept_back import answered_again, asked_without_an_answer
 from tests.workflows.many_rollouts import Land
 from tests.workflows.matrix_checks import AN_ENDPOINT
 from tests.workflows.small_plans import A_MOMENT, Shape
@@ -79,9 +79,7 @@ async def split_by_hand(world: World, progress: RolloutProgress, percent: int) -
 
 async def split_by_hand_just_before_a_step(land: Land, world: World, percent: int = SET_BY_ROBIN) -> Handle:
     """Of a plan that is `CHECKED_BEFORE_STAGED`: the split is changed during the check, and only then does that end."""
-    land.endpoint_wire.silence()
-    handle = await world.start()
-    await world.until_under_way(handle, "check_endpoint", 1)
+    handle = await asked_without_an_answer(land, world)
     await split_by_hand(world, await world.progress(handle), percent)
     answered_again(land)
     return handle

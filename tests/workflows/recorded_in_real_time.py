@@ -12,7 +12,7 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.worker import Worker
 
 from rollout.commands import CommandName
-from rollout.messages import Command, ResolveHold
+from rollout.messages import Command
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from rollout.windows import Windows
@@ -25,7 +25,7 @@ from tests.workflows.answers_kept_back import (
     written_and_seen_before_it_is_acknowledged,
 )
 from tests.workflows.changed_plans import approved_first, looked_after, rising_in_two_steps
-from tests.workflows.commanding import ask, emergency, extend, started_with, step_back
+from tests.workflows.commanding import adopt, ask, emergency, extend, started_with, step_back
 from tests.workflows.emergencies_met import (
     emergency_as_a_step_back_is_answered,
     emergency_as_the_dead_man_pages,
@@ -178,7 +178,7 @@ async def started_with_blanks(_land: Land, world: World) -> Handle:
 async def split_of_others_that_is_adopted(land: Land, world: World) -> Handle:
     handle = await split_by_hand_just_before_a_step(land, world)
     await world.until(handle, RolloutStatus.HOLDING, stage="staged", step=SOON)
-    await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
+    await adopt(handle)
     await handle.result()
     return handle
 
@@ -189,7 +189,7 @@ async def deployment_of_others_that_is_adopted(_land: Land, world: World) -> Han
     await deploy_by_hand(world, "registry.example/backend:robins-hotfix")
     await ask(handle, CommandName.APPROVE, Command(by="kim", reason="checked"))
     await world.until(handle, RolloutStatus.HOLDING, step=SOON)
-    await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
+    await adopt(handle)
     await handle.result()
     return handle
 

@@ -14,7 +14,7 @@ from rollout.progress import RolloutStatus, StageProgress
 from starter.plan_file import load_plan
 from tests.checkout import PLANS
 from tests.workflows.changed_plans import SOAK
-from tests.workflows.commanding import ask, refusal
+from tests.workflows.commanding import adopt, ask, refusal
 from tests.workflows.measured_faults import errors_of_treated_users, slow_websockets
 from tests.workflows.standing import in_stage, shown
 from tests.workflows.world import REAL_SECONDS, World, laid_out_in_real_time
@@ -187,9 +187,7 @@ class TestHolds:
         )
         await world.passes(HELD_FOR)
 
-        answer = await ask(
-            handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt")
-        )
+        answer = await adopt(handle)
 
         assert "factory_pattern off" in answer.next
         canary = await world.until(handle, RolloutStatus.SOAKING, RolloutStatus.HOLDING, stage="canary")

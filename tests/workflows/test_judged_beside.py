@@ -7,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from rollout.progress import RolloutProgress, RolloutStatus
-from tests.workflows.answers_kept_back import CHECKED, answered_again, checked_without_an_answer
+from tests.workflows.answers_kept_back import (
+    CHECKED,
+    answered_again,
+    asked_without_an_answer,
+    checked_without_an_answer,
+)
 from tests.workflows.changed_plans import rising_in_two_steps
 from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED
 from tests.workflows.many_rollouts import SOON, Land, one_rollout
@@ -63,9 +68,7 @@ async def test_a_check_that_takes_long_is_paged_also_while_gates_are_judged_besi
 
 async def test_nothing_rises_while_a_hold_lasts_that_began_beside_a_check(tmp_path: Path) -> None:
     async with one_rollout(plan_of("before", CHECKED_BEFORE_STAGED), tmp_path) as (land, world):
-        land.endpoint_wire.silence()
-        handle = await world.start()
-        await world.until_under_way(handle, "check_endpoint", 1)
+        handle = await asked_without_an_answer(land, world)
         land.source.busy_plans.add(world.plan.name)
         await until_held(world, handle)
 
@@ -131,9 +134,7 @@ async def test_the_kill_switch_is_seen_while_a_change_hangs(tmp_path: Path) -> N
 async def test_a_gate_that_fails_while_cloud_run_moves_the_traffic_takes_it_back(tmp_path: Path) -> None:
     plan = rising_in_two_steps(plan_of("moving", CHECKED_BEFORE_STAGED))
     async with one_rollout(plan, tmp_path) as (land, world):
-        land.endpoint_wire.silence()
-        handle = await world.start()
-        await world.until_under_way(handle, "check_endpoint", 1)
+        handle = await asked_without_an_answer(land, world)
         land.sandbox.faults.reconcile_seconds = FOR_EVER
         answered_again(land)
         await world.until_under_way(handle, "shift_traffic", 1)

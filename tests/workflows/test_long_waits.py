@@ -12,7 +12,12 @@ from rollout.commands import CommandName
 from rollout.messages import SIGNAL_EMERGENCY, Promote, ResolveHold
 from rollout.progress import RolloutStatus
 from sandbox.faults import Fault
-from tests.workflows.answers_kept_back import CHECKED, answered_again, checked_without_an_answer
+from tests.workflows.answers_kept_back import (
+    CHECKED,
+    answered_again,
+    asked_without_an_answer,
+    checked_without_an_answer,
+)
 from tests.workflows.changed_plans import rising_in_two_steps
 from tests.workflows.commanding import ask, extend
 from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED
@@ -182,9 +187,7 @@ async def test_a_deployment_that_does_not_get_through_goes_on_in_new_runs(tmp_pa
 async def test_a_traffic_step_that_does_not_get_through_goes_on_in_new_runs_and_is_judged_there(tmp_path: Path) -> None:
     plan = rising_in_two_steps(plan_of("moving", CHECKED_BEFORE_STAGED))
     async with one_rollout(plan, tmp_path, *SHORTLY) as (land, world):
-        land.endpoint_wire.silence()
-        handle = await world.start()
-        await world.until_under_way(handle, "check_endpoint", 1)
+        handle = await asked_without_an_answer(land, world)
         async with refused_by_cloud_run(land):
             answered_again(land)
             await world.until_under_way(handle, "shift_traffic", 1)

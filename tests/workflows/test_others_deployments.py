@@ -14,7 +14,7 @@ from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress, RolloutStatus
 from sandbox.faults import Fault
 from tests.workflows.changed_plans import approved_first
-from tests.workflows.commanding import ask, emergency, refusal
+from tests.workflows.commanding import adopt, ask, emergency, refusal
 from tests.workflows.foreign_changes import deploy_by_hand
 from tests.workflows.long_histories import continued
 from tests.workflows.many_rollouts import EVENTS_BEFORE_CONTINUING, SHORTLY, SOON, Land, land_for, one_rollout
@@ -25,7 +25,6 @@ from tests.workflows.world import CANDIDATE_IMAGE, POLL_SECONDS, REAL_SECONDS, H
 from workflows import activity_options
 
 HOTFIX = "registry.example/backend:robins-hotfix"
-ADOPT = ResolveHold(by="kim", reason="robin is right", how="adopt")
 CONTINUE = ResolveHold(by="alex", reason="I know why", how="continue")
 
 
@@ -82,7 +81,7 @@ async def test_it_holds_pages_and_goes_on_beside_what_was_deployed_once_a_person
         assert await serving(world) == {theirs: 100}
         assert "services are not what the rollout found" in await refusal(handle, CommandName.RESOLVE_HOLD, CONTINUE)
 
-        answer = await ask(handle, CommandName.RESOLVE_HOLD, ADOPT)
+        answer = await adopt(handle)
 
         assert answer.next == "the candidate is deployed beside what serves now, which is what a rollback returns to"
         result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
@@ -167,7 +166,7 @@ async def test_a_person_is_paged_when_what_was_adopted_cannot_be_read_for_long(
         await world.until(handle, RolloutStatus.HOLDING, step=SOON)
         land.sandbox.faults.put(Fault(method="GetService", code="UNAVAILABLE"))
 
-        await ask(handle, CommandName.RESOLVE_HOLD, ADOPT)
+        await adopt(handle)
 
         async with asyncio.timeout(REAL_SECONDS):
             while not told(world, "Waiting long: reading what serves now"):  # noqa: ASYNC110  (the channel is asked)
@@ -184,7 +183,7 @@ async def test_held_for_days_it_goes_on_in_new_runs_and_deploys_only_once_that_i
             assert (after.status, after.candidates) == (RolloutStatus.HOLDING, {})
         assert len([notice for notice in world.channel.notices if "is holding" in notice.title]) == 1
 
-        await ask(handle, CommandName.RESOLVE_HOLD, ADOPT)
+        await adopt(handle)
 
         result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
         assert result.status is RolloutStatus.COMPLETED, result.why
@@ -213,7 +212,7 @@ async def test_two_people_who_decide_about_it_in_the_same_moment_are_both_answer
         async with carrying_on(world.client):
             handle, _ = await approved_after_a_deployment(world)
             await world.until(handle, RolloutStatus.HOLDING, step=SOON)
-        adopting = asyncio.create_task(ask(handle, CommandName.RESOLVE_HOLD, ADOPT))
+        adopting = asyncio.create_task(adopt(handle))
         await world.sleep(SOON)
         continuing = asyncio.create_task(refusal(handle, CommandName.RESOLVE_HOLD, CONTINUE))
         await world.sleep(SOON)

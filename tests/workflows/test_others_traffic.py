@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from rollout.commands import CommandName
-from rollout.messages import Promote, ResolveHold
+from rollout.messages import Promote
 from rollout.progress import RolloutProgress, RolloutStatus
 from tests.workflows.changed_plans import SPLIT_BEFORE_STAGED, rising_in_two_steps
-from tests.workflows.commanding import ask, emergency, refusal
+from tests.workflows.commanding import adopt, ask, emergency, refusal
 from tests.workflows.foreign_changes import (
     CHECKED_BEFORE_STAGED,
     SET_BY_ROBIN,
@@ -78,7 +78,7 @@ async def test_it_goes_on_from_the_split_that_a_person_adopts(tmp_path: Path) ->
     async with split_meanwhile("adopted", tmp_path) as (world, handle):
         await held_with_the_split_of_others(world, handle)
 
-        await ask(handle, CommandName.RESOLVE_HOLD, ResolveHold(by="kim", reason="robin is right", how="adopt"))
+        await adopt(handle)
 
         result = await handle.result()
         assert result.status is RolloutStatus.COMPLETED, result.why

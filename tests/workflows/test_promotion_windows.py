@@ -11,9 +11,9 @@ import pytest
 from rollout.commands import CommandName
 from rollout.messages import SIGNAL_EMERGENCY, Promote
 from rollout.plan import RolloutPlan
-from rollout.progress import RolloutStatus
+from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.windows import Windows
-from tests.workflows.answers_kept_back import answered_again
+from tests.workflows.answers_kept_back import answered_again, asked_without_an_answer
 from tests.workflows.changed_plans import (
     SPLIT_BEFORE_STAGED,
     frozen_today,
@@ -23,7 +23,7 @@ from tests.workflows.changed_plans import (
 )
 from tests.workflows.commanding import ask, refusal
 from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED, split_by_hand, split_by_hand_just_before_a_step
-from tests.workflows.many_rollouts import SOON, one_rollout
+from tests.workflows.many_rollouts import SOON, Land, one_rollout
 from tests.workflows.small_plans import plan_of
 from tests.workflows.standing import shown, taken_back
 from tests.workflows.world import Handle, World, laid_out
@@ -134,18 +134,22 @@ async def test_a_step_that_was_held_for_what_others_changed_asks_again_whether_i
         assert result.status is RolloutStatus.COMPLETED, result.why
 
 
+async def checked_while_the_window_closes(
+    land: Land, world: World, move_clocks: MoveClocks
+) -> tuple[Handle, RolloutProgress]:
+    """The stage that waits for the next one."""
+    handle = await asked_without_an_answer(land, world)
+    move_clocks(DAY / 2)
+    answered_again(land)
+    return handle, await world.until(handle, RolloutStatus.AWAITING_WINDOW, step=SOON)
+
+
 async def test_a_stage_whose_checks_outlast_the_window_changes_nothing_before_the_next_one(
     tmp_path: Path, move_clocks: MoveClocks
 ) -> None:
     async with one_rollout(until_clocks_move(plan_of("checked", CHECKED_BEFORE_STAGED)), tmp_path) as (land, world):
-        land.endpoint_wire.silence()
-        handle = await world.start()
-        await world.until_under_way(handle, "check_endpoint", 1)
-        move_clocks(DAY / 2)
+        _, waiting = await checked_while_the_window_closes(land, world, move_clocks)
 
-        answered_again(land)
-
-        waiting = await world.until(handle, RolloutStatus.AWAITING_WINDOW, step=SOON)
         assert waiting.why.startswith("staged waits: the window for promotion is")
         assert await shown(world) == {"checked": "10%"}
 
@@ -154,12 +158,7 @@ async def test_what_has_begun_after_its_window_is_being_entered_and_waits_no_lon
     tmp_path: Path, move_clocks: MoveClocks
 ) -> None:
     async with one_rollout(until_clocks_move(plan_of("begun", CHECKED_BEFORE_STAGED)), tmp_path) as (land, world):
-        land.endpoint_wire.silence()
-        handle = await world.start()
-        await world.until_under_way(handle, "check_endpoint", 1)
-        move_clocks(DAY / 2)
-        answered_again(land)
-        await world.until(handle, RolloutStatus.AWAITING_WINDOW, step=SOON)
+        handle, _ = await checked_while_the_window_closes(land, world, move_clocks)
         land.wire.silence()
 
         await ask(handle, CommandName.PROMOTE, Promote(by="kim", reason="seen", force=True))
