@@ -99,6 +99,11 @@ class StageProgress(_Record):
     def credit(self) -> timedelta:
         return self.soak_state.credit if self.soak_state else timedelta()
 
+    @property
+    def asked(self) -> timedelta:
+        """The credit that it takes to pass: what the plan asks for, and what people asked for on top."""
+        return self.soak + self.extended
+
     def anew(self) -> "StageProgress":
         """As before it was entered, but for the credit that a person asked for on top."""
         return StageProgress(name=self.name, exposure=self.exposure, soak=self.soak, extended=self.extended)

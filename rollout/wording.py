@@ -102,8 +102,8 @@ def credit_in_words(stage: StageProgress) -> str:
 
 
 def credit_of_soak(stage: StageProgress) -> str:
-    """A watch after the last stage goes on counting; what was asked for is what is shown."""
-    return f"{duration_in_words(min(stage.credit, stage.soak + stage.extended))} of {duration_in_words(stage.soak)}"
+    """A watch after the last stage goes on counting; what the plan and people asked for is what is shown."""
+    return f"{duration_in_words(min(stage.credit, stage.asked))} of {duration_in_words(stage.asked)}"
 
 
 def off_in_words(progress: RolloutProgress, flag: str) -> str:

@@ -190,7 +190,7 @@ def _images(progress: RolloutProgress) -> str:
 def _stages(progress: RolloutProgress) -> Table:
     table = Table("stage", "exposed to", "soak credit", "", "verdict", box=None, pad_edge=False)
     for stage in progress.stages:
-        done = stage.credit / stage.soak if stage.soak else 0.0
+        done = stage.credit / stage.asked if stage.asked else 0.0
         verdict = stage_verdict(stage)
         table.add_row(
             Text(stage.name, "bold" if stage is progress.current else ""),

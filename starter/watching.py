@@ -122,7 +122,7 @@ class Lines:
     def _numbers(self, progress: RolloutProgress) -> None:
         current = progress.current
         if current.soak_state is not None and not progress.status.is_final:
-            numbers = judgements_in_a_line(current.soak_state, current.soak, current.judgements)
+            numbers = judgements_in_a_line(current.soak_state, current.asked, current.judgements)
             self._write(f"{current.name}: {numbers}")
 
     def _write(self, line: str) -> None:

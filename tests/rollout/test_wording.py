@@ -55,6 +55,13 @@ def test_a_rollout_in_one_line() -> None:
     )
 
 
+def test_a_stage_that_a_person_extended_is_shown_against_all_the_credit_it_needs() -> None:
+    progress = in_canary()
+    progress.current.extended = timedelta(hours=6)
+    assert status_line(progress).endswith(", 12 h of 54 h of soak credit")
+    assert "12 h of 54 h" in without_room(current_details_markdown(progress))
+
+
 @pytest.mark.parametrize("status", RolloutStatus)
 def test_every_status_has_its_words(status: RolloutStatus) -> None:
     line = status_line(in_canary(status))

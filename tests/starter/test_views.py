@@ -14,7 +14,7 @@ from starter.flag_views import shown_to
 from starter.outcome import ExitCode
 from starter.rollouts import Observation, PendingCall, newest, ui_link, workflow_id_of
 from starter.start_command import told as told_of_the_start
-from starter.views import event_line, rollout_view
+from starter.views import BAR_WIDTH, event_line, rollout_view
 from starter.watching import Lines, Screen
 from tests.rollout.progress_samples import HOUR, MINUTE, NOON, in_canary, judgement, soak
 
@@ -227,6 +227,16 @@ def test_following_in_lines_tells_each_event_once_and_the_standing_when_it_chang
         "12:00:00 hold     holding: no data",
         "request-isolation: holding in canary, stage 3 of 4, exposed to 10%, 12 h of 48 h of soak credit",
     ]
+
+
+def test_a_stage_that_a_person_extended_is_not_shown_as_full_before_it_has_that_credit_too() -> None:
+    progress = in_canary()
+    progress.current.extended = timedelta(hours=48)
+    [row] = [line for line in shown(observation(progress)) if line.startswith("canary ")]
+    assert "12 h of 96 h" in row
+    assert row.count("\u2501") < BAR_WIDTH // 4
+    [told_once] = [line for line in told([observation(progress)]) if line.startswith("request-isolation: ")]
+    assert told_once.endswith("12 h of 96 h of soak credit")
 
 
 def test_following_in_lines_goes_on_after_the_oldest_events_were_dropped() -> None:
