@@ -166,6 +166,7 @@ def resolve_hold(
     how: Annotated[
         HowToResolve,
         typer.Argument(
+            metavar="HOW",
             help="continue: without the gates that hold this stage now; adopt: what somebody else changed becomes what "
             "the rollout set; rollback: take everything back."
         ),

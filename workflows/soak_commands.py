@@ -114,7 +114,7 @@ class SoakCommands(Commanded):
         """Look at once, instead of at the next check interval; for whoever has just mended what held the rollout."""
         self._forward.outdated()
         self._commanded("asked to look again", command)
-        return self._answer("asked to look again now", "credit and holds follow from what it sees")
+        return self._answer("asked to look again at once", "credit and holds follow from what it sees")
 
     retry.validator(where_allowed(CommandName.RETRY, Command))
 

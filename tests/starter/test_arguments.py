@@ -8,7 +8,7 @@ PLAN = "plans/rehearsal.yaml"
 WRONG = {
     "how a hold is resolved": (
         ["resolve-hold", "foo"],
-        "Invalid value for 'how': 'foo' is not one of 'continue', 'adopt', 'rollback'",
+        "Invalid value for 'HOW': 'foo' is not one of 'continue', 'adopt', 'rollback'",
     ),
     "a number of entries": (["flags", "history", "--count", "few"], "'--count': 'few': expected a whole number"),
     "a number too small": (["flags", "history", "--count", "0"], "'--count': 0: expected at least 1"),

@@ -94,5 +94,5 @@ async def test_asking_again_makes_the_watch_look_anew(world: World) -> None:
 
     answer = await ask(handle, CommandName.RETRY, Command(by="kim"))
 
-    assert answer.happened == "asked to look again now"
+    assert answer.happened == "asked to look again at once"
     await world.until(handle, RolloutStatus.SOAKING, stage="canary")
