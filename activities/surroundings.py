@@ -4,6 +4,8 @@ import asyncio
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from temporalio.exceptions import ApplicationError
+
 from activities.flag_access import Flags
 from rollout.drift import judge_drift, judge_taken_back, lost_by_the_store
 from rollout.flags import FlagSnapshot
@@ -57,7 +59,7 @@ class Surroundings:
                     environment, group, by="the rollout's watch", reason=lost, at_least_epoch=expected.fence + 1
                 )
         except Exception as failure:  # noqa: BLE001  (whatever failed, nothing is known; the next look tries again)
-            return f"the flag store could not be read: {failure}", lost
+            return f"the flag store could not be read: {_in_words(failure)}", lost
         return snapshot or lost, lost
 
     async def look(self, request: WatchRequest, snapshot: FlagSnapshot | str, as_of: datetime) -> dict[str, Judgement]:
@@ -103,4 +105,9 @@ class Surroundings:
         try:
             return await self._traffic.read_traffic(wanted.service)
         except Exception as failure:  # noqa: BLE001  (whatever failed, the answer is the same: nothing is known)
-            return f"the traffic of {wanted.service.service} could not be read: {failure}"
+            return f"the traffic of {wanted.service.service} could not be read: {_in_words(failure)}"
+
+
+def _in_words(failure: Exception) -> str:
+    """What failed, without the name that only workflows tell failures apart by."""
+    return failure.message if isinstance(failure, ApplicationError) else str(failure)
