@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rollout import judge_stream as _streaming
+from rollout.counting import points_allowed
 from rollout.plan_parts import FlagName
 from rollout.quantity import Duration, Limit, Share, Unit, format_share
 from rollout.verdict import Action
@@ -136,7 +137,7 @@ class _Comparison(_Measured):
     @property
     def limit_in_words(self) -> str:
         if self.max_difference is not None:
-            return f"≤ +{self.max_difference * 100:.3g} points"
+            return f"≤ {points_allowed(self.max_difference)}"
         return f"≤ +{format_share(self.max_increase or 0.0)}"
 
 

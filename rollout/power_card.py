@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from rollout.best_run import LARGEST_TERM
 from rollout.control_curve import LEARNT_FROM
 from rollout.count_bets import Allowed
+from rollout.counting import points_allowed
 from rollout.detection import INDEPENDENT, Flow, Regression, minutes_to_detect, slower_tail
 from rollout.dispersion import PRIOR_PHI, Dispersion
 from rollout.exposure import treated_share
@@ -269,7 +270,7 @@ def _in_words(gate: MeasuredGate, factor: float) -> str:
             return f"{format_share(factor * gate.limit.value)} bad"
         return f"{gate.statistic} {gate.limit.value * factor:g}{'ms' if gate.limit.unit == 'ms' else ''}"
     if gate.max_difference is not None:
-        return f"+{gate.max_difference * factor * 100:.3g} points"
+        return points_allowed(gate.max_difference * factor)
     return f"{gate.statistic} +{format_share((gate.max_increase or 0.0) * factor)}"
 
 
@@ -279,7 +280,8 @@ def _remedy(gate: MeasuredGate, stage: Stage, flow: Flow, usual: Usual, twice: F
     regression = _regression(gate, usual, MUST_BE_FOUND)
     factor = _enough(flow, regression, stage.soak / MINUTE) if regression is not None else None
     if factor is not None:
-        ways.append(f"{factor:g} times the traffic of the {gate.group} group")
+        whose = "all users" if gate.group == "all" else f"the {gate.group} group"
+        ways.append(f"{factor:g} times the traffic of {whose}")
     would = " or ".join(ways)
     return f"{would} would do" if would else "no soak and no traffic would do; a wider limit would"
 

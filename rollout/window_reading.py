@@ -100,7 +100,7 @@ def _against_reference(gate: VersusControlGate | VersusBaselineGate, sample: Sam
     if isinstance(sample, Counts) and isinstance(reference, Counts) and gate.max_difference is not None:
         difference = value - other
         bounds = newcombe(sample.bad, sample.total, reference.bad, reference.total, SHOWN_Z)
-        text = f"{difference * 100:+.2f} points"
+        text = f"{difference * 100:+z.2f} points"
         words = (
             f"{value * 100:.2f} % against {other * 100:.2f} % in {against}: {text}, "
             f"99 % interval {bounds[0] * 100:+.2f} to {bounds[1] * 100:+.2f}"
@@ -111,9 +111,9 @@ def _against_reference(gate: VersusControlGate | VersusBaselineGate, sample: Sam
         return Reading(f"{value:.4g}", words, kept=value <= 0, broken=False)
     increase, lowest = value / other - 1, low / other_high - 1
     highest = high / other_low - 1 if other_low > 0 else float("inf")
-    text = f"{increase * 100:+.1f}%"
-    words = (
-        f"{value:.4g} against {other:.4g} in {against}: {text}, interval {lowest * 100:+.1f} to {highest * 100:+.1f} %"
-    )
+    # z: what rounds to nothing is no decrease, `+0.0%` and not `-0.0%`.
+    text = f"{increase * 100:+z.1f}%"
+    interval = f"interval {lowest * 100:+z.1f}% to {highest * 100:+z.1f}%"
+    words = f"{value:.4g} against {other:.4g} in {against}: {text}, {interval}"
     limit = gate.max_increase or 0.0
     return Reading(text, words, increase <= limit, lowest > limit)

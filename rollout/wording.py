@@ -156,7 +156,7 @@ def steps_in_words(rollback: Rollback) -> str:
 
 
 def judgement_in_words(judgement: Judgement) -> str:
-    """`error_rate FAIL +1.42 points (limit ≤ +1 points)`."""
+    """`error_rate FAIL +1.42 points (limit ≤ +1 point)`."""
     if judgement.value == NOTHING:
         return f"{judgement.gate} {judgement.verdict}"
     return f"{judgement.gate} {judgement.verdict} {judgement.value} (limit {judgement.limit})"

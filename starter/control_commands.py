@@ -168,7 +168,7 @@ def resolve_hold(
         typer.Argument(
             metavar="HOW",
             help="continue: without the gates that hold this stage now; adopt: what somebody else changed becomes what "
-            "the rollout set; rollback: take everything back."
+            "the rollout set; rollback: take everything back.",
         ),
     ],
     rollout: RolloutId = None,

@@ -128,7 +128,7 @@ def test_errors_stay_below_0_1_percent_inside_and_within_one_point_of_control_ou
     assert limits_on(seven_days, "internal", "/request_count") == [("threshold", "bad_share", "< 0.1%", "rollback")]
     for stage in ("canary", "staged"):
         assert limits_on(seven_days, stage, "/cohort_request_count") == [
-            ("versus_control", "bad_share", "≤ +1 points", "rollback")
+            ("versus_control", "bad_share", "≤ +1 point", "rollback")
         ]
 
 

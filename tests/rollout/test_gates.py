@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ class TestVersusControl:
         assert judgement.verdict is Verdict.FAIL
         assert judgement.reason == (
             "Gate: 2.49 % against 0.31 % in control: +2.18 points, 99 % interval +2.00 to +2.37, "
-            "limit ≤ +1 points; 48,211 and 433,902 observations"
+            "limit ≤ +1 point; 48,211 and 433,902 observations"
         )
 
     @pytest.mark.parametrize(
@@ -115,6 +116,21 @@ class TestVersusBaseline:
 
         assert (same.verdict, slower.verdict) == (Verdict.PASS, Verdict.FAIL)
         assert "in the baseline" in slower.reason
+
+    def test_what_rounds_to_no_change_is_not_called_a_decrease_and_every_percentage_is_written_alike(self) -> None:
+        before, hardly_quicker = latencies(100_000, 50.0), latencies(60_000, 49.9999)
+        judgement = judge("g", P95_BASELINE, window(baseline=before, treated=hardly_quicker))
+
+        assert judgement.value == "+0.0%"
+        [told] = re.findall(r"in the baseline: (.*), limit", judgement.reason)
+        assert re.fullmatch(r"\+0\.0%, interval [+-]\d+\.\d% to [+-]\d+\.\d%", told)
+
+    def test_a_limit_of_one_point_is_told_in_the_singular_and_any_other_in_the_plural(self) -> None:
+        limits = [
+            gate(kind="versus_baseline", statistic="bad_share", max_difference=allowed).limit_in_words
+            for allowed in ("0.5%", "1%", "2%")
+        ]
+        assert limits == ["≤ +0.5 points", "≤ +1 point", "≤ +2 points"]
 
     def test_without_a_baseline_nothing_passes(self) -> None:
         judgement = judge("g", P95_BASELINE, window(treated=latencies(60_000, 50.0)))

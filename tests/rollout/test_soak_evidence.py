@@ -35,7 +35,7 @@ class TestVersusControl:
         assert {judgement.verdict for judgement in judged[:60]} == {Verdict.PASS}
         assert failed - 60 < 8
         assert judged[-1].reason == (
-            "Errors: 4.17 % against 0.33 % in control: +3.83 points, 99 % interval +3.39 to +4.33, limit ≤ +1 points; "
+            "Errors: 4.17 % against 0.33 % in control: +3.83 points, 99 % interval +3.39 to +4.33, limit ≤ +1 point; "
             "12,000 and 108,000 observations; harm is proven (198,778 to 1), "
             "and beyond what is tolerated (more than 1,000,000 to 1); data until 13:10, 2 min old"
         )

@@ -81,7 +81,7 @@ def test_a_look_in_one_line_tells_the_worst_first_and_why() -> None:
     line = judgements_in_a_line(soak(12 * HOUR), 48 * HOUR, in_canary().current.judgements)
     assert line == (
         "12 h of 48 h credit, passing · backend_p95 UNKNOWN: backend_p95: because · "
-        "backend_errors PASS +0.02 points (limit ≤ +1 points)"
+        "backend_errors PASS +0.02 points (limit ≤ +1 point)"
     )
 
 
@@ -157,8 +157,8 @@ soaking in canary, features for 10%
 
 | gate in canary | value | limit | verdict |
 |:--|:--|:--|:--|
-| backend_p95 | – | ≤ +1 points | UNKNOWN |
-| backend_errors | +0.02 points | ≤ +1 points | PASS |
+| backend_p95 | – | ≤ +1 point | UNKNOWN |
+| backend_errors | +0.02 points | ≤ +1 point | PASS |
 
 **Traffic:** backend backend-r2 100 %
 
@@ -214,4 +214,4 @@ def test_what_people_write_cannot_break_the_table_or_become_html() -> None:
     progress.stages[2].judgements = (judgement("a|b", Verdict.PASS, "1 | 2\n3"),)
     text = current_details_markdown(progress)
     assert "first line second | line &lt;script>alert(1)&lt;/script> p95 < 5" in text
-    assert "| a\\|b | 1 \\| 2 3 | ≤ +1 points | PASS |" in without_room(text)
+    assert "| a\\|b | 1 \\| 2 3 | ≤ +1 point | PASS |" in without_room(text)
