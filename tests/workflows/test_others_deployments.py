@@ -16,7 +16,7 @@ from sandbox.faults import Fault
 from tests.workflows.changed_plans import approved_first
 from tests.workflows.commanding import adopt, ask, emergency, refusal
 from tests.workflows.foreign_changes import deploy_by_hand
-from tests.workflows.long_histories import continued
+from tests.workflows.long_histories import continued, told_something
 from tests.workflows.many_rollouts import EVENTS_BEFORE_CONTINUING, SHORTLY, SOON, Land, land_for, one_rollout
 from tests.workflows.partial_workers import carrying_on, without_the_workflow
 from tests.workflows.small_plans import TO_THE_END, plan_of
@@ -179,7 +179,7 @@ async def test_a_person_is_paged_when_what_was_adopted_cannot_be_read_for_long(
 async def test_held_for_days_it_goes_on_in_new_runs_and_deploys_only_once_that_is_adopted(tmp_path: Path) -> None:
     async with deployed_meanwhile("long", tmp_path) as (world, handle, theirs, _):
         for _ in range(2):
-            after = await continued(world, handle, watched_by="watch_store")
+            after = await continued(world, handle, watched_by="watch_store", growing_by=told_something)
             assert (after.status, after.candidates) == (RolloutStatus.HOLDING, {})
         assert len([notice for notice in world.channel.notices if "is holding" in notice.title]) == 1
 
