@@ -85,10 +85,11 @@ def refusal(command: CommandName, status: RolloutStatus) -> str | None:
 def decisive(command: CommandName, status: RolloutStatus, progress: RolloutProgress) -> RolloutStatus:
     """Which of several things that a rollout stands at decides about a command.
 
-    Paused, it may be stepping back meanwhile, and what holds it is decided about all the same; watched after its last
-    stage, it may be holding.
+    Paused, it may be stepping back meanwhile; watched after its last stage, it may be holding. Paused or waiting, it may
+    be held too, and that is decided about all the same.
     """
-    if command is CommandName.RESOLVE_HOLD and status is _S.PAUSED and why_it_holds(progress) is not None:
+    beside = status in (_S.PAUSED, *_WAITING) and command is CommandName.RESOLVE_HOLD
+    if beside and why_it_holds(progress) is not None:
         return _S.HOLDING
     if command in (CommandName.PAUSE, CommandName.RESUME) and progress.paused and status not in _ENDING:
         return _S.PAUSED

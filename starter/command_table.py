@@ -22,7 +22,8 @@ FURTHER = {
         "`continue` not for foreign changes; `adopt` only for those, never for more exposure; "
         "neither while flags or traffic cannot be read. `continue` passes over the gates that do not pass now, "
         "or those that `--gate` names (`gates` in the input of an Update, without which it is all that held since the "
-        "hold began). A paused rollout that is held too takes the decision, remembers it and stays paused."
+        "hold began). A rollout that is paused, or waits, and is held "
+        "too takes the decision, remembers it and stays paused, or waits on."
     ),
     CommandName.SET_STAGE: (
         "Typed `rollout update-stage`, with the name of a stage of the plan or off; "

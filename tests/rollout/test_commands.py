@@ -1,5 +1,7 @@
 """Which of several things that a rollout stands at decides whether a command is taken."""
 
+import pytest
+
 from rollout.commands import CommandName, decisive, refusal
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.soak import Suspension, held
@@ -39,6 +41,17 @@ def test_what_holds_a_paused_rollout_is_decided_about_and_where_nothing_does_tha
 
     assert why_not(CommandName.RESOLVE_HOLD, progress) is None
     assert why_not(CommandName.PROMOTE, progress) == "cannot promote: it is paused; resume it first"
+
+
+@pytest.mark.parametrize("waiting", [RolloutStatus.AWAITING_APPROVAL, RolloutStatus.AWAITING_WINDOW])
+def test_what_holds_the_stage_before_one_that_waits_is_decided_about(waiting: RolloutStatus) -> None:
+    progress = in_canary(waiting)
+    assert progress.current.soak_state is not None
+    assert why_not(CommandName.RESOLVE_HOLD, progress) == "cannot resolve hold: nothing holds it"
+
+    progress.current.soak_state = held(progress.current.soak_state, "cpu")
+
+    assert why_not(CommandName.RESOLVE_HOLD, progress) is None
 
 
 def test_what_others_deployed_is_decided_about_while_it_is_paused_too() -> None:

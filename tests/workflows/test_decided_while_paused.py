@@ -1,4 +1,4 @@
-"""Paused and held at once: what a person decides about the hold is taken, remembered, and lets nothing rise."""
+"""Paused, or waiting, and held at once: what a person decides about the hold is taken, and lets nothing rise."""
 
 import asyncio
 from datetime import timedelta
@@ -12,7 +12,8 @@ from tests.workflows.changed_plans import approved_first
 from tests.workflows.commanding import adopt, ask, refusal
 from tests.workflows.foreign_changes import deploy_by_hand
 from tests.workflows.many_rollouts import SOON, one_rollout
-from tests.workflows.small_plans import IN_CANARY, TO_THE_END, plan_of
+from tests.workflows.small_plans import A_MOMENT, IN_CANARY, TO_THE_END, Shape, plan_of
+from tests.workflows.standing import until_held
 from tests.workflows.world import REAL_SECONDS, World
 
 CONTINUE = ResolveHold(by="alex", reason="a known test", how="continue")
@@ -53,6 +54,23 @@ async def test_a_gate_is_passed_over_while_it_is_paused_and_holds_nothing_once_i
             while await credit_of_now(world) <= credit:
                 await world.sleep(SOON)
         assert (await world.progress(handle)).status is RolloutStatus.SOAKING
+
+
+async def test_what_holds_the_stage_before_an_approval_is_passed_over_and_keeps_what_is_approved_from_nothing(
+    tmp_path: Path,
+) -> None:
+    async with one_rollout(plan_of("waits", Shape(canary_soak=A_MOMENT, approval=True)), tmp_path) as (land, world):
+        handle = await world.start()
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+        land.source.busy_plans.add(world.plan.name)
+        await until_held(world, handle)
+
+        decided = await ask(handle, CommandName.RESOLVE_HOLD, CONTINUE)
+
+        assert decided.status == "awaiting_approval"
+        assert decided.next.startswith("cpu holds this stage no longer")
+        assert (await ask(handle, CommandName.APPROVE)).next == "entering staged"
+        await world.until(handle, RolloutStatus.SOAKING, stage="staged", step=SOON)
 
 
 async def test_what_others_deployed_is_adopted_while_it_is_paused_and_nothing_is_deployed_before_it_is_resumed(
