@@ -85,8 +85,8 @@ def refusal(command: CommandName, status: RolloutStatus) -> str | None:
 def decisive(command: CommandName, status: RolloutStatus, progress: RolloutProgress) -> RolloutStatus:
     """Which of several things that a rollout stands at decides about a command.
 
-    Paused, it may be stepping back meanwhile; watched after its last stage, it may be holding. Paused or waiting, it may
-    be held too, and that is decided about all the same.
+    Paused, it may be stepping back meanwhile; watched after its last stage, it may be holding. What is paused, or
+    waits, may be held too, and that is decided about all the same.
     """
     beside = status in (_S.PAUSED, *_WAITING) and command is CommandName.RESOLVE_HOLD
     if beside and why_it_holds(progress) is not None:

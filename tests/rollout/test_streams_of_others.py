@@ -187,13 +187,8 @@ class TestNobody:
 
     @pytest.mark.parametrize(
         ("before", "distances", "told"),
-        [
-            (10, [60] * 20, "20m"),
-            (60, [60] * 3 + [10] * 18, "6m"),
-            (60, [600] + [10] * 30, "15m"),
-            (60, [60] * 3 + [10] * 18 + [300] * 2, "16m"),
-        ],
-        ids=["longer ones", "shorter ones", "a gap and shorter ones", "shorter ones and a gap"],
+        [(10, [60] * 20, "20m"), (60, [60] * 3 + [10] * 18, "6m"), (60, [600] + [10] * 30, "15m")],
+        ids=["longer ones", "shorter ones", "a gap and shorter ones"],
     )
     def test_how_long_there_are_no_data_is_told_in_time_where_intervals_change_their_length_meanwhile(
         self, before: int, distances: list[int], told: str
