@@ -6,6 +6,7 @@ The emergency is not here: it is a signal, and never refused.
 from collections.abc import Mapping
 from enum import StrEnum
 
+from rollout.holds import why_it_holds
 from rollout.progress import RolloutProgress, RolloutStatus
 
 
@@ -84,8 +85,12 @@ def refusal(command: CommandName, status: RolloutStatus) -> str | None:
 def decisive(command: CommandName, status: RolloutStatus, progress: RolloutProgress) -> RolloutStatus:
     """Which of several things that a rollout stands at decides about a command.
 
-    Paused, it may be stepping back meanwhile; watched after its last stage, it may be holding.
+    Paused, it may be stepping back meanwhile; watched after its last stage, it may be holding. What is paused, or
+    waits, may be held too, and that is decided about all the same.
     """
+    beside = status in (_S.PAUSED, *_WAITING) and command is CommandName.RESOLVE_HOLD
+    if beside and why_it_holds(progress) is not None:
+        return _S.HOLDING
     if command in (CommandName.PAUSE, CommandName.RESUME) and progress.paused and status not in _ENDING:
         return _S.PAUSED
     watched = status is _S.HOLDING and progress.watched_until is not None

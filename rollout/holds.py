@@ -87,6 +87,31 @@ def ended_by_hand(progress: RolloutProgress) -> list[How]:
     return [how for how in _ENDED_BY_HAND if why_not_resolved(progress, how) is None]
 
 
+def why_it_holds(progress: RolloutProgress) -> str | None:
+    """What a person can decide about, whatever else the rollout stands at; None where nothing holds it."""
+    if progress.deployed_by_others:
+        return "; ".join(progress.deployed_by_others.values())
+    return why_held(progress.judged)
+
+
+def held_besides(progress: RolloutProgress) -> str:
+    """Of a paused rollout, as the end of a sentence: what holds it too, and what ends that before it is resumed."""
+    why, ends = why_it_holds(progress), ended_by_hand(progress)
+    if why is None:
+        return ""
+    held_too = f"; it is held too ({why})"
+    if not ends:
+        return held_too
+    return f"{held_too}, which `rollout resolve-hold {ends[0]} {progress.plan} --reason …` ends, paused as it is"
+
+
+def why_not_looked_again(progress: RolloutProgress) -> str | None:
+    """Why looking again would change nothing; None where a hold may end by what is seen."""
+    if progress.deployed_by_others:
+        return f"services are not what the rollout found, and a person decides about that; {_ADOPT_OR_ROLLBACK}"
+    return None
+
+
 def why_held(stage: StageProgress) -> str | None:
     """Why a stage is held, by its judgements; None where it is not."""
     if stage.soak_state is None or stage.soak_state.standing != "holding":

@@ -1,6 +1,7 @@
 """The judge on anybody's own data: a gate and intervals as plain dictionaries in, a judgement per interval out."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from rollout.changed_edges import out_of_sight
@@ -38,6 +39,7 @@ def _judged(gate: SequentialGate, intervals: Iterable[Mapping[str, Any]]) -> Ite
     state: SequentialState | None = None
     pace: StreamPace | None = None
     worse = WorseSince()
+    heard_until: datetime | None = None
     for number, given in enumerate(intervals, start=1):
         interval = interval_of(given, number)
         if state is None or pace is None or state.newest is None:
@@ -47,22 +49,25 @@ def _judged(gate: SequentialGate, intervals: Iterable[Mapping[str, Any]]) -> Ite
             state = pace.room_for_earlier(state, before)
             gate = gate.model_copy(update={"interval": pace.length})
         try:
-            state, judgement = _step(gate, with_room_for_a_gap(gate, state, interval.end), interval)
+            state = with_room_for_a_gap(gate, state, interval.end)
+            state, judgement = _step(gate, state, interval, heard_until or pace.first - pace.length)
         except ValueError as problem:
             raise ValueError(f"interval {number}: {problem}") from problem
+        if state.missing_in_a_row == 0:
+            heard_until = state.newest
         worse = worse.after(state, judgement)
         yield _told(gate, judgement, worse.in_words(gate, state, judgement))
 
 
 def _step(
-    gate: SequentialGate, state: SequentialState, interval: Interval
+    gate: SequentialGate, state: SequentialState, interval: Interval, silent_since: datetime
 ) -> tuple[SequentialState, SequentialJudgement]:
     """The state and the judgement after one more interval of a stream."""
     lack = absent(gate, interval)
     if lack and lack[0] is Verdict.IDLE and state.newest is not None and interval.end > state.newest:
         state, judgement = step(gate, state.model_copy(update={"missing_in_a_row": 0}), interval)
         return state.model_copy(update={"missing_in_a_row": 0}), judgement
-    state, judgement = step(gate, state, interval)
+    state, judgement = step(gate, state, interval, silent_since=silent_since)
     hidden = out_of_sight(interval.control) if gate.statistic == "p95" and judgement.verdict is Verdict.PASS else ""
     if hidden:
         blind = {"decision": "continue", "verdict": Verdict.UNKNOWN, "reason": f"{gate.title}: {hidden}"}

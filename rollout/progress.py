@@ -90,6 +90,9 @@ class StageProgress(_Record):
     window_waived: bool = Field(default=False, description="a person lets this stage rise outside the plan's windows")
     asked_for_approval: bool = Field(default=False, description="people were told that it waits for their approval")
     told_of_window: bool = Field(default=False, description="people were told that it waits for its window")
+    before_its_window: tuple[RolloutStatus, str, str] | None = Field(
+        default=None, description="status, why and next as they were before it waited for its window"
+    )
     checked: int = Field(default=0, description="how many of the checks that it is at have passed")
     waived: tuple[str, ...] = Field(default=(), description="gates that a person lets neither hold nor stop credit")
     soak_state: SoakState | None = None

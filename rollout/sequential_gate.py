@@ -10,7 +10,7 @@ fail at once. Passing early needs a bound on the average harm below the limit. G
 hold too, and never fail by that.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, RUN, BestRun
 from rollout.changed_edges import has_other_edges
@@ -70,11 +70,18 @@ def begin(gate: SequentialGate) -> SequentialState:
 
 
 def step(
-    gate: SequentialGate, state: SequentialState, interval: Interval, *, in_words: bool = True
+    gate: SequentialGate,
+    state: SequentialState,
+    interval: Interval,
+    *,
+    in_words: bool = True,
+    silent_since: datetime | None = None,
 ) -> tuple[SequentialState, SequentialJudgement]:
     """The state and the judgement after one more interval. An interval that is in the evidence already changes nothing.
 
     Where not `in_words`, what was measured is left out of the reason: a plan's gates tell of their window instead.
+    Whoever feeds intervals whose length changes says `silent_since` when there are no data, should this be without any
+    too: how many are missing then does not tell for how long.
 
     Raises:
         ValueError: the interval holds another kind of data than the gate judges.
@@ -94,7 +101,11 @@ def step(
         else:
             after = _learnt_from(gate, packed, interval, newest=newest)
             remark = Verdict.IDLE, "nobody was exposed, so nothing is judged"
-    return after, _judged(gate, after, _evidence(gate, after), interval.end, remark, in_words=in_words)
+    silent_for = after.missing_in_a_row * gate.interval
+    if silent_since is not None and after.newest is not None:
+        silent_for = after.newest - silent_since
+    evidence = _evidence(gate, after)
+    return after, _judged(gate, after, evidence, interval.end, remark, silent_for, in_words=in_words)
 
 
 def _learnt_from(gate: SequentialGate, state: SequentialState, interval: Interval, *, newest: bool) -> SequentialState:
@@ -194,6 +205,7 @@ def _judged(
     evidence: Evidence,
     end: datetime,
     remark: tuple[Verdict, str] | None,
+    silent_for: timedelta,
     *,
     in_words: bool,
 ) -> SequentialJudgement:
@@ -211,8 +223,8 @@ def _judged(
     if state.failed:
         return say("rollback", Verdict.FAIL, state.failed)
     if state.missing_in_a_row > MISSING_BEFORE_A_HOLD:
-        silent_for = format_duration(state.missing_in_a_row * gate.interval)
-        return say("hold", Verdict.UNKNOWN, f"no data for {silent_for}, and silence is not health")
+        lasted = format_duration(silent_for)
+        return say("hold", Verdict.UNKNOWN, f"no data for {lasted}, and silence is not health")
     if suspicion := _suspicion(gate, state, evidence):
         return say("hold", Verdict.SUSPECT, suspicion)
     if remark:

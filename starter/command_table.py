@@ -22,13 +22,15 @@ FURTHER = {
         "`continue` not for foreign changes; `adopt` only for those, never for more exposure; "
         "neither while flags or traffic cannot be read. `continue` passes over the gates that do not pass now, "
         "or those that `--gate` names (`gates` in the input of an Update, without which it is all that held since the "
-        "hold began)."
+        "hold began). A rollout that is paused, or waits, and is held "
+        "too takes the decision, remembers it and stays paused, or waits on."
     ),
     CommandName.SET_STAGE: (
         "Typed `rollout update-stage`, with the name of a stage of the plan or off; "
         "no higher than the stage that was reached."
     ),
     CommandName.REPLACE_CANDIDATE: "Needs other images than now, and a reason; not images that were taken back before.",
+    CommandName.RETRY: "Refused too while what somebody else deployed waits for `resolve-hold`: no look ends that.",
     CommandName.FINISH: "Ends the watch after the last stage, one that holds too, or the guard after a rollback.",
 }
 SUPERSEDING = (

@@ -189,6 +189,7 @@ def resolve_hold(
 ) -> None:
     """End a hold by a person's decision. Refused (exit code 2) when nothing holds the rollout.
 
+    Held while it is paused or waits, a rollout takes the decision and stays paused, or waits on.
     A gate that held the stage before and passes again stays in force. One that is passed over still takes the rollout
     back when it fails and its action says so. Adopted is only what exposes nobody beyond what the rollout had set.
     """

@@ -20,6 +20,7 @@ with workflow.unsafe.imports_passed_through():
     from rollout.messages import Notice, RolloutRequest
     from rollout.plan import RolloutPlan
     from rollout.progress import EventKind, RolloutProgress, RolloutStatus
+    from rollout.resumption import how_resumed
 
 Severity = Literal["info", "warning", "page"]
 Standing = tuple[RolloutStatus, str, str]
@@ -145,6 +146,17 @@ class RolloutContext:
         """What it did beside being paused, it does or waits for still; what follows from the resuming stands next."""
         if self.progress.status is RolloutStatus.PAUSED:
             self.stand(*self.but_for_a_pause)
+
+    def hold_ended_beside_a_pause(self, following: str) -> None:
+        """A person decided about what held it: resumed, it stands at that no longer."""
+        stood_at = self.progress.but_for_a_pause
+        if stood_at is not None and stood_at[0] is RolloutStatus.HOLDING:
+            soaks = self.progress.current.state == "soaking"
+            goes_on = RolloutStatus.SOAKING if soaks else RolloutStatus.ENTERING
+            self.progress.but_for_a_pause = (goes_on, "what held it was resolved while it was paused", following)
+        if self.progress.status is RolloutStatus.PAUSED:
+            self.progress.next = how_resumed(self.progress)
+            self.renew_details()
 
     def note(self, kind: EventKind, text: str, by: str | None = None) -> None:
         self.progress.note(workflow.now(), kind, text, by)

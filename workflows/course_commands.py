@@ -60,6 +60,9 @@ class CourseCommands(Commanded):
             raise _not_carried_out(command_in_words(CommandName.RESOLVE_HOLD), failure, "nothing was adopted") from None
         # Not before: what is refused is adopted by nobody.
         self._commanded(f"hold resolved: {command.how}", command)
+        if self._progress.paused:
+            self._context.hold_ended_beside_a_pause(following)
+            following = f"{following}; it stays paused until `rollout resume {self._progress.plan}`"
         return self._answer("the hold is resolved", following)
 
     @resolve_hold.validator

@@ -42,13 +42,14 @@ class Deployment:
         while True:
             changed: dict[str, str] = {}
             if progress.deployed_by_others:
-                adopted = tuple(progress.deployed_by_others)
+                shown = {key: progress.anchors[key] for key in progress.deployed_by_others}
                 await self._until_adopted(stage, state)
                 if self._waiting.interrupted():
                     return
                 if workflow.patched("reading-anew-is-waited-for"):
                     self._context.waiting_for("reading what serves now")
-                changed = await self._anchored_anew(adopted)
+                in_doubt = await self._anchored_anew(shown)
+                changed = in_doubt | self._not_as_shown(shown)
             if not changed:
                 changed = await self._changed_by_others()
             if not changed:
@@ -58,19 +59,35 @@ class Deployment:
     async def _changed_by_others(self) -> dict[str, str]:
         """What kept services from being deployed to, by their keys and in words; empty where all were."""
         missing = [key for key in self._plan.services if key not in self._progress.candidates]
+        read: dict[str, str] = {}
         with ExitStack() as in_one_run:
-            deploying = asyncio.gather(*(self._deploy(key, in_one_run) for key in missing))
+            deploying = asyncio.gather(*(self._deploy(key, read, in_one_run) for key in missing))
             try:
                 await self._context.until_done(deploying.done)
             finally:
                 leave(deploying)
         found = deploying.result()
         changed = {key: why for key, why in zip(missing, found, strict=True) if why}
-        in_doubt = await self._anchored_anew(changed)
+        if changed and changed.keys() <= read.keys() and workflow.patched("recorded-as-read-at-once"):
+            in_doubt = await self._recorded({key: read[key] for key in changed})
+        else:
+            in_doubt = await self._anchored_anew(changed)
         for key, why in changed.items():
             serves = f"{self._progress.anchors[key].stable} serves now, and a rollback returns to it"
             changed[key] = f"{why}; {in_doubt.get(key, serves)}"
         return changed
+
+    def _not_as_shown(self, shown: dict[str, ServiceAnchor]) -> dict[str, str]:
+        """What serves by now instead of what a person has adopted, by keys and in words: it was not decided about."""
+        found: dict[str, str] = {}
+        for key, before in shown.items():
+            now = self._progress.anchors[key]
+            if now.stable != before.stable and workflow.patched("adopted-as-it-was-shown"):
+                found[key] = (
+                    f"{now.service.service} was changed by somebody else again: {now.stable} serves now and no longer "
+                    f"{before.stable}, and a rollback returns to it"
+                )
+        return found
 
     def _hold(self, stage: Stage, changed: dict[str, str]) -> None:
         self._progress.deployed_by_others = changed
@@ -92,23 +109,20 @@ class Deployment:
     @property
     def _how_adopted(self) -> str:
         return (
-            f"`rollout resolve-hold adopt {self._plan.name} --reason …` deploys the candidate beside what serves now; "
+            f"`rollout resolve-hold adopt {self._plan.name} --reason …` deploys the candidate beside that; "
             f"to give the rollout up: `rollout emergency-rollback {self._plan.name} --reason …`"
         )
 
     async def _anchored_anew(self, keys: Iterable[str]) -> dict[str, str]:
         """What serves now is what a rollback returns to. Where that is in doubt the anchor stays; returns why."""
-        found: dict[str, ServiceAnchor] = {}
-        in_doubt: dict[str, str] = {}
-        for key in keys:
-            doubt = await self._read_anew(key)
-            if doubt:
-                in_doubt[key] = doubt
-            else:
-                found[key] = self._progress.anchors[key]
+        return await self._recorded({key: await self._read_anew(key) for key in keys})
+
+    async def _recorded(self, read: dict[str, str]) -> dict[str, str]:
+        """Services that were read anew, and what is in doubt about each: the anchors of the others are kept for all."""
+        found = {key: self._progress.anchors[key] for key, doubt in read.items() if not doubt}
         if found:
             await record_anchors(self._context, found)
-        return in_doubt
+        return {key: doubt for key, doubt in read.items() if doubt}
 
     async def _read_anew(self, key: str) -> str:
         """What a rollback returns to from now on, also should the flag store be away; why, where that is in doubt."""
@@ -123,8 +137,8 @@ class Deployment:
         self._progress.anchors[key] = anchor
         return ""
 
-    async def _deploy(self, key: str, in_one_run: ExitStack) -> str:
-        """What kept it from being deployed, in words; empty where it was."""
+    async def _deploy(self, key: str, read: dict[str, str], in_one_run: ExitStack) -> str:
+        """What kept it from being deployed, in words; empty where it was. What serves instead is `read` at once."""
         progress = self._progress
         self._context.waiting_for("deploying at 0 %")
 
@@ -155,6 +169,6 @@ class Deployment:
             if workflow.patched("anchors-read-as-soon-as-refused"):
                 # Others may be deployed for long yet, or fail. A new run would not know that this one was refused.
                 in_one_run.enter_context(self._context.in_one_run())
-                await self._read_anew(key)
+                read[key] = await self._read_anew(key)
             return reason_of(failure)
         return ""

@@ -34,7 +34,9 @@ class PromotionWindow:
 
     async def opens(self, state: StageProgress, what: str) -> None:
         """Return when `what` may begin: inside a window, waived by a person, or when the waiting is interrupted."""
-        windows, before = self._context.plan.windows, self._context.but_for_a_pause
+        windows = self._context.plan.windows
+        # A run before this one may have begun to wait. What it kept needs no patch: nothing older has kept it.
+        before = state.before_its_window or self._context.but_for_a_pause
         while windows is not None and not state.window_waived and not self._waiting.interrupted():
             self._context.waiting_for(f"{what}: whether promotion is allowed now")
             answer = await call_forward(
@@ -51,6 +53,7 @@ class PromotionWindow:
                 f"{what} begins on {answer.opens_in_words}; "
                 f"`rollout promote {self._context.plan.name} --force --reason …` begins it at once"
             )
+            state.before_its_window = before
             self._context.stand(RolloutStatus.AWAITING_WINDOW, why, following)
             if not state.told_of_window:
                 self._context.note("hold", why)
@@ -60,7 +63,7 @@ class PromotionWindow:
             await self._waiting.not_paused()
         if state.told_of_window and not self._waiting.interrupted() and workflow.patched("begun-it-waits-no-longer"):
             self._context.stand(*before)
-        state.told_of_window = False
+        state.told_of_window, state.before_its_window = False, None
 
     async def _until(self, opens_at: datetime, state: StageProgress) -> None:
         # Never cancelled: a timer that nobody waits for any more only wakes the workflow once.

@@ -8,9 +8,10 @@ from workflows.updates import taking
 
 with workflow.unsafe.imports_passed_through():
     from rollout.commands import CommandName
+    from rollout.holds import why_not_looked_again
     from rollout.messages import Answer, Command, Extend, Promote
     from rollout.progress import RolloutStatus
-    from rollout.resumption import what_follows_resuming
+    from rollout.resumption import how_resumed, what_follows_resuming
     from rollout.soak import Suspension
     from rollout.wording import duration_in_words
 
@@ -25,7 +26,7 @@ class SoakCommands(Commanded):
         self._progress.suspensions.append(Suspension(since=workflow.now()))
         self._commanded("paused", command)
         self._forward.outdated()
-        self._context.stand(RolloutStatus.PAUSED, self._progress.paused_why, f"`rollout resume {self._progress.plan}`")
+        self._context.stand(RolloutStatus.PAUSED, self._progress.paused_why, how_resumed(self._progress))
         return self._answer("paused", f"gates go on being judged; `rollout resume {self._progress.plan}` goes on")
 
     pause.validator(where_allowed(CommandName.PAUSE, Command))
@@ -116,7 +117,12 @@ class SoakCommands(Commanded):
         self._commanded("asked to look again", command)
         return self._answer("asked to look again at once", "credit and holds follow from what it sees")
 
-    retry.validator(where_allowed(CommandName.RETRY, Command))
+    @retry.validator
+    @taking(CommandName.RETRY, Command)
+    def _may_retry(self, command: Command) -> None:  # noqa: ARG002  (the decision rests on the rollout's state)
+        self.must_allow(CommandName.RETRY)
+        if (refused := why_not_looked_again(self._progress)) is not None:
+            raise ApplicationError(f"cannot retry: {refused}")
 
     @workflow.update(name=CommandName.FINISH)
     @taking(CommandName.FINISH, Command)

@@ -25,6 +25,7 @@ with workflow.unsafe.imports_passed_through():
     from rollout.holds import how_it_goes_on, what_holds, why_held
     from rollout.plan_parts import Stage
     from rollout.progress import RolloutStatus, StageProgress
+    from rollout.resumption import how_resumed
     from rollout.soak import WITHOUT_END, SoakState
     from rollout.soak_evidence import SoakEvidence
     from rollout.switch_off import SWITCHED_OFF
@@ -225,7 +226,7 @@ class Soaking:
         context, plan = self._context, self._plan
         context.waiting_for(None)
         if self._progress.paused:
-            following = f"`rollout resume {plan.name}`; gates go on being judged, the credit clock stands"
+            following = f"{how_resumed(self._progress)}; gates go on being judged, the credit clock stands"
             context.stand(RolloutStatus.PAUSED, self._progress.paused_why, following)
         elif (why := why_held(state)) is not None:
             alone = undecided(plan, self._progress, stage)

@@ -93,7 +93,11 @@ class WayForward:
         progress = self._context.progress
         if progress.deployed_by_others:
             progress.deployed_by_others = {}
-            return "the candidate is deployed beside what serves now, which is what a rollback returns to"
+            # What serves is read again by then; whoever decided has seen what did when it was told.
+            return (
+                "the candidate is deployed beside what was shown to serve, which is what a rollback returns to; should "
+                "something else serve by now, it holds again and shows that"
+            )
         assert progress.entered_last is not None, "only a stage that was entered can hold"  # noqa: S101
         state = progress.stages[progress.entered_last]
         assert state.soak_state is not None, "as above"  # noqa: S101

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from rollout.holds import how_resolved, why_held
     from rollout.plan_parts import Stage
     from rollout.progress import RolloutStatus, StageProgress
+    from rollout.resumption import how_resumed
     from rollout.watch import StoreWatchRequest
 
 
@@ -135,7 +136,7 @@ class Waiting:
         """Wait until nobody has paused the rollout, and, unless it may be `held_or_not`, until nothing holds it."""
         context, progress = self._context, self._context.progress
         while progress.paused and not self.interrupted():
-            context.stand(RolloutStatus.PAUSED, progress.paused_why, f"`rollout resume {progress.plan}`")
+            context.stand(RolloutStatus.PAUSED, progress.paused_why, how_resumed(progress))
             if held_or_not:
                 await self.until(lambda: False, broken=lambda: not progress.paused)
             else:

@@ -1,8 +1,10 @@
 """Which of several things that a rollout stands at decides whether a command is taken."""
 
+import pytest
+
 from rollout.commands import CommandName, decisive, refusal
 from rollout.progress import RolloutProgress, RolloutStatus
-from rollout.soak import Suspension
+from rollout.soak import Suspension, held
 from tests.rollout.progress_samples import NOON, in_canary
 
 
@@ -27,6 +29,36 @@ def test_a_watch_after_the_last_stage_that_holds_is_ended_or_resolved_but_neithe
 
     assert refused >= {CommandName.PAUSE, CommandName.PROMOTE, CommandName.EXTEND, CommandName.REPLACE_CANDIDATE}
     assert not refused & {CommandName.FINISH, CommandName.RESOLVE_HOLD, CommandName.STEP_BACK, CommandName.SET_STAGE}
+
+
+def test_what_holds_a_paused_rollout_is_decided_about_and_where_nothing_does_that_is_said() -> None:
+    progress = in_canary(RolloutStatus.PAUSED)
+    progress.suspensions.append(Suspension(since=NOON))
+    assert why_not(CommandName.RESOLVE_HOLD, progress) == "cannot resolve hold: nothing holds it"
+
+    assert progress.current.soak_state is not None
+    progress.current.soak_state = held(progress.current.soak_state, "cpu")
+
+    assert why_not(CommandName.RESOLVE_HOLD, progress) is None
+    assert why_not(CommandName.PROMOTE, progress) == "cannot promote: it is paused; resume it first"
+
+
+@pytest.mark.parametrize("waiting", [RolloutStatus.AWAITING_APPROVAL, RolloutStatus.AWAITING_WINDOW])
+def test_what_holds_the_stage_before_one_that_waits_is_decided_about(waiting: RolloutStatus) -> None:
+    progress = in_canary(waiting)
+    assert progress.current.soak_state is not None
+    assert why_not(CommandName.RESOLVE_HOLD, progress) == "cannot resolve hold: nothing holds it"
+
+    progress.current.soak_state = held(progress.current.soak_state, "cpu")
+
+    assert why_not(CommandName.RESOLVE_HOLD, progress) is None
+
+
+def test_what_others_deployed_is_decided_about_while_it_is_paused_too() -> None:
+    progress = in_canary(RolloutStatus.PAUSED)
+    progress.deployed_by_others = {"backend": "backend was changed by somebody else"}
+
+    assert why_not(CommandName.RESOLVE_HOLD, progress) is None
 
 
 def test_what_goes_back_takes_no_command_though_it_was_paused() -> None:

@@ -1,7 +1,7 @@
 """What is said to follow once a rollout is resumed is what does follow, whatever it was doing beside the pause."""
 
 from rollout.progress import RolloutProgress, RolloutStatus
-from rollout.resumption import what_follows_resuming
+from rollout.resumption import how_resumed, what_follows_resuming
 from rollout.verdict import Verdict
 from tests.rollout.progress_samples import in_canary, judgement
 
@@ -25,6 +25,14 @@ def test_where_a_gate_holds_the_clock_stands_and_what_ends_the_hold_is_named() -
     assert what_follows_resuming(resumed(RolloutStatus.SOAKING, held=True)) == (
         "held still (cpu: because): the credit clock stands and runs again when every gate passes, or at once by "
         "`rollout resolve-hold continue request-isolation --reason …`"
+    )
+
+
+def test_a_paused_rollout_that_is_held_too_says_so_and_what_ends_the_hold() -> None:
+    assert how_resumed(resumed(RolloutStatus.PAUSED)) == "`rollout resume request-isolation`"
+    assert how_resumed(resumed(RolloutStatus.PAUSED, held=True)) == (
+        "`rollout resume request-isolation`; it is held too (cpu: because), which `rollout resolve-hold continue "
+        "request-isolation --reason …` ends, paused as it is"
     )
 
 

@@ -185,6 +185,28 @@ class TestNobody:
 
         assert last.reason == f"error rate: no data for {told}, and silence is not health"
 
+    @pytest.mark.parametrize(
+        ("before", "distances", "told"),
+        [(10, [60] * 20, "20m"), (60, [60] * 3 + [10] * 18, "6m"), (60, [600] + [10] * 30, "15m")],
+        ids=["longer ones", "shorter ones", "a gap and shorter ones"],
+    )
+    def test_how_long_there_are_no_data_is_told_in_time_where_intervals_change_their_length_meanwhile(
+        self, before: int, distances: list[int], told: str
+    ) -> None:
+        heard = list(traffic(20, seconds=before))
+        last = datetime.fromisoformat(heard[-1]["end"])
+        ends = [last + timedelta(seconds=sum(distances[: count + 1])) for count in range(len(distances))]
+        (*_, silent) = judge_stream(ERRORS, [*heard, *({"end": end.isoformat()} for end in ends)])
+
+        assert silent.decision == "hold"
+        assert silent.reason == f"error rate: no data for {told}, and silence is not health"
+
+    def test_how_long_there_were_never_any_data_is_told_in_time_too(self) -> None:
+        silent = [{"end": (NOON + timedelta(seconds=10 * number)).isoformat()} for number in range(12)]
+        (*_, last) = judge_stream(ERRORS, silent)
+
+        assert last.reason == "error rate: no data for 2m, and silence is not health"
+
     def test_that_nobody_was_there_some_time_ago_ends_no_silence_of_now(self) -> None:
         silent = [self.at(minute, None, None) for minute in range(8)]
         (*_, before, after) = judge_stream(ERRORS, [*silent, self.at(2, 0, 900)])

@@ -1,6 +1,7 @@
 """Rollouts, on a server that is told `SHORTLY`, whose histories grow long."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from rollout.commands import CommandName
 from rollout.progress import RolloutProgress
@@ -16,6 +17,11 @@ async def look_at_once(world: World, handle: Handle) -> None:
     await controlling.ask(Rollouts(world.client), handle.id, CommandName.RETRY, KIM, None)
 
 
+async def told_something(_world: World, handle: Handle) -> None:
+    """As above, where there is nothing to look at again."""
+    await handle.signal("hello")
+
+
 async def grown_long(world: World, handle: Handle) -> None:
     """Long enough to be continued, if nothing else kept it from that."""
     async with asyncio.timeout(REAL_SECONDS):
@@ -23,11 +29,16 @@ async def grown_long(world: World, handle: Handle) -> None:
             await look_at_once(world, handle)
 
 
-async def continued(world: World, handle: Handle, watched_by: str = "watch_gates") -> RolloutProgress:
-    """Asked to look again so often that its history grew long, and a new run has taken it up."""
+async def continued(
+    world: World,
+    handle: Handle,
+    watched_by: str = "watch_gates",
+    growing_by: Callable[[World, Handle], Awaitable[None]] = look_at_once,
+) -> RolloutProgress:
+    """Asked for something so often that its history grew long, and a new run has taken it up."""
     before = await world.progress(handle)
     async with asyncio.timeout(REAL_SECONDS):
         while (after := await world.progress(handle)).run_id == before.run_id:
-            await look_at_once(world, handle)
+            await growing_by(world, handle)
     await world.until_under_way(handle, watched_by, 1)
     return after

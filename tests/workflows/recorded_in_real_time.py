@@ -183,12 +183,17 @@ async def split_of_others_that_is_adopted(land: Land, world: World) -> Handle:
     return handle
 
 
-async def deployment_of_others_that_is_adopted(_land: Land, world: World) -> Handle:
+async def deployment_of_others_that_is_adopted(_land: Land, world: World, *, another: bool = False) -> Handle:
+    """Or `another` one that comes once it was shown, and has to be adopted for itself."""
     handle = await world.start()
     await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
     await deploy_by_hand(world, "registry.example/backend:robins-hotfix")
     await ask(handle, CommandName.APPROVE, Command(by="kim", reason="checked"))
     await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+    if another:
+        await deploy_by_hand(world, "registry.example/backend:another-hotfix")
+        await adopt(handle)
+        await world.until(handle, RolloutStatus.HOLDING, step=SOON)
     await adopt(handle)
     await handle.result()
     return handle
@@ -231,6 +236,10 @@ def beside_an_emergency(
     return RealStory(partial(carried_on_after, meeting), patch, change=change, worked_by=without_the_workflow)
 
 
+def beside_a_deployment(patch: str, *, another: bool = False) -> RealStory:
+    return RealStory(partial(deployment_of_others_that_is_adopted, another=another), patch, TO_THE_END, approved_first)
+
+
 REAL_STORIES: dict[str, RealStory] = {
     "flag-set-without-an-answer": RealStory(flag_set_without_an_answer, "own-flags-are-no-drift"),
     "flag-set-without-an-answer-while-held": RealStory(
@@ -263,15 +272,11 @@ REAL_STORIES: dict[str, RealStory] = {
         CHECKED_BEFORE_STAGED,
         rising_in_two_steps,
     ),
-    "deployment-of-others-adopted": RealStory(
-        deployment_of_others_that_is_adopted, "others-deployments-are-not-undone", TO_THE_END, approved_first
-    ),
-    "adopted-deployment-read-anew": RealStory(
-        deployment_of_others_that_is_adopted, "reading-anew-is-waited-for", TO_THE_END, approved_first
-    ),
-    "refused-deployment-read-at-once": RealStory(
-        deployment_of_others_that_is_adopted, "anchors-read-as-soon-as-refused", TO_THE_END, approved_first
-    ),
+    "deployment-of-others-adopted": beside_a_deployment("others-deployments-are-not-undone"),
+    "adopted-deployment-read-anew": beside_a_deployment("reading-anew-is-waited-for"),
+    "refused-deployment-read-at-once": beside_a_deployment("anchors-read-as-soon-as-refused"),
+    "refused-deployment-recorded-as-read": beside_a_deployment("recorded-as-read-at-once"),
+    "adopted-as-it-was-shown": beside_a_deployment("adopted-as-it-was-shown", another=True),
     "window-asked-again-after-a-hold": RealStory(
         split_of_others_that_is_adopted,
         "window-asked-before-each-step",

@@ -101,7 +101,9 @@ class Place:
     def why_not(self, command: CommandName, *, forced: bool) -> str | None:
         """Words of the sentence with which a command is refused here; None where it is taken."""
         watched = self.watched and self.status is _S.HOLDING and command is not _C.RESOLVE_HOLD
-        table = refusal(command, _S.WATCHING if watched else self.status)
+        beside = self.status in (_S.PAUSED, _S.AWAITING_APPROVAL) and command is _C.RESOLVE_HOLD
+        held_too = self.held and beside
+        table = refusal(command, _S.WATCHING if watched else _S.HOLDING if held_too else self.status)
         if table is not None:
             return table
         if command is _C.STEP_BACK and not self.at:

@@ -16,7 +16,7 @@ from sandbox.faults import Fault
 from tests.workflows.changed_plans import approved_first
 from tests.workflows.commanding import adopt, ask, emergency, refusal
 from tests.workflows.foreign_changes import deploy_by_hand
-from tests.workflows.long_histories import continued
+from tests.workflows.long_histories import continued, told_something
 from tests.workflows.many_rollouts import EVENTS_BEFORE_CONTINUING, SHORTLY, SOON, Land, land_for, one_rollout
 from tests.workflows.partial_workers import carrying_on, without_the_workflow
 from tests.workflows.small_plans import TO_THE_END, plan_of
@@ -83,11 +83,35 @@ async def test_it_holds_pages_and_goes_on_beside_what_was_deployed_once_a_person
 
         answer = await adopt(handle)
 
-        assert answer.next == "the candidate is deployed beside what serves now, which is what a rollback returns to"
+        assert answer.next.startswith("the candidate is deployed beside what was shown to serve, which is what a")
         result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
         assert result.status is RolloutStatus.COMPLETED, result.why
         assert result.anchors["backend"].stable == theirs
         assert await world.candidate_shares(result) == {"backend": 100}
+
+
+async def test_what_is_deployed_after_it_was_shown_is_not_adopted_with_it_but_holds_again_and_is_shown(
+    tmp_path: Path,
+) -> None:
+    async with deployed_meanwhile("again", tmp_path) as (world, handle, shown, _):
+        theirs = await deploy_by_hand(world, "registry.example/backend:another-hotfix")
+
+        await adopt(handle)
+
+        held = await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+        assert held.why == (
+            f"again was changed by somebody else again: {theirs} serves now and no longer {shown}, and a rollback "
+            "returns to it"
+        )
+        assert (held.candidates, held.anchors["backend"].stable) == ({}, theirs)
+        assert theirs in (await world.store.read_safety()).anchors["backend"]
+
+        await adopt(handle)
+
+        result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
+        assert result.status is RolloutStatus.COMPLETED, result.why
+        assert result.anchors["backend"].stable == theirs
+        assert len(told(world, "dark is holding")) == 2
 
 
 async def test_taken_back_instead_it_leaves_what_was_deployed_as_it_is(tmp_path: Path) -> None:
@@ -138,6 +162,22 @@ async def test_taken_back_while_another_service_is_deployed_for_long_it_leaves_w
         assert await serving(first) == {theirs: 100}
 
 
+async def test_what_serves_instead_is_read_once_as_the_deployment_is_refused_and_that_is_what_is_kept(
+    tmp_path: Path,
+) -> None:
+    async with one_rollout(approved_first(plan_of("once", TO_THE_END)), tmp_path) as (_, world):
+        handle, theirs = await approved_after_a_deployment(world)
+        await world.until(handle, RolloutStatus.HOLDING, step=SOON)
+        scheduled = [
+            event.activity_task_scheduled_event_attributes.activity_type.name
+            async for event in handle.fetch_history_events()
+        ]
+        refused = scheduled.index("deploy_candidate")
+
+        assert [name for name in scheduled[refused:] if name == "read_anchor"] == ["read_anchor"]
+        assert theirs in (await world.store.read_safety()).anchors["backend"]
+
+
 async def test_a_new_run_does_not_deploy_beside_what_nobody_has_adopted_yet(tmp_path: Path) -> None:
     alone, plan = with_a_second_service("first", "second")
     async with land_for(["first", "second"], tmp_path, *SHORTLY) as land:
@@ -179,7 +219,7 @@ async def test_a_person_is_paged_when_what_was_adopted_cannot_be_read_for_long(
 async def test_held_for_days_it_goes_on_in_new_runs_and_deploys_only_once_that_is_adopted(tmp_path: Path) -> None:
     async with deployed_meanwhile("long", tmp_path) as (world, handle, theirs, _):
         for _ in range(2):
-            after = await continued(world, handle, watched_by="watch_store")
+            after = await continued(world, handle, watched_by="watch_store", growing_by=told_something)
             assert (after.status, after.candidates) == (RolloutStatus.HOLDING, {})
         assert len([notice for notice in world.channel.notices if "is holding" in notice.title]) == 1
 

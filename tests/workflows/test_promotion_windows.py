@@ -23,7 +23,8 @@ from tests.workflows.changed_plans import (
 )
 from tests.workflows.commanding import ask, refusal
 from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED, split_by_hand, split_by_hand_just_before_a_step
-from tests.workflows.many_rollouts import SOON, Land, one_rollout
+from tests.workflows.long_histories import continued
+from tests.workflows.many_rollouts import SHORTLY, SOON, Land, one_rollout
 from tests.workflows.small_plans import plan_of
 from tests.workflows.standing import shown, taken_back
 from tests.workflows.world import Handle, World, laid_out
@@ -154,11 +155,15 @@ async def test_a_stage_whose_checks_outlast_the_window_changes_nothing_before_th
         assert await shown(world) == {"checked": "10%"}
 
 
+@pytest.mark.parametrize("in_a_later_run", [False, True], ids=["in the same run", "in a later run"])
 async def test_what_has_begun_after_its_window_is_being_entered_and_waits_no_longer(
-    tmp_path: Path, move_clocks: MoveClocks
+    tmp_path: Path, move_clocks: MoveClocks, *, in_a_later_run: bool
 ) -> None:
-    async with one_rollout(until_clocks_move(plan_of("begun", CHECKED_BEFORE_STAGED)), tmp_path) as (land, world):
+    plan = until_clocks_move(plan_of("begun", CHECKED_BEFORE_STAGED))
+    async with one_rollout(plan, tmp_path, *(SHORTLY if in_a_later_run else ())) as (land, world):
         handle, _ = await checked_while_the_window_closes(land, world, move_clocks)
+        if in_a_later_run:
+            assert (await continued(world, handle)).status is RolloutStatus.AWAITING_WINDOW
         land.wire.silence()
 
         await ask(handle, CommandName.PROMOTE, Promote(by="kim", reason="seen", force=True))
