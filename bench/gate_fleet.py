@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from bench.gate_bets import RATIOS, Bets, Wager, capped_wager, wager
 from bench.gate_blocks import Array, Blocks, Flags, largest_phi, of_each_length
+from bench.gate_singly import CountedSingly
 from rollout.best_run import (
     ENOUGH_OTHERS,
     EVEN_PHI,
@@ -32,6 +33,7 @@ from rollout.best_run import (
     UNSEEN,
 )
 from rollout.cohort_history import LARGEST_ERROR
+from rollout.counted_singly import LEAST_AT_LIMIT
 from rollout.dispersion import LARGEST_FALL, LONGEST_OF_CONTROL, PRIOR_PHI
 from rollout.fuse import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
 from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HARM_NEEDED
@@ -108,7 +110,8 @@ class _Judges:
         self._first, self._second = (_Bettor(rollouts, max_difference) for _ in range(2))
         self._dispersion = of_each_length(_Bursts, (rollouts,))
         self._history, self._best_runs, self._fuses = _History(rollouts), BestRuns(rollouts), Fuses(rollouts)
-        self._events, self._exposed_bad = np.zeros(rollouts), np.zeros(rollouts)
+        self._singly = CountedSingly(rollouts, (HARM_SHARE * max_difference, BEYOND_SHARE * max_difference))
+        self._events, self._exposed_bad, self._intervals = np.zeros((3, rollouts))
 
     def learn(self, minute: OneMinute) -> None:
         """A minute in which nobody is exposed."""
@@ -121,6 +124,7 @@ class _Judges:
         self._bet(minute, phi)
         self._count(minute)
         self._exposed_bad += minute.bad
+        self._intervals += minute.somebody
         harm = (self._first.harm.wealth + self._second.harm.wealth) / 2
         beyond = (self._first.beyond.wealth + self._second.beyond.wealth) / 2
         ready = READY * np.clip((NOT_READY_PHI - phi) / (NOT_READY_PHI - READY_PHI), 0.0, 1.0)
@@ -128,7 +132,9 @@ class _Judges:
             bettor.beyond.keep(np.where(minute.somebody & (harm < 1), ready, 0.0))
         self._best_runs.take(np.log(harm), minute.somebody, minute.bad, minute.treated)
         proven = (harm >= CONVICTION_NEEDED) & (beyond >= BEYOND_NEEDED)
-        guilty = proven & self._spread(minute, phi) | self._blown(minute)
+        self._count_singly(minute, phi)
+        believed = self._spread(minute, phi) & self._singly.even_enough(self._intervals, self._events)
+        guilty = proven & believed | self._singly.convicts | self._blown(minute)
         return guilty, harm >= HARM_NEEDED
 
     def _bet(self, minute: OneMinute, phi: Array) -> None:
@@ -140,6 +146,11 @@ class _Judges:
         for block in self._dispersion:
             block.take(minute.treated, minute.bad, minute.control, minute.control_bad, np.ones_like(minute.somebody))
         self._events += minute.bad + minute.control_bad
+
+    def _count_singly(self, minute: OneMinute, phi: Array) -> None:
+        treated, control = (minute.bad, minute.treated), (minute.control_bad, minute.control)
+        counted = minute.somebody & (self._max_difference * minute.treated >= LEAST_AT_LIMIT)
+        self._singly.take(treated, control, counted, ratio=self._history.allowed, phi=phi, events=self._events)
 
     def _spread(self, minute: OneMinute, phi: Array) -> Flags:
         at_limit = self._max_difference * minute.treated

@@ -23,6 +23,7 @@ from rollout.best_run import (
 )
 from rollout.capped_bets import FEE_WITHOUT_CONTROL, capped_bets
 from rollout.count_bets import Allowed
+from rollout.counted_singly import LEAST_AT_LIMIT, CountedSingly, unevenness_of
 from rollout.dispersion import LARGEST_FALL, LONGEST_OF_CONTROL, PRIOR_PHI
 from rollout.latency_evidence import latency_spread_needed
 from rollout.overdispersion import (
@@ -94,6 +95,7 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
     harm, beyond = (Mixture.fresh(len(regression.risk_ratios)) for _ in range(2))
     learning = regression.learnt / flow.control if regression.learnt and flow.control else 0.0
     elapsed, best_run = 0, BestRun(times=1.0, most_left_out=_most_left_out(regression))
+    singly = CountedSingly()
     while (elapsed + learning) * flow.minutes < within:
         together = max(1, elapsed // STEPS_OF_ONE_INTERVAL)
         burst = _burst(flow, regression, elapsed)
@@ -102,12 +104,32 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
         won = [_won(flow, regression, key, burst, largest) for key in (regression.harm, regression.beyond)]
         grow = partial(_wealth_after, flow, together, largest, regression.largest_cash)
         harm, beyond = map(grow, (harm, beyond), won)
+        singly = _counted_singly(singly, flow, regression, burst, elapsed, together)
+        if singly.convicts:
+            return elapsed * flow.minutes
         needed, times = _spread_needed(flow, regression, burst, elapsed)
         best_run = _grown(best_run, harm.wealth, together, needed, times)
         enough = _scattered(best_run, flow, regression, burst, elapsed).is_enough
         if enough and harm.wealth >= regression.needed and beyond.wealth >= regression.beyond_needed:
             return (elapsed + learning) * flow.minutes
     return None
+
+
+def _counted_singly(
+    singly: CountedSingly, flow: Flow, regression: Regression, burst: float, elapsed: int, together: int
+) -> CountedSingly:
+    """The bettor who takes bad events for single ones, after so many intervals `together`, as even as the data are."""
+    if regression.margin is None or regression.margin * flow.treated < LEAST_AT_LIMIT:
+        return singly
+    harm, beyond = (
+        _wealth_after(flow, together, LARGEST_GAIN, LARGEST_CASH, bets, _won(flow, regression, key, 1.0, LARGEST_GAIN))
+        for bets, key in ((singly.harm, regression.harm), (singly.beyond, regression.beyond))
+    )
+    common = flow.phis[1] - flow.phis[0]
+    of_control = flow.control * regression.control * elapsed
+    of_both = of_control + flow.treated * regression.treated * elapsed
+    uneven = unevenness_of((flow.phis[0], common), (flow.phis[0], common), int(of_control), 2 * burst - 1, int(of_both))
+    return CountedSingly(harm=harm, beyond=beyond, intervals=elapsed, unevenness=uneven)
 
 
 def _minutes_beyond_limit(flow: Flow, regression: Regression, within: float) -> float | None:

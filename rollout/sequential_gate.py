@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from rollout.best_run import MOST_LEFT_OUT_ELSEWHERE, RUN, BestRun
 from rollout.changed_edges import has_other_edges
 from rollout.confidence_sequence import PASS_INTERVALS
+from rollout.counted_singly import CountedSingly
 from rollout.dispersion import Dispersion
 from rollout.fuse import FUSE_POINTS, has_blown, with_gross
 from rollout.moments import time_of_day
@@ -62,6 +63,7 @@ def begin(gate: SequentialGate) -> SequentialState:
         bets_by_dispersion=True,
         forgets_ended_bets=gate.judges_shares,
         by_own_rates=weighs,
+        singly=CountedSingly() if gate.compares_shares else None,
     )
     gross_bad = 0.0 if gate.judges_shares else None
     # The two edges of latencies convict together, and so have one best run.
@@ -164,6 +166,14 @@ def _why_not_placed(gate: SequentialGate, state: SequentialState, end: datetime)
 
 
 def _evidence(gate: SequentialGate, state: SequentialState) -> Evidence:
+    singly = state.keys[0].singly
+    if singly is not None and _is_counted_singly(state):
+        return Evidence(
+            harm=singly.harm.wealth,
+            harm_needed=singly.harm_needed,
+            beyond=singly.beyond.wealth,
+            beyond_needed=singly.beyond_needed,
+        )
     return Evidence(
         harm=state.harm_odds,
         harm_needed=gate.conviction_needed,
@@ -179,16 +189,28 @@ def _failure(gate: SequentialGate, state: SequentialState, interval: Interval, f
     if has_blown(state):
         points = f"{FUSE_POINTS * 100:.0f} points or more beyond it in {state.gross_in_a_row} intervals in a row"
         return f"{measured(gate, state)}; {points}"
-    proven = found.harm >= found.harm_needed and found.beyond >= found.beyond_needed
-    if proven and not rests_on_one_run(state, found):
-        return measured(gate, state)
+    return measured(gate, state) if _is_proven(found) and not doubt_about(state, found) else ""
+
+
+def _is_proven(found: Evidence) -> bool:
+    return found.harm >= found.harm_needed and found.beyond >= found.beyond_needed
+
+
+def doubt_about(state: SequentialState, evidence: Evidence) -> str:
+    """Why all that a failure needs is proven and not believed: bursts of errors would explain it. Nothing elsewhere."""
+    if not _is_proven(evidence) or _is_counted_singly(state):
+        return ""
+    if not all(keys.spread_enough for keys in state.keys):
+        return f"too much of that is one run of {RUN} intervals, as one burst would be"
+    if not all(keys.even_enough for keys in state.keys):
+        return "too few intervals have too uneven errors, as bursts would have"
     return ""
 
 
-def rests_on_one_run(state: SequentialState, evidence: Evidence) -> bool:
-    """Whether all is proven that a failure needs, but a burst of errors would explain too much of it."""
-    proven = evidence.harm >= evidence.harm_needed and evidence.beyond >= evidence.beyond_needed
-    return proven and not all(keys.spread_enough for keys in state.keys)
+def _is_counted_singly(state: SequentialState) -> bool:
+    """Whether it is proven with every bad event taken for one by itself, and borne out by how evenly they come."""
+    singly = state.keys[0].singly
+    return singly is not None and singly.convicts
 
 
 def _passes(gate: SequentialGate, state: SequentialState) -> bool:
@@ -249,8 +271,8 @@ def _suspicion(gate: SequentialGate, state: SequentialState, evidence: Evidence)
     """Why the rollout should go no further although the gate has not failed, or nothing."""
     if state.sample is not None and state.sample.alarmed:
         return state.sample.in_words()
-    if evidence.harm >= HARM_NEEDED and rests_on_one_run(state, evidence):
-        return f"{measured(gate, state)}; so far too much of that is one run of {RUN} intervals"
+    if doubt := doubt_about(state, evidence):
+        return f"{measured(gate, state)}; so far {doubt}"
     if evidence.harm >= HARM_NEEDED and evidence.beyond >= evidence.beyond_needed:
         needed = f"{evidence.harm:,.0f} to 1 so far, {evidence.harm_needed:,.0f} are needed"
         return f"{measured(gate, state)}; worse, but not yet beyond doubt ({needed})"

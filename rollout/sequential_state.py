@@ -17,6 +17,7 @@ from rollout.best_run import BestRun
 from rollout.cohort_history import CohortHistory
 from rollout.confidence_sequence import Average
 from rollout.control_curve import ControlCurve
+from rollout.counted_singly import FIRST_INTERVALS, WELL_KNOWN_EVENTS, CountedSingly
 from rollout.dispersion import LARGEST_FALL, LARGEST_TERM_BEFORE, Dispersion
 from rollout.packed_numbers import packed, unpacked
 from rollout.sample_ratio import SampleRatio
@@ -74,11 +75,23 @@ class Keys(BaseModel):
         "first, and little seen of control asks for more; of latencies, whether the edges are those of the p95's own "
         "bucket and less is learnt of incidents; not where keys began before",
     )
+    singly: CountedSingly | None = Field(
+        default=None,
+        exclude_if=_is_absent,
+        description="of shares that are compared; not where keys began before it was asked",
+    )
 
     @property
     def spread_enough(self) -> bool:
         """Whether the evidence is more than one run of a few intervals."""
         return self.best_run is None or self.best_run.is_enough
+
+    @property
+    def even_enough(self) -> bool:
+        """Whether bad events come too evenly to be bursts, or bursts are known well enough not to ask."""
+        if self.singly is None or self.singly.intervals == 0 or self.average.intervals > FIRST_INTERVALS:
+            return True
+        return self.dispersion.events >= WELL_KNOWN_EVENTS or self.singly.bears_out
 
     @property
     def largest_term(self) -> float:

@@ -4,6 +4,7 @@ from math import log
 
 from rollout.best_run import ENOUGH_OTHERS, SPREAD_NEEDED, sparseness, spread_needed, times_left_out
 from rollout.count_bets import Allowed, CountedInterval, pooled_share, with_average, with_bets, with_difference
+from rollout.counted_singly import LEAST_AT_LIMIT
 from rollout.sequential_model import GroupCounts, SequentialGate
 from rollout.sequential_state import Keys
 from rollout.statistics import ERROR_RATIOS
@@ -33,6 +34,17 @@ def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control:
         times = times_left_out(phi, margin * (treated.total + control.total))
         best_run = keys.best_run.after(log(grown.harm_odds), needed, times, (treated.bad, treated.total))
         grown = grown.model_copy(update={"best_run": best_run})
+    if keys.singly is not None and margin * treated.total >= LEAST_AT_LIMIT:
+        singly = keys.singly.after(
+            treated,
+            control,
+            ratio=keys.allowed_ratio,
+            margins=(harm.margin, beyond.margin),
+            phi=phi,
+            events=grown.dispersion.events,
+            minutes=minutes,
+        )
+        grown = grown.model_copy(update={"singly": singly})
     return with_difference(keys, grown, treated, control, Allowed(margin, 1.0))
 
 

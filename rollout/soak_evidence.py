@@ -11,12 +11,11 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from rollout.best_run import RUN
 from rollout.changed_edges import out_of_sight
 from rollout.gate_question import Question, interval_of, lies_inside_a_bucket
 from rollout.gates import MeasuredGate, ThresholdGate, VersusControlGate
 from rollout.measurement import Group, Sample
-from rollout.sequential_gate import begin, rests_on_one_run, step
+from rollout.sequential_gate import begin, doubt_about, step
 from rollout.sequential_model import HARM_NEEDED, Evidence, Interval, SequentialJudgement
 from rollout.sequential_state import SequentialState
 from rollout.silence import Presence
@@ -176,14 +175,7 @@ def _ruling(gate: MeasuredGate, question: Question, state: SequentialState, judg
             return _Ruling(Verdict.SUSPECT, state.sample.in_words())
         case Verdict.SUSPECT:
             found = judged.evidence
-            if rests_on_one_run(state, found):
-                lacking = f"too much of that is one run of {RUN} intervals, as one burst would be"
-            elif found.beyond >= found.beyond_needed:
-                lacking = f"not beyond doubt, for which {found.harm_needed:,.0f} to 1 are needed"
-            else:
-                lacking = (
-                    f"not beyond what is tolerated ({_odds(found.beyond)}; {found.beyond_needed:g} to 1 are needed)"
-                )
+            lacking = doubt_about(state, found) or _lacking(found)
             because = f"harm is proven ({_odds(found.harm)}), but {lacking}"
             return _Ruling(Verdict.SUSPECT, because)
         case _ if question.asks.statistic == "p95" and not state.edges:
@@ -193,6 +185,13 @@ def _ruling(gate: MeasuredGate, question: Question, state: SequentialState, judg
             return _Ruling(Verdict.UNKNOWN, needed, Lack.SAMPLE)
         case _:
             return _Ruling(Verdict.PASS, conclusive=judged.decision == "advance")
+
+
+def _lacking(found: Evidence) -> str:
+    """What a failure needs besides, once harm is proven."""
+    if found.beyond >= found.beyond_needed:
+        return f"not beyond doubt, for which {found.harm_needed:,.0f} to 1 are needed"
+    return f"not beyond what is tolerated ({_odds(found.beyond)}; {found.beyond_needed:g} to 1 are needed)"
 
 
 def _proof(gate: MeasuredGate, state: SequentialState, evidence: Evidence) -> str:

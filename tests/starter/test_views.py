@@ -54,8 +54,8 @@ def test_a_rollout_is_shown_with_its_stages_gates_traffic_and_timeline() -> None
     assert any(line.startswith("canary") and line.endswith("12 h of 48 h  UNKNOWN") for line in lines)
     gates = [line.split() for line in lines if line.startswith("backend_")]
     assert gates == [
-        ["backend_p95", "–", "≤", "+1", "points", "48,211", "UNKNOWN"],
-        ["backend_errors", "+0.02", "points", "≤", "+1", "points", "48,211", "PASS"],
+        ["backend_p95", "–", "≤", "+1", "point", "48,211", "UNKNOWN"],
+        ["backend_errors", "+0.02", "points", "≤", "+1", "point", "48,211", "PASS"],
     ]
     assert "traffic  backend: backend-r2 100 %" in lines
     assert lines[-1] == "11:59:00 flags    features are on for 10% (kim)"
