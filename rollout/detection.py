@@ -95,7 +95,7 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
     harm, beyond = (Mixture.fresh(len(regression.risk_ratios)) for _ in range(2))
     learning = regression.learnt / flow.control if regression.learnt and flow.control else 0.0
     elapsed, best_run = 0, BestRun(times=1.0, most_left_out=_most_left_out(regression))
-    singly = CountedSingly()
+    singly = CountedSingly(harm=harm, beyond=beyond)
     while (elapsed + learning) * flow.minutes < within:
         together = max(1, elapsed // STEPS_OF_ONE_INTERVAL)
         burst = _burst(flow, regression, elapsed)

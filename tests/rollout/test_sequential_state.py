@@ -21,6 +21,7 @@ from rollout.sequential_state import SequentialState
     PACKED_LATENCIES,
     WHAT_ENDED,
     COMMON_RATE,
+    BEFORE_SINGLE,
 ) = (
     (Path(__file__).parent / name).read_text().strip()
     for name in (
@@ -33,9 +34,10 @@ from rollout.sequential_state import SequentialState
         "recorded_state_of_latencies_packed.json",
         "recorded_state_that_keeps_what_ended.json",
         "recorded_state_by_the_common_rate.json",
+        "recorded_state_before_single_errors.json",
     )
 )
-"""Of six intervals from 12:00 to 12:06, the one that ended at 12:04 missing; the last of all six."""
+"""Of six intervals from 12:00 to 12:06, the one that ended at 12:04 missing; the last but one of all six."""
 GATE = SequentialGate.model_validate({"kind": "versus_control", "max_difference": "1%"})
 OF_P95 = SequentialGate.model_validate({"kind": "versus_control", "statistic": "p95", "max_increase": "10%"})
 
@@ -171,6 +173,18 @@ def test_a_state_of_before_bursts_were_told_by_each_group_s_own_rate_goes_on_as_
     )
     assert state.keys[0].dispersion.phi == pytest.approx(22.349581125, rel=1e-9)
     assert not state.keys[0].by_own_rates
+
+
+def test_a_state_of_before_errors_were_taken_one_by_one_goes_on_without_that() -> None:
+    state = SequentialState.model_validate_json(BEFORE_SINGLE)
+    for minute in (7, 8, 4):
+        state, judged = step(GATE, state, interval(minute))
+
+    assert (judged.evidence.harm, judged.evidence.beyond) == pytest.approx(
+        (0.951830399911735, 0.6245164410155044), rel=1e-9
+    )
+    assert state.keys[0].singly is None
+    assert state.keys[0].even_enough
 
 
 def latencies(minute: int) -> Interval:
