@@ -119,7 +119,7 @@ class _Judges:
         self._count(minute)
 
     def weigh(self, minute: OneMinute) -> tuple[Flags, Flags]:
-        """Which rollouts fail now, and which are worse than control at all."""
+        """Which rollouts fail now, and which expose nobody new: those, and what is worse than control at all."""
         phi = largest_phi(self._dispersion)
         self._bet(minute, phi)
         self._count(minute)
@@ -133,9 +133,9 @@ class _Judges:
         self._best_runs.take(np.log(harm), minute.somebody, minute.bad, minute.treated)
         proven = (harm >= CONVICTION_NEEDED) & (beyond >= BEYOND_NEEDED)
         self._count_singly(minute, phi)
-        believed = self._spread(minute, phi) & self._singly.even_enough(self._intervals, self._events)
+        believed = self._spread(minute, phi) & self._singly.even_enough(self._intervals)
         guilty = proven & believed | self._singly.convicts | self._blown(minute)
-        return guilty, harm >= HARM_NEEDED
+        return guilty, guilty | (harm >= HARM_NEEDED)
 
     def _bet(self, minute: OneMinute, phi: Array) -> None:
         burst, share = ((phi + 1) / 2)[:, None], (self._history.allowed * minute.treated / minute.control)[:, None]

@@ -12,6 +12,7 @@ from rollout.counted_singly import (
     FIRST_INTERVALS,
     HARM,
     LITTLE_SEEN,
+    LONGEST,
     NEIGHBOURS_OF_CONTROL,
     NEIGHBOURS_OF_TREATED,
     OF_CONTROL,
@@ -64,6 +65,7 @@ class CountedSingly:
         self._bets = tuple(Bets((rollouts,), len(RATIOS), largest_cash=LARGEST_CASH) for _ in margins)
         self._treated, self._control = Residuals(rollouts), Residuals(rollouts)
         self._intervals, self._uneven = np.zeros(rollouts), np.ones(rollouts)
+        self._well_known = np.zeros(rollouts, bool)
 
     def take(
         self,
@@ -92,17 +94,19 @@ class CountedSingly:
         self._intervals = np.where(forgotten, 0, self._intervals + somebody)
         uneven = np.where(forgotten, 1.0, self._unevenness(np.where(well_known, phi, EVEN_PHI)))
         self._uneven = np.where(somebody, uneven, self._uneven)
+        self._well_known = np.where(somebody, well_known, self._well_known)
 
     @property
     def convicts(self) -> Flags:
         harm, beyond = (np.log(bets.wealth) for bets in self._bets)
         enough = (harm >= HARM * self._uneven) & (beyond >= BEYOND * self._uneven)
-        convicts: Flags = (self._intervals >= FEWEST_INTERVALS) & enough
+        asked = (self._intervals >= FEWEST_INTERVALS) & (self._well_known | (self._intervals <= LONGEST))
+        convicts: Flags = asked & enough
         return convicts
 
-    def even_enough(self, intervals: Array, events: Array) -> Flags:
+    def even_enough(self, intervals: Array) -> Flags:
         """`rollout.sequential_state.Keys.even_enough`, after so many intervals of the soak."""
-        asked = (self._intervals > 0) & (intervals <= FIRST_INTERVALS) & (events < WELL_KNOWN_EVENTS)
+        asked = (intervals <= FIRST_INTERVALS) & ~self._well_known & (2 * self._intervals > intervals)
         enough: Flags = ~asked | (np.log(self._bets[0].wealth) >= BORNE_OUT * HARM * self._uneven)
         return enough
 

@@ -32,8 +32,10 @@ WELL_KNOWN_EVENTS = 400
 """Bad events of both groups, from which on the past is asked too, and what was counted is forgotten whenever the odds
 speak for the new code: unevenness is that of the harm, and not of the quiet hours before."""
 FIRST_INTERVALS, BORNE_OUT = 30, 0.7
-"""In so many first intervals, while bursts are not well known, nobody convicts unless this bettor has that part of what
-he needs on the first key: what the others prove by then may be a burst, and he has looked."""
+"""In so many first intervals of a soak, while bursts are not well known, nobody convicts unless this bettor has that
+part of what he needs on the first key: what the others prove by then may be a burst, and he has looked."""
+LONGEST = 60
+"""Intervals after which he says no more until bursts are well known: quiet hours would make a burst look even."""
 EVEN_PHI, PER_PHI = 1.5, 8.0
 """The past asks for so much more for each unit of phi beyond the first: where errors are known to come in bursts this
 bettor has nothing to say, and the others know enough."""
@@ -50,6 +52,8 @@ class CountedSingly:
     intervals: int = 0
     treated: Residuals = field(default_factory=Residuals)
     control: Residuals = field(default_factory=Residuals)
+    well_known: bool = False
+    """Whether bursts are."""
     unevenness: float = 1.0
     """1 where both groups are as even as chance, or more so."""
 
@@ -65,11 +69,9 @@ class CountedSingly:
     @property
     def convicts(self) -> bool:
         """Whether a failure is proven. By logarithms, since no float holds what is needed among large bursts."""
-        return (
-            self.intervals >= FEWEST_INTERVALS
-            and log(self.harm.wealth) >= HARM * self.unevenness
-            and log(self.beyond.wealth) >= BEYOND * self.unevenness
-        )
+        if self.intervals < FEWEST_INTERVALS or (self.intervals > LONGEST and not self.well_known):
+            return False
+        return log(self.harm.wealth) >= HARM * self.unevenness and log(self.beyond.wealth) >= BEYOND * self.unevenness
 
     @property
     def bears_out(self) -> bool:
@@ -105,8 +107,9 @@ class CountedSingly:
             )
             for mixture, margin in zip((self.harm, self.beyond), margins, strict=True)
         )
-        if harm.wealth <= 1 and events >= WELL_KNOWN_EVENTS:
-            return CountedSingly(harm=harm, beyond=beyond)
+        well_known = events >= WELL_KNOWN_EVENTS
+        if harm.wealth <= 1 and well_known:
+            return CountedSingly(harm=harm, beyond=beyond, well_known=True)
         of_treated, of_control = (
             self.treated.after(treated.bad, treated.total),
             self.control.after(control.bad, control.total),
@@ -117,6 +120,7 @@ class CountedSingly:
             intervals=self.intervals + 1,
             treated=of_treated,
             control=of_control,
+            well_known=well_known,
             unevenness=unevenness_of(of_treated.shape, of_control.shape, of_control.bad, phi, events),
         )
 

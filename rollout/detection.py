@@ -23,7 +23,7 @@ from rollout.best_run import (
 )
 from rollout.capped_bets import FEE_WITHOUT_CONTROL, capped_bets
 from rollout.count_bets import Allowed
-from rollout.counted_singly import LEAST_AT_LIMIT, CountedSingly, unevenness_of
+from rollout.counted_singly import LEAST_AT_LIMIT, WELL_KNOWN_EVENTS, CountedSingly, unevenness_of
 from rollout.dispersion import LARGEST_FALL, LONGEST_OF_CONTROL, PRIOR_PHI
 from rollout.latency_evidence import latency_spread_needed
 from rollout.overdispersion import (
@@ -129,7 +129,8 @@ def _counted_singly(
     of_control = flow.control * regression.control * elapsed
     of_both = of_control + flow.treated * regression.treated * elapsed
     uneven = unevenness_of((flow.phis[0], common), (flow.phis[0], common), int(of_control), 2 * burst - 1, int(of_both))
-    return CountedSingly(harm=harm, beyond=beyond, intervals=elapsed, unevenness=uneven)
+    well_known = of_both >= WELL_KNOWN_EVENTS
+    return CountedSingly(harm=harm, beyond=beyond, intervals=elapsed, well_known=well_known, unevenness=uneven)
 
 
 def _minutes_beyond_limit(flow: Flow, regression: Regression, within: float) -> float | None:

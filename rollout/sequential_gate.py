@@ -203,7 +203,7 @@ def doubt_about(state: SequentialState, evidence: Evidence) -> str:
     if not all(keys.spread_enough for keys in state.keys):
         return f"too much of that is one run of {RUN} intervals, as one burst would be"
     if not all(keys.even_enough for keys in state.keys):
-        return "errors come as unevenly as in bursts, and in too few intervals to tell"
+        return "too few intervals have told whether errors come in bursts"
     return ""
 
 

@@ -17,7 +17,7 @@ from rollout.best_run import BestRun
 from rollout.cohort_history import CohortHistory
 from rollout.confidence_sequence import Average
 from rollout.control_curve import ControlCurve
-from rollout.counted_singly import FIRST_INTERVALS, WELL_KNOWN_EVENTS, CountedSingly
+from rollout.counted_singly import FIRST_INTERVALS, CountedSingly
 from rollout.dispersion import LARGEST_FALL, LARGEST_TERM_BEFORE, Dispersion
 from rollout.packed_numbers import packed, unpacked
 from rollout.sample_ratio import SampleRatio
@@ -89,9 +89,10 @@ class Keys(BaseModel):
     @property
     def even_enough(self) -> bool:
         """Whether bad events come too evenly to be bursts, or bursts are known well enough not to ask."""
-        if self.singly is None or self.singly.intervals == 0 or self.average.intervals > FIRST_INTERVALS:
+        if self.singly is None or self.average.intervals > FIRST_INTERVALS or self.singly.well_known:
             return True
-        return self.dispersion.events >= WELL_KNOWN_EVENTS or self.singly.bears_out
+        # Where hardly an interval had enough traffic for him to count, he could bear nothing out.
+        return 2 * self.singly.intervals <= self.average.intervals or self.singly.bears_out
 
     @property
     def largest_term(self) -> float:

@@ -22,6 +22,10 @@ LARGEST_GAIN = 4.0
 """In log wealth: no single interval convicts, so that one bad minute of one instance does not roll back."""
 LARGEST_WEALTH = 1e100
 """Of one arm. What is proven needs no more, and a hold that lasts for days must not grow out of what JSON can say."""
+LEAST_CASH = 1e-300
+"""After years of long intervals halving it would end at 0, which has no logarithm."""
+LARGEST_EXPONENT = 700.0
+"""What a float can say; more intervals than that are taken together by a forecast only."""
 LARGEST_CASH = 1.0
 """Where shares are compared: what bets that ended have won is not staked again. To give money away is always valid;
 kept, it would let bursts that lie a day apart add up to a conviction."""
@@ -108,7 +112,8 @@ class Mixture:
         before, staying = sum(self.arms), 1 - ending
         fresh = self.cash * onset / len(self.arms)
         arms = [
-            min(LARGEST_WEALTH, (arm * staying + fresh) * exp(min(factor, largest_gain)))
+            min(LARGEST_WEALTH, (arm * staying + fresh) * exp(min(factor, largest_gain, LARGEST_EXPONENT)))
             for arm, factor in zip(self.arms, log_factors, strict=True)
         ]
-        return Mixture(cash=min(largest_cash, self.cash * (1 - onset) + ending * before), arms=tuple(arms))
+        cash = max(LEAST_CASH, min(largest_cash, self.cash * (1 - onset) + ending * before))
+        return Mixture(cash=cash, arms=tuple(arms))

@@ -134,7 +134,7 @@ def test_in_the_first_intervals_nobody_convicts_by_errors_that_come_as_bursts_do
 
     assert rolled_back_after(without) < FIRST_INTERVALS
     assert rolled_back_after(said) == math.inf
-    assert {"errors come as unevenly as in bursts, and in too few intervals to tell"} & {
+    assert {"too few intervals have told whether errors come in bursts"} & {
         judgement.reason.rpartition("so far ")[2] for judgement in said if judgement.decision == "hold"
     }
 
@@ -177,6 +177,33 @@ def test_once_bursts_are_well_known_quiet_hours_are_forgotten_and_the_past_is_as
     known_to_come_singly = unevenness_of((1.0, 0.0), (1.0, 0.0), 400, 1.2, WELL_KNOWN_EVENTS)
     known_to_come_in_bursts = unevenness_of((1.0, 0.0), (1.0, 0.0), 400, 5.0, WELL_KNOWN_EVENTS)
     assert known_to_come_in_bursts > 10 * known_to_come_singly
+
+
+def test_a_burst_after_quiet_hours_that_told_little_of_bursts_does_not_convict() -> None:
+    quiet, _ = judged((0,) * 300, (0, 0, 0, 1, 0, 0) * 50, sizes=(100, 900))
+    state, said = judged((4,) * 6 + (0,) * 6, (0,) * 12, sizes=(100, 900), state=quiet)
+
+    assert state.keys[0].dispersion.events < WELL_KNOWN_EVENTS
+    assert rolled_back_after(said) == math.inf
+    assert not singly_of(state).convicts
+
+
+def test_where_most_intervals_are_too_small_for_him_the_others_do_not_wait_for_him() -> None:
+    """Two of 28 requests fail beside two of 252: in the first minute there were just enough for him to count."""
+    first, _ = judged((2,), (2,), sizes=(40, 360))
+    _, said = judged((2,) * 40, (2,) * 40, sizes=(28, 252), state=first)
+
+    assert rolled_back_after(said) < FIRST_INTERVALS
+
+
+def test_years_of_daily_intervals_are_judged_to_the_last() -> None:
+    daily = GATE.model_copy(update={"interval": timedelta(days=1)})
+    state = begin(daily)
+    for day in range(1, 1_200):
+        group = GroupCounts(total=1_000_000, bad=5_000)
+        state, judgement = step(daily, state, Interval(end=START + timedelta(days=day), treated=group, control=group))
+
+    assert judgement.decision == "advance"
 
 
 def test_what_bears_others_out_is_less_than_what_convicts() -> None:

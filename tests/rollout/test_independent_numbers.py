@@ -27,6 +27,7 @@ from rollout.detection import Flow, Regression, minutes_to_detect, slower_tail
 from rollout.dispersion import Dispersion
 from rollout.interval_estimates import newcombe, quantile_bounds, wilson
 from rollout.measurement import Histogram
+from rollout.power_card import error_regression
 from rollout.sample_ratio import SampleRatio
 from rollout.statistics import Mixture, fastest_stake
 
@@ -211,3 +212,10 @@ class TestThePowerCard:
 
         assert minutes_to_detect(flow, regression, 3_000.0) == pytest.approx(minutes, rel=0.025)
         assert dataclasses.replace(regression, margin=0.01).largest_cash == 1.0
+
+    def test_a_month_of_much_traffic_that_proves_nothing_is_forecast_as_not_found(self) -> None:
+        """So many intervals are taken together in the end that what they win is beyond what a float holds."""
+        flow = Flow(treated=100_000.0, control=11_000.0, minutes=1.0, phis=(10.0,) * 4)
+        regression = error_regression(usual=0.1, margin=0.01, excess=0.01)
+
+        assert minutes_to_detect(flow, regression, 43_200.0) is None
