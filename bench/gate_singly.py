@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from bench.gate_bets import RATIOS, Bets, fastest_stakes, gain_and_loss
+from bench.gate_bets import RATIOS, Bets, wager
 from bench.gate_blocks import Array, Flags
 from rollout.counted_singly import (
     BEYOND,
@@ -21,7 +21,7 @@ from rollout.counted_singly import (
     WELL_KNOWN_EVENTS,
 )
 from rollout.residuals import LEAST_VARIANCE
-from rollout.statistics import LARGEST_CASH, LARGEST_GAIN
+from rollout.statistics import LARGEST_CASH
 
 
 class Residuals:
@@ -80,11 +80,10 @@ class CountedSingly:
         """One more minute; each group is its bad events and its requests."""
         (bad, total), (control_bad, control_total) = treated, control
         share, single = (ratio * total / control_total)[:, None], np.ones((len(bad), 1))
-        stake = fastest_stakes(RATIOS, share, single)
-        gain, loss = gain_and_loss(share, stake, single)
-        won = bad[:, None] * gain + control_bad[:, None] * loss
+        # As the first bettor would, were he sure that there are no bursts.
+        his = wager(bad, control_bad, share, single, np.full(len(bad), np.inf))
         for bets, margin in zip(self._bets, self._margins, strict=True):
-            bets.take(np.minimum(won - margin * stake * total[:, None], LARGEST_GAIN), somebody)
+            bets.take(his.beyond(margin, total), somebody)
         self._treated.take(bad, total, somebody)
         self._control.take(control_bad, control_total, somebody)
         well_known = events >= WELL_KNOWN_EVENTS

@@ -166,8 +166,7 @@ def _why_not_placed(gate: SequentialGate, state: SequentialState, end: datetime)
 
 
 def _evidence(gate: SequentialGate, state: SequentialState) -> Evidence:
-    singly = state.keys[0].singly
-    if singly is not None and _is_counted_singly(state):
+    if (singly := _convinced_singly(state)) is not None:
         return Evidence(
             harm=singly.harm.wealth,
             harm_needed=singly.harm_needed,
@@ -198,7 +197,7 @@ def _is_proven(found: Evidence) -> bool:
 
 def doubt_about(state: SequentialState, evidence: Evidence) -> str:
     """Why all that a failure needs is proven and not believed: bursts of errors would explain it. Nothing elsewhere."""
-    if not _is_proven(evidence) or _is_counted_singly(state):
+    if not _is_proven(evidence) or _convinced_singly(state) is not None:
         return ""
     if not all(keys.spread_enough for keys in state.keys):
         return f"too much of that is one run of {RUN} intervals, as one burst would be"
@@ -207,10 +206,10 @@ def doubt_about(state: SequentialState, evidence: Evidence) -> str:
     return ""
 
 
-def _is_counted_singly(state: SequentialState) -> bool:
-    """Whether it is proven with every bad event taken for one by itself, and borne out by how evenly they come."""
+def _convinced_singly(state: SequentialState) -> CountedSingly | None:
+    """The bettor who takes every bad event for one by itself, where he convicts; how evenly they come bears him out."""
     singly = state.keys[0].singly
-    return singly is not None and singly.convicts
+    return singly if singly is not None and singly.convicts else None
 
 
 def _passes(gate: SequentialGate, state: SequentialState) -> bool:

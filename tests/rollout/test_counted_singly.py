@@ -74,6 +74,12 @@ def rolled_back_after(said: Sequence[SequentialJudgement]) -> float:
     return next(found, math.inf)
 
 
+def begun_before() -> SequentialState:
+    """A state that began before anybody took bad events for single ones."""
+    state = begin(GATE)
+    return state.model_copy(update={"keys": (state.keys[0].model_copy(update={"singly": None}),)})
+
+
 def singly_of(state: SequentialState) -> CountedSingly:
     singly = state.keys[0].singly
     assert singly is not None
@@ -127,9 +133,7 @@ def test_in_the_first_intervals_nobody_convicts_by_errors_that_come_as_bursts_do
     """Bursts of a dozen, as simulated: their evidence remains without the best run, and convinces the other bettors."""
     bursts = (10, 7, 7, 3, 1, 2, 2, 1, 0, 0, 14, 12, 12, 9, 1)
     of_control = (0, 0, 0, 1, 6, 18, 9, 8, 1, 5, 2, 3, 2, 16, 2)
-    before = begin(GATE)
-    before = before.model_copy(update={"keys": (before.keys[0].model_copy(update={"singly": None}),)})
-    _, without = judged(bursts, of_control, sizes=(140, 1_290), state=before)
+    _, without = judged(bursts, of_control, sizes=(140, 1_290), state=begun_before())
     _, said = judged(bursts, of_control, sizes=(140, 1_290))
 
     assert rolled_back_after(without) < FIRST_INTERVALS
@@ -140,10 +144,7 @@ def test_in_the_first_intervals_nobody_convicts_by_errors_that_come_as_bursts_do
 
 
 def test_a_state_that_began_before_goes_on_without_him() -> None:
-    before = begin(GATE)
-    before = before.model_copy(update={"keys": (before.keys[0].model_copy(update={"singly": None}),)})
-
-    state, said = judged(EVEN, OF_CONTROL, state=SequentialState.model_validate_json(before.model_dump_json()))
+    state, said = judged(EVEN, OF_CONTROL, state=SequentialState.model_validate_json(begun_before().model_dump_json()))
 
     assert state.keys[0].singly is None
     assert rolled_back_after(said) == math.inf
