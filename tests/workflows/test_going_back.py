@@ -1,5 +1,6 @@
 """Every way back ends in the same place: flags latched off and traffic at its anchor, read back."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from tests.workflows.foreign_changes import (
 )
 from tests.workflows.measured_faults import errors_of_treated_users, one_cascade, one_violation
 from tests.workflows.standing import in_stage, taken_back
-from tests.workflows.world import Handle, World, laid_out_in_real_time
+from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World, laid_out_in_real_time
 
 NEVER = 3600.0
 
@@ -42,6 +43,13 @@ async def going_back_without_being_verified(world: World, for_so_long: timedelta
     await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "checkout is down"})
     await world.passes(for_so_long)
     return handle
+
+
+async def until_cloud_run_deploys(world: World) -> None:
+    """Wait until Cloud Run has taken a change of each service and is not done with it: what then hangs, hangs there."""
+    async with asyncio.timeout(REAL_SECONDS):
+        while not all(record.message.reconciling for record in world.sandbox.services):  # noqa: ASYNC110  (it is asked)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 class TestGates:
@@ -213,17 +221,15 @@ class TestTrouble:
 
         assert "deploy-off failed" in result.why
 
-    async def test_a_rollback_does_not_wait_for_a_deployment_that_hangs(self, world: World) -> None:
-        handle = await world.start()
-        await world.until(handle, RolloutStatus.AWAITING_APPROVAL)
-        world.sandbox.faults.reconcile_seconds = NEVER
-        await world.approve(handle)
-        await world.until_under_way(handle, "deploy_candidate", len(world.plan.services))
-        world.sandbox.faults.reconcile_seconds = None
+    async def test_a_rollback_does_not_wait_for_a_deployment_that_hangs(self, rehearsing: World) -> None:
+        rehearsing.sandbox.faults.reconcile_seconds = NEVER
+        handle = await rehearsing.start()
+        await until_cloud_run_deploys(rehearsing)
+        rehearsing.sandbox.faults.reconcile_seconds = None
 
         await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
 
-        await taken_back(world, handle, "emergency")
+        await taken_back(rehearsing, handle, "emergency")
 
     async def test_a_rollback_that_is_not_verified_is_paged_every_five_minutes_and_a_refusal_of_it_is_told_once(
         self, world: World
