@@ -5,7 +5,7 @@ burst is learnt from the past, and the one that is larger than all before it loo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from rollout.dispersion import PRIOR_PHI
 from rollout.stored_state import DIGITS, STORED
@@ -46,7 +46,8 @@ def unevenness(counts: Sequence[tuple[int, int]]) -> float:
     """
     jumps, events = 0.0, 0
     for (bad, total), (later, later_total) in zip(counts, counts[2:], strict=False):
-        jumps += 2 * min(0, later * total - bad * later_total) ** 2 / (total * later_total)
+        if (fell := later * total - bad * later_total) < 0:
+            jumps += 2 * fell**2 / (total * later_total)
         events += bad + later
     return jumps / max(1, events)
 
@@ -119,4 +120,11 @@ class BestRun:
         if odds > 0:
             recent = (*self.recent, odds)[-(RUN + 1) :]
             largest = round(max(self.largest, odds - min(recent)), DIGITS)
-        return replace(self, recent=recent, largest=largest, needed=needed, times=left_out, counts=seen)
+        return BestRun(
+            recent=recent,
+            largest=largest,
+            needed=needed,
+            times=left_out,
+            counts=seen,
+            most_left_out=self.most_left_out,
+        )

@@ -7,10 +7,9 @@ bursts would, the same mean of at most 1 holds with a smaller burst size; how mu
 size wins back what its own bursts lose, and nothing can be taken off there.
 """
 
-from math import log1p
 from typing import NamedTuple
 
-from rollout.statistics import StakeOf, log_won
+from rollout.statistics import StakeOf, all_won
 
 CAPPED_BURSTS, CAPPED_GAIN = 2.0, 1.2
 """What an interval may win: so many bursts, and in log wealth."""
@@ -55,10 +54,10 @@ def capped_bets(
 ) -> list[CappedBet]:
     """One bet per risk ratio; `burst` is what was learnt of bursts, `known` how well."""
     believed = believed_burst(burst, share, known)
-    bets = []
-    for risk_ratio in risk_ratios:
-        stake = stake_of(risk_ratio, share, believed)
-        one = believed * (log1p(believed * stake) - log1p((believed - 1) * stake))
-        won = log_won(bad, control_bad, share=share, stake=stake, burst=believed)
-        bets.append(CappedBet(stake, won, min(CAPPED_GAIN, CAPPED_BURSTS * one)))
-    return bets
+    stakes = [stake_of(risk_ratio, share, believed) for risk_ratio in risk_ratios]
+    gains = all_won(1, 0, share=share, stakes=stakes, burst=believed)
+    losses = all_won(0, control_bad, share=share, stakes=stakes, burst=believed)
+    return [
+        CappedBet(stake, bad * gain + loss, min(CAPPED_GAIN, CAPPED_BURSTS * (believed * gain)))
+        for stake, gain, loss in zip(stakes, gains, losses, strict=True)
+    ]

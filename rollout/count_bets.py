@@ -3,9 +3,19 @@
 from typing import NamedTuple
 
 from rollout.capped_bets import FEE_WITHOUT_CONTROL, WELL_KNOWN_EVENTS, WELL_KNOWN_EVENTS_BEFORE, capped_bets
+from rollout.confidence_sequence import Average
 from rollout.sequential_model import GroupCounts
 from rollout.sequential_state import Keys
-from rollout.statistics import LARGEST_GAIN, Mixture, StakeOf, fastest_stake, log_factor, log_won, stake_for
+from rollout.statistics import (
+    LARGEST_GAIN,
+    Mixture,
+    StakeOf,
+    all_won,
+    fastest_stake,
+    log_factor,
+    log_factors,
+    stake_for,
+)
 
 UNKNOWN_BURST = 2.0
 """The burst size of a gate without control, in states that began before its own rate told of it."""
@@ -64,7 +74,7 @@ def _first_bettors(keys: Keys, counted: CountedInterval) -> tuple[Mixture, Mixtu
     bets = {ratio: _bets(keys, counted, ratio) for ratio in {counted.harm.ratio, counted.beyond.ratio}}
     harm, beyond = (
         mixture.after(
-            [log_factor(won, margin=allowed.margin, stake=stake, total=total) for stake, won in bets[allowed.ratio]],
+            log_factors(*bets[allowed.ratio], margin=allowed.margin, total=total),
             counted.minutes,
             largest_gain=largest,
             largest_cash=keys.largest_cash,
@@ -74,16 +84,16 @@ def _first_bettors(keys: Keys, counted: CountedInterval) -> tuple[Mixture, Mixtu
     return harm, beyond
 
 
-def _bets(keys: Keys, counted: CountedInterval, ratio: float) -> list[tuple[float, float]]:
-    """For each risk ratio the stake, and what it has won where a key allows `ratio`."""
-    treated, control, share = counted.treated, counted.control, counted.share(ratio)
-    known, stake_of = _knows_bursts(keys, counted), _stakes(keys)
-    burst = keys.dispersion.burst if known else UNKNOWN_BURST
-    bets = []
-    for risk_ratio in counted.risk_ratios:
-        stake = stake_of(risk_ratio, share, burst) if known else (risk_ratio - 1) / burst
-        bets.append((stake, log_won(treated.bad, control.bad, share=share, stake=stake, burst=burst)))
-    return bets
+def _bets(keys: Keys, counted: CountedInterval, ratio: float) -> tuple[list[float], list[float]]:
+    """For each risk ratio what has been won where a key allows `ratio`, and the stake."""
+    share = counted.share(ratio)
+    if _knows_bursts(keys, counted):
+        stake_of, burst = _stakes(keys), keys.dispersion.burst
+        stakes = [stake_of(risk_ratio, share, burst) for risk_ratio in counted.risk_ratios]
+    else:
+        burst = UNKNOWN_BURST
+        stakes = [(risk_ratio - 1) / burst for risk_ratio in counted.risk_ratios]
+    return all_won(counted.treated.bad, counted.control.bad, share=share, stakes=stakes, burst=burst), stakes
 
 
 def _knows_bursts(keys: Keys, counted: CountedInterval) -> bool:
@@ -128,7 +138,7 @@ def _stakes(keys: Keys) -> StakeOf:
     return fastest_stake if keys.bets_by_dispersion else stake_for
 
 
-def with_difference(before: Keys, grown: Keys, treated: GroupCounts, control: GroupCounts, limit: Allowed) -> Keys:
+def with_difference(before: Keys, grown: Keys, treated: GroupCounts, control: GroupCounts, limit: Allowed) -> Average:
     """The average difference with the interval in it, its variance taken where the limit is just reached."""
     margin, ratio = limit
     weight = treated.total * control.total / (treated.total + control.total)
@@ -136,11 +146,7 @@ def with_difference(before: Keys, grown: Keys, treated: GroupCounts, control: Gr
     at_limit = min(1.0, max(ratio * reference + margin, pooled_share(grown.bad, grown.total)))
     variance = at_limit * (1 - at_limit) / treated.total + ratio**2 * reference * (1 - reference) / control.total
     difference = treated.bad / treated.total - ratio * control.bad / control.total
-    return with_average(grown, difference, weight, before.dispersion.phi * weight**2 * variance, treated.total)
-
-
-def with_average(keys: Keys, difference: float, weight: float, variance: float, total: int) -> Keys:
-    return keys.model_copy(update={"average": keys.average.after(difference, weight, variance, total)})
+    return before.average.after(difference, weight, before.dispersion.phi * weight**2 * variance, treated.total)
 
 
 def pooled_share(bad: int, total: int) -> float:

@@ -13,7 +13,7 @@ from math import exp, log, sqrt
 
 from rollout.residuals import Residuals
 from rollout.sequential_model import GroupCounts
-from rollout.statistics import ERROR_RATIOS, LARGEST_CASH, Mixture, fastest_stake, log_factor, log_won
+from rollout.statistics import ERROR_RATIOS, LARGEST_CASH, Mixture, all_won, log_factors, stake_for
 from rollout.stored_state import STORED
 
 FEWEST_INTERVALS = 8
@@ -95,15 +95,12 @@ class CountedSingly:
         told of bursts, `events` the bad events of both groups by now.
         """
         share = ratio * treated.total / control.total
-        bets = []
-        for risk_ratio in ERROR_RATIOS:
-            stake = fastest_stake(risk_ratio, share, 1.0)
-            bets.append((stake, log_won(treated.bad, control.bad, share=share, stake=stake, burst=1.0)))
+        # Without bursts this is the fastest stake.
+        stakes = [stake_for(risk_ratio, share, 1.0) for risk_ratio in ERROR_RATIOS]
+        won = all_won(treated.bad, control.bad, share=share, stakes=stakes, burst=1.0)
         harm, beyond = (
             mixture.after(
-                [log_factor(won, margin=margin, stake=stake, total=treated.total) for stake, won in bets],
-                minutes,
-                largest_cash=LARGEST_CASH,
+                log_factors(won, stakes, margin=margin, total=treated.total), minutes, largest_cash=LARGEST_CASH
             )
             for mixture, margin in zip((self.harm, self.beyond), margins, strict=True)
         )

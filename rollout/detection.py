@@ -36,7 +36,16 @@ from rollout.overdispersion import (
     PRIOR_WEIGHTS,
 )
 from rollout.sequential_model import BEYOND_NEEDED, HARM_NEEDED
-from rollout.statistics import LARGEST_CASH, LARGEST_GAIN, Mixture, fastest_stake, log_factor, log_won
+from rollout.statistics import (
+    LARGEST_CASH,
+    LARGEST_GAIN,
+    Mixture,
+    all_won,
+    fastest_stake,
+    log_factor,
+    log_factors,
+    log_won,
+)
 
 STEPS_OF_ONE_INTERVAL = 100
 """So many are followed one by one; later ones are taken together, ever more of them, since less and less changes."""
@@ -109,8 +118,8 @@ def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> floa
             return elapsed * flow.minutes
         needed, times = _spread_needed(flow, regression, burst, elapsed)
         best_run = _grown(best_run, harm.wealth, together, needed, times)
-        enough = _scattered(best_run, flow, regression, burst, elapsed).is_enough
-        if enough and harm.wealth >= regression.needed and beyond.wealth >= regression.beyond_needed:
+        proven = harm.wealth >= regression.needed and beyond.wealth >= regression.beyond_needed
+        if proven and _scattered(best_run, flow, regression, burst, elapsed).is_enough:
             return (elapsed + learning) * flow.minutes
     return None
 
@@ -150,8 +159,7 @@ def _minutes_beyond_limit(flow: Flow, regression: Regression, within: float) -> 
         first, second = map(partial(_wealth_after, flow, together, largest, LARGEST_CASH), (first, second), won)
         odds = (first.wealth + second.wealth) / 2
         best_run = _grown(best_run, odds, together, SPREAD_NEEDED, times)
-        enough = _scattered(best_run, flow, regression, burst, elapsed).is_enough
-        if enough and odds >= regression.needed:
+        if odds >= regression.needed and _scattered(best_run, flow, regression, burst, elapsed).is_enough:
             return elapsed * flow.minutes
     return None
 
@@ -221,14 +229,13 @@ def _gain_of_the_best_bet(flow: Flow, regression: Regression, burst: float) -> f
     """What one bad event of treated wins by the bet against harm that is expected to win most."""
     won = _won(flow, regression, regression.harm, burst, LARGEST_GAIN)
     _, risk_ratio = max(zip(won, regression.risk_ratios, strict=True))
-    share, stake = _bet(flow, regression.harm.ratio, risk_ratio, burst)
-    return log_won(1, 0, share=share, stake=stake, burst=burst)
+    share = _share(flow, regression.harm.ratio)
+    return log_won(1, 0, share=share, stake=fastest_stake(risk_ratio, share, burst), burst=burst)
 
 
-def _bet(flow: Flow, ratio: float, risk_ratio: float, burst: float) -> tuple[float, float]:
-    """What a bet expects among the treated for each bad event in control, and what it stakes."""
-    share = ratio * flow.treated / flow.control if flow.control else 0.0
-    return share, fastest_stake(risk_ratio, share, burst)
+def _share(flow: Flow, ratio: float) -> float:
+    """What a bet expects among the treated for each bad event in control."""
+    return ratio * flow.treated / flow.control if flow.control else 0.0
 
 
 def slower_tail(tail: float, increase: float, sigma: float) -> float:
@@ -243,18 +250,15 @@ def _won(flow: Flow, regression: Regression, allowed: Allowed, burst: float, lar
     largest gain is lost, what lies below is not made up for.
     """
     margin, ratio = allowed
-    bad = flow.treated * regression.treated
-    won = []
-    for risk_ratio in regression.risk_ratios:
-        share, stake = _bet(flow, ratio, risk_ratio, burst)
-        gain = log_won(1, 0, share=share, stake=stake, burst=burst)
-        loss = log_won(0, 1, share=share, stake=stake, burst=burst)
-        expected = log_factor(
-            bad * gain + flow.control * regression.control * loss, margin=margin, stake=stake, total=flow.treated
-        )
-        scatter = gain * sqrt(max(flow.phis[0], 1.0) * bad)
-        won.append(expected - _above(largest, expected, scatter))
-    return won
+    bad, control_bad = flow.treated * regression.treated, flow.control * regression.control
+    scattered = sqrt(max(flow.phis[0], 1.0) * bad)
+    share = _share(flow, ratio)
+    stakes = [fastest_stake(risk_ratio, share, burst) for risk_ratio in regression.risk_ratios]
+    gains = all_won(1, 0, share=share, stakes=stakes, burst=burst)
+    losses = all_won(0, 1, share=share, stakes=stakes, burst=burst)
+    won = [bad * gain + control_bad * loss for gain, loss in zip(gains, losses, strict=True)]
+    expected = log_factors(won, stakes, margin=margin, total=flow.treated)
+    return [one - _above(largest, one, gain * scattered) for one, gain in zip(expected, gains, strict=True)]
 
 
 def _above(largest: float, expected: float, scatter: float) -> float:

@@ -4,7 +4,7 @@ An estimate, and the one approximate part of the evidence: it is what the bets o
 size of a burst.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from rollout.overdispersion import (
     BLOCKS,
@@ -120,7 +120,7 @@ class Dispersion(Overdispersion):
 
     @property
     def phi(self) -> float:
-        return max(1.0, *(block.phi for block in self.blocks))
+        return max(1.0, *[block.phi for block in self.blocks])
 
     def after(
         self,
@@ -142,7 +142,7 @@ class Dispersion(Overdispersion):
         seen = residual_of(bad, total, control_bad, control_total, by_own_rates=by_own_rates)
         # Where control's own rate is not compared, its counts need no place in the state.
         long = _Sums(seen.bad, seen.variance, surplus=seen.surplus)
-        short = replace(long, control_bad=control_bad, control_total=control_total)
+        short = _Sums(seen.bad, seen.variance, control_bad, control_total, seen.surplus)
         blocks = zip(self.blocks, BLOCKS, PRIOR_WEIGHTS, strict=False)
         return Dispersion(
             blocks=tuple(

@@ -38,7 +38,8 @@ def with_latencies(
         ratios = known.exceedance_ratios(control.bounds_ms, edge, [part * increase for part in parts])
         harm, beyond = (Allowed(0.0, key.allowed_ratio * ratio) for ratio in ratios[:2])
         bets = with_bets(key, CountedInterval(above, other, harm, beyond, LATENCY_RATIOS, minutes))
-        grown.append(with_difference(key, bets, above, other, Allowed(0.0, ratios[2])))
+        average = with_difference(key, bets, above, other, Allowed(0.0, ratios[2]))
+        grown.append(bets.model_copy(update={"average": average}))
     phi = max(key.dispersion.phi for key in state.keys)
     return _with_best_run(learnt.model_copy(update={"keys": tuple(grown)}), phi)
 

@@ -89,6 +89,7 @@ def step(
         ValueError: the interval holds another kind of data than the gate judges.
     """
     placed = _placed(gate, state, interval.end)
+    weighed = placed is not None and interval.exposed
     remark: tuple[Verdict, str] | None
     if placed is None:
         after = state
@@ -97,7 +98,7 @@ def step(
     else:
         newest = state.newest is None or interval.end > state.newest
         packed = placed if placed.packed else placed.model_copy(update={"packed": True})
-        if interval.exposed:
+        if weighed:
             after = _weighed(gate, packed, interval, newest=newest)
             remark = absent(gate, interval)
         else:
@@ -107,6 +108,8 @@ def step(
     if silent_since is not None and after.newest is not None:
         silent_for = after.newest - silent_since
     evidence = _evidence(gate, after)
+    if weighed and not after.failed and (why := _failure(gate, after, interval, evidence)):
+        after = after.model_copy(update={"failed": why})
     return after, _judged(gate, after, evidence, interval.end, remark, silent_for, in_words=in_words)
 
 
@@ -118,7 +121,7 @@ def _learnt_from(gate: SequentialGate, state: SequentialState, interval: Interva
 
 
 def _weighed(gate: SequentialGate, state: SequentialState, interval: Interval, *, newest: bool) -> SequentialState:
-    """The state with the interval weighed in it, and whether the gate has failed by that."""
+    """The state with the interval weighed in it."""
     ignored = state.failed or _is_outdated(state, interval, newest=newest)
     applied = state if ignored else with_interval(gate, state, interval)
     missing = 0 if newest else state.missing_in_a_row
@@ -128,10 +131,7 @@ def _weighed(gate: SequentialGate, state: SequentialState, interval: Interval, *
         applied = with_gross(gate, applied, interval)
     if applied.missing_in_a_row != missing:
         applied = applied.model_copy(update={"missing_in_a_row": missing})
-    applied = with_sample_ratio(gate, applied, interval)
-    if not applied.failed and (why := _failure(gate, applied, interval, _evidence(gate, applied))):
-        applied = applied.model_copy(update={"failed": why})
-    return applied
+    return with_sample_ratio(gate, applied, interval)
 
 
 def _is_outdated(state: SequentialState, interval: Interval, *, newest: bool) -> bool:

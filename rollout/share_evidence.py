@@ -1,9 +1,10 @@
 """What one interval adds to the evidence of a gate on shares: errors against control's, or against a limit."""
 
 from math import log
+from typing import Any
 
 from rollout.best_run import ENOUGH_OTHERS, SPREAD_NEEDED, sparseness, spread_needed, times_left_out
-from rollout.count_bets import Allowed, CountedInterval, pooled_share, with_average, with_bets, with_difference
+from rollout.count_bets import Allowed, CountedInterval, pooled_share, with_bets, with_difference
 from rollout.counted_singly import LEAST_AT_LIMIT
 from rollout.sequential_model import GroupCounts, SequentialGate
 from rollout.sequential_state import Keys
@@ -26,16 +27,16 @@ def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control:
     harm, beyond = (Allowed(part * margin, keys.allowed_ratio) for part in (HARM_SHARE, BEYOND_SHARE))
     grown = with_bets(keys, CountedInterval(treated, control, harm, beyond, ERROR_RATIOS, minutes))
     phi = keys.dispersion.phi
-    if keys.by_own_rates:
-        grown = _with_second_key_ready(grown, phi)
+    # All that changes at once: a copy of the keys takes as long as a bettor.
+    changed: dict[str, Any] = _second_key_ready(grown, phi) if keys.by_own_rates else {}
     if keys.best_run is not None:
         others = grown.dispersion.events - grown.bad if keys.by_own_rates else ENOUGH_OTHERS
         needed = spread_needed(phi, margin * treated.total, others)
         times = times_left_out(phi, margin * (treated.total + control.total))
-        best_run = keys.best_run.after(log(grown.harm_odds), needed, times, (treated.bad, treated.total))
-        grown = grown.model_copy(update={"best_run": best_run})
+        counts = treated.bad, treated.total
+        changed["best_run"] = keys.best_run.after(log(grown.harm_odds), needed, times, counts)
     if keys.singly is not None and margin * treated.total >= LEAST_AT_LIMIT:
-        singly = keys.singly.after(
+        changed["singly"] = keys.singly.after(
             treated,
             control,
             ratio=keys.allowed_ratio,
@@ -44,32 +45,33 @@ def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control:
             events=grown.dispersion.events,
             minutes=minutes,
         )
-        grown = grown.model_copy(update={"singly": singly})
-    return with_difference(keys, grown, treated, control, Allowed(margin, 1.0))
+    changed["average"] = with_difference(keys, grown, treated, control, Allowed(margin, 1.0))
+    return grown.model_copy(update=changed)
 
 
 def _against_limit(limit: float, keys: Keys, treated: GroupCounts, minutes: float) -> Keys:
     allowed, nobody = Allowed(limit, 1.0), GroupCounts(total=0)
     grown = with_bets(keys, CountedInterval(treated, nobody, allowed, allowed, ERROR_RATIOS, minutes))
+    changed: dict[str, Any] = {}
     if keys.best_run is not None:
         # Where a violation is worth hours, bursts are hardly ever seen before one that convicts.
         times = 1 + sparseness(limit * treated.total)
-        best_run = keys.best_run.after(log(grown.harm_odds), SPREAD_NEEDED, times)
-        grown = grown.model_copy(update={"best_run": best_run})
+        changed["best_run"] = keys.best_run.after(log(grown.harm_odds), SPREAD_NEEDED, times)
     share = max(limit, pooled_share(grown.bad, grown.total))
     variance = keys.dispersion.phi * treated.total * share * (1 - share)
-    return with_average(grown, treated.bad / treated.total, treated.total, variance, treated.total)
+    changed["average"] = keys.average.after(treated.bad / treated.total, treated.total, variance, treated.total)
+    return grown.model_copy(update=changed)
 
 
-def _with_second_key_ready(keys: Keys, phi: float) -> Keys:
-    """The second key begins with the harm that the first finds, not with the soak.
+def _second_key_ready(keys: Keys, phi: float) -> dict[str, Any]:
+    """The second key begins with the harm that the first finds, not with the soak. What changes by that.
 
     It says how much worse treated is, which it can be asked only once there is harm. Left alone, its bets lose all they
     have while there is none, and what begins on the second day has to earn that back first. What the first key
     promises of code that does no harm is not touched by it.
     """
     if keys.harm_odds >= 1:
-        return keys
+        return {}
     ready = READY * min(1.0, max(0.0, (NOT_READY_PHI - phi) / (NOT_READY_PHI - READY_PHI)))
     capped = keys.capped and (keys.capped[0], keys.capped[1].with_bets_of(ready))
-    return keys.model_copy(update={"beyond": keys.beyond.with_bets_of(ready), "capped": capped})
+    return {"beyond": keys.beyond.with_bets_of(ready), "capped": capped}

@@ -42,6 +42,11 @@ def log_factor(won: float, *, margin: float, stake: float, total: float) -> floa
     return won - margin * stake * total
 
 
+def log_factors(won: Sequence[float], stakes: Sequence[float], *, margin: float, total: float) -> list[float]:
+    """`log_factor` of several bets on the same interval: a call for each would take longer than what it does."""
+    return [one - margin * stake * total for one, stake in zip(won, stakes, strict=True)]
+
+
 def log_won(bad: int, control_bad: int, *, share: float, stake: float, burst: float) -> float:
     """What the bad events of one interval win a bet, before it pays for the margin.
 
@@ -49,9 +54,19 @@ def log_won(bad: int, control_bad: int, *, share: float, stake: float, burst: fl
     `burst` is the mean number of bad events that come together (1: independent). The stake must keep
     burst * share * stake < 1, as `stake_for` does.
     """
-    gain = log1p(burst * stake) - log1p((burst - 1) * stake) if bad else 0.0
-    loss = log1p(-burst * share * stake) - log1p(-(burst - 1) * share * stake) if control_bad else 0.0
-    return bad * gain + control_bad * loss
+    return all_won(bad, control_bad, share=share, stakes=(stake,), burst=burst)[0]
+
+
+def all_won(bad: int, control_bad: int, *, share: float, stakes: Sequence[float], burst: float) -> list[float]:
+    """`log_won` of several stakes."""
+    more = burst - 1
+    lost, more_lost = -burst * share, -more * share
+    gains = losses = [0.0] * len(stakes)
+    if bad:
+        gains = [log1p(burst * stake) - log1p(more * stake) for stake in stakes]
+    if control_bad:
+        losses = [log1p(lost * stake) - log1p(more_lost * stake) for stake in stakes]
+    return [bad * gain + control_bad * loss for gain, loss in zip(gains, losses, strict=True)]
 
 
 StakeOf = Callable[[float, float, float], float]
@@ -61,7 +76,8 @@ StakeOf = Callable[[float, float, float], float]
 def stake_for(risk_ratio: float, share: float, burst: float) -> float:
     """The stake that grows fastest where the treated rate is `risk_ratio` times what is allowed, each event by itself.
 
-    With larger bursts it is too large; states that began before `fastest_stake` go on by it.
+    With larger bursts it is too large; states that began before `fastest_stake` go on by it. Without any bursts the
+    two are the same.
     """
     return (risk_ratio - 1) / (1 + burst * share * risk_ratio)
 
@@ -111,9 +127,12 @@ class Mixture:
         onset, ending = min(0.5, minutes / ONSET_EVERY_MINUTES), min(0.5, minutes / REGIME_MINUTES)
         before, staying = sum(self.arms), 1 - ending
         fresh = self.cash * onset / len(self.arms)
-        arms = [
-            min(LARGEST_WEALTH, (arm * staying + fresh) * exp(min(factor, largest_gain, LARGEST_EXPONENT)))
-            for arm, factor in zip(self.arms, log_factors, strict=True)
-        ]
+        # Both limits are hardly ever reached. To ask each of some fifty arms would be a tenth of what judging takes.
+        most = min(largest_gain, LARGEST_EXPONENT)
+        if max(log_factors) > most:
+            log_factors = [min(factor, most) for factor in log_factors]
+        arms = [(arm * staying + fresh) * exp(factor) for arm, factor in zip(self.arms, log_factors, strict=True)]
+        if max(arms) > LARGEST_WEALTH:
+            arms = [min(LARGEST_WEALTH, arm) for arm in arms]
         cash = max(LEAST_CASH, min(largest_cash, self.cash * (1 - onset) + ending * before))
         return Mixture(cash=cash, arms=tuple(arms))
