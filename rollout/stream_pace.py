@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 
 from rollout.sequential_gate import GAPS_KEPT, begin
@@ -32,14 +33,14 @@ class StreamPace:
     ends: tuple[datetime, ...] = ()
     """Of those that came last, in that order."""
 
-    @property
+    @cached_property
     def length(self) -> timedelta:
-        """Of the last interval that came: the pace, or less where it came closer than that."""
+        """Of the last interval that came: the pace, or less where it came closer. It is asked three times."""
         if len(self.ends) < 2:  # noqa: PLR2004  (a distance needs two)
             return self.unsaid
-        between = sorted(self._kept(later - before) for before, later in pairwise(sorted(self.ends)))
-        nearest = min(self._kept(abs(self.ends[-1] - other)) for other in self.ends[:-1])
-        return min(nearest, between[min(1, len(between) // 3)])
+        between = sorted(later - before for before, later in pairwise(sorted(self.ends)))
+        nearest = min(abs(self.ends[-1] - other) for other in self.ends[:-1])
+        return self._kept(min(nearest, between[min(1, len(between) // 3)]))
 
     def after(self, end: datetime) -> "StreamPace":
         """With one more interval; one that came before, to the second, is no news.
@@ -47,7 +48,7 @@ class StreamPace:
         Those that come late stand between those that came before them: a backfill must not seem to be of long
         intervals, most of which would then be taken for the same.
         """
-        if any(_to_the_second(abs(end - other)) == timedelta() for other in self.ends):
+        if self.ends and _to_the_second(min(abs(end - other) for other in self.ends)) == timedelta():
             return self
         return StreamPace(self.unsaid, self.first, (*self.ends, end)[-ENDS_KEPT:])
 
