@@ -52,6 +52,11 @@ class FleetCounts:
     control: Array
     control_bad: Array
 
+    def between(self, since: int, until: int) -> "FleetCounts":
+        """The minutes from `since` to before `until`."""
+        each = (self.treated, self.treated_bad, self.control, self.control_bad)
+        return FleetCounts(*(counts[:, since:until] for counts in each))
+
     def at(self, minute: int) -> "OneMinute":
         treated, control = self.treated[:, minute], self.control[:, minute]
         # A minute without control teaches nothing; the judge leaves it out of its blocks altogether, which is rare.

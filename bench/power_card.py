@@ -90,19 +90,29 @@ def main() -> int:
 
 def compare(case: Case, seed: int) -> Compared:
     """One trial; infinite where the forecast or the judge does not get there in the time of the case."""
+    data = drawn(case, seed)
+    judged = _judged(data, since=HISTORY)
+    return Compared(forecast(case, data), np.inf if judged is None else judged)
+
+
+def drawn(case: Case, seed: int) -> Minutes:
+    """An hour of healthy traffic, and a candidate as long as the case lasts."""
     random = np.random.default_rng([seed, int(case.per_second * 10), int(case.excess * 1e4)])
     length = HISTORY + case.longest
     shares = np.where(np.arange(length) < HISTORY, 0.0, SHARE)
     excess = np.where(np.arange(length) < HISTORY, 0.0, case.excess)
-    data = minutes(random, case.family, per_second=case.per_second, shares=shares, excess=excess)
+    return minutes(random, case.family, per_second=case.per_second, shares=shares, excess=excess)
+
+
+def forecast(case: Case, data: Minutes) -> float:
+    """What the card says after the healthy hour."""
     past = [(int(data.control_bad[at]), int(data.control[at])) for at in range(HISTORY)]
     requests = sum(total for _, total in past) / HISTORY
     usual = sum(bad for bad, _ in past) / max(1, sum(total for _, total in past))
     flow = Flow(requests * SHARE, requests * (1 - SHARE), 1.0, learnt_phis(past, 1.0))
     regression = error_regression(usual, MARGIN, case.excess)
-    forecast = minutes_to_detect(flow, regression, within=10.0 * case.longest)
-    judged = _judged(data, since=HISTORY)
-    return Compared(np.inf if forecast is None else forecast, np.inf if judged is None else judged)
+    found = minutes_to_detect(flow, regression, within=10.0 * case.longest)
+    return np.inf if found is None else found
 
 
 def _judged(data: Minutes, since: int) -> int | None:
