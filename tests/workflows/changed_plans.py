@@ -22,8 +22,8 @@ def hurried(soak: timedelta = SOAK) -> RolloutPlan:
 
 
 def seldom_looked_at(plan: RolloutPlan) -> RolloutPlan:
-    """Every five minutes: for plans that take days, in which little happens."""
-    return plan.model_copy(update={"check_interval": timedelta(minutes=5)})
+    """Every ten minutes: for plans that take days, in which little happens."""
+    return plan.model_copy(update={"check_interval": timedelta(minutes=10)})
 
 
 def frozen_today(time: datetime) -> Windows:

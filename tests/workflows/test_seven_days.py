@@ -1,4 +1,4 @@
-"""The shipped seven-day plan from start to full exposure by Temporal's own clock, looked at every five minutes.
+"""The shipped seven-day plan from start to full exposure by Temporal's own clock, looked at every ten minutes.
 
 Otherwise unchanged but for its load test, whose hour no clock skips: the same one is made at the sample application,
 for two seconds. `whole_week.py` has all of its ten thousand looks.
