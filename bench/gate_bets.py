@@ -65,9 +65,15 @@ def gain_and_loss(share: Array, stake: Array, burst: Array) -> tuple[Array, Arra
 class Bets:
     """`rollout.statistics.Mixture` of everything in an array of this shape: of every rollout, or each of its edges."""
 
-    def __init__(self, shape: tuple[int, ...], ratios: int, *, largest_cash: float = math.inf) -> None:
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        ratios: int,
+        *,
+        largest_cash: float = math.inf,
+    ) -> None:
         self._largest_cash = largest_cash
-        self._onset, self._ending, self._ratios = 1 / ONSET_EVERY_MINUTES, 1 / REGIME_MINUTES, ratios
+        self._ending, self._ratios = 1 / REGIME_MINUTES, ratios
         self._cash: Array = np.full(shape, 0.5)
         self._arms: Array = np.full((*shape, ratios), 0.5 / ratios)
 
@@ -80,11 +86,15 @@ class Bets:
         """`rollout.statistics.Mixture.with_bets_of`."""
         self._arms = np.maximum(self._arms, wealth[..., None] / self._ratios)
 
-    def take(self, log_factors: Array, somebody: Flags) -> None:
+    def fill_up(self, cash: Array) -> None:
+        """`rollout.statistics.Mixture.with_cash_of`."""
+        self._cash = np.maximum(self._cash, cash)
+
+    def take(self, log_factors: Array, somebody: Flags, onset_minutes: float | Array = ONSET_EVERY_MINUTES) -> None:
         """A minute without anybody treated changes nothing."""
-        before = self._arms.sum(axis=-1)
-        fresh = (self._cash * self._onset / self._ratios)[..., None]
+        before, onset = self._arms.sum(axis=-1), 1 / onset_minutes
+        fresh = (self._cash * onset / self._ratios)[..., None]
         arms = np.minimum(LARGEST_WEALTH, (self._arms * (1 - self._ending) + fresh) * np.exp(log_factors))
         self._arms = np.where(somebody[..., None], arms, self._arms)
-        cash = np.minimum(self._largest_cash, self._cash * (1 - self._onset) + self._ending * before)
+        cash = np.minimum(self._largest_cash, self._cash * (1 - onset) + self._ending * before)
         self._cash = np.where(somebody, cash, self._cash)

@@ -5,6 +5,7 @@ hundreds of rollouts only. `python -m bench.gates` asks both about the same roll
 """
 
 from dataclasses import dataclass
+from math import log
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from rollout.best_run import (
     LARGER_PHI,
     LARGEST_PHI,
     LARGEST_TERM,
+    LESS_WHERE_SETTLED,
     MOST_LEFT_OUT,
     MOST_TIMES,
     MOST_UNEVEN,
@@ -33,14 +35,21 @@ from rollout.best_run import (
     UNSEEN,
 )
 from rollout.cohort_history import LARGEST_ERROR
-from rollout.counted_singly import LEAST_AT_LIMIT
+from rollout.counted_singly import LEAST_AT_LIMIT, WELL_KNOWN_EVENTS
 from rollout.dispersion import LARGEST_FALL, LONGEST_OF_CONTROL, PRIOR_PHI
 from rollout.fuse import FUSE_BAD, FUSE_INTERVALS, FUSE_POINTS, FUSE_SAMPLE
-from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HARM_NEEDED
-from rollout.share_evidence import BEYOND_SHARE, HARM_SHARE, NOT_READY_PHI, READY, READY_PHI
-from rollout.statistics import (
-    LARGEST_CASH,
+from rollout.sequential_model import BEYOND_NEEDED, CONVICTION_NEEDED, HOLD_NEEDED
+from rollout.sequential_state import HARMLESS, HARMLESS_ELSEWHERE, PART_OF_SECOND
+from rollout.share_evidence import (
+    BEYOND_SHARE,
+    HARM_SHARE,
+    NOT_READY_PHI,
+    READY,
+    READY_PHI,
+    SETTLED_PHI,
+    UNSETTLED_PHI,
 )
+from rollout.statistics import LARGEST_CASH, ONSET_EVERY_MINUTES, SOONER_ONSET_MINUTES
 
 
 @dataclass(frozen=True)
@@ -114,7 +123,8 @@ class _Judges:
         self._max_difference = max_difference
         self._first, self._second = (_Bettor(rollouts, max_difference) for _ in range(2))
         self._dispersion = of_each_length(_Bursts, (rollouts,))
-        self._history, self._best_runs, self._fuses = _History(rollouts), BestRuns(rollouts), Fuses(rollouts)
+        self._history, self._fuses = _History(rollouts), Fuses(rollouts)
+        self._best_runs = BestRuns(rollouts, harmless=HARMLESS)
         self._singly = CountedSingly(rollouts, (HARM_SHARE * max_difference, BEYOND_SHARE * max_difference))
         self._events, self._exposed_bad, self._intervals = np.zeros((3, rollouts))
 
@@ -130,17 +140,22 @@ class _Judges:
         self._count(minute)
         self._exposed_bad += minute.bad
         self._intervals += minute.somebody
-        harm = (self._first.harm.wealth + self._second.harm.wealth) / 2
-        beyond = (self._first.beyond.wealth + self._second.beyond.wealth) / 2
+        harm, beyond = (
+            first.wealth * (1 - PART_OF_SECOND) + second.wealth * PART_OF_SECOND
+            for first, second in ((self._first.harm, self._second.harm), (self._first.beyond, self._second.beyond))
+        )
         ready = READY * np.clip((NOT_READY_PHI - phi) / (NOT_READY_PHI - READY_PHI), 0.0, 1.0)
+        settled = self._settled(minute, phi)
+        nothing_proven = minute.somebody & (harm < HARMLESS)
         for bettor in (self._first, self._second):
-            bettor.beyond.keep(np.where(minute.somebody & (harm < 1), ready, 0.0))
+            bettor.beyond.keep(np.where(nothing_proven, ready, 0.0))
+            bettor.harm.fill_up(np.where(nothing_proven, LARGEST_CASH * settled, 0.0))
         self._best_runs.take(np.log(harm), minute.somebody, minute.bad, minute.treated)
         proven = (harm >= CONVICTION_NEEDED) & (beyond >= BEYOND_NEEDED)
         self._count_singly(minute, phi)
-        believed = self._spread(minute, phi) & self._singly.even_enough(self._intervals)
+        believed = self._spread(minute, phi, settled) & self._singly.even_enough(self._intervals)
         guilty = proven & believed | self._singly.convicts | self._blown(minute)
-        return guilty, guilty | (harm >= HARM_NEEDED)
+        return guilty, guilty | (harm >= HOLD_NEEDED)
 
     def _bet(self, minute: OneMinute, phi: Array) -> None:
         burst, share = ((phi + 1) / 2)[:, None], (self._history.allowed * minute.treated / minute.control)[:, None]
@@ -152,15 +167,23 @@ class _Judges:
             block.take(minute.treated, minute.bad, minute.control, minute.control_bad, np.ones_like(minute.somebody))
         self._events += minute.bad + minute.control_bad
 
+    def _settled(self, minute: OneMinute, phi: Array) -> Array:
+        """`rollout.share_evidence.settled` of every rollout."""
+        small = np.clip((UNSETTLED_PHI - phi) / (UNSETTLED_PHI - SETTLED_PHI), 0.0, 1.0)
+        shown = 1 - sparse(self._max_difference * minute.treated)
+        settled: Array = np.where(self._events >= WELL_KNOWN_EVENTS, small * shown, 0.0)
+        return settled
+
     def _count_singly(self, minute: OneMinute, phi: Array) -> None:
         treated, control = (minute.bad, minute.treated), (minute.control_bad, minute.control)
         counted = minute.somebody & (self._max_difference * minute.treated >= LEAST_AT_LIMIT)
         self._singly.take(treated, control, counted, ratio=self._history.allowed, phi=phi, events=self._events)
 
-    def _spread(self, minute: OneMinute, phi: Array) -> Flags:
+    def _spread(self, minute: OneMinute, phi: Array, settled: Array) -> Flags:
         at_limit = self._max_difference * minute.treated
         of_both = self._max_difference * (minute.treated + minute.control)
-        return self._best_runs.is_enough(phi, at_limit, of_both, self._events - self._exposed_bad)
+        others, less = self._events - self._exposed_bad, LESS_WHERE_SETTLED * settled
+        return self._best_runs.is_enough(phi, at_limit, of_both, others, less)
 
     def _blown(self, minute: OneMinute) -> Flags:
         enough = (minute.treated >= FUSE_SAMPLE) & (minute.control >= FUSE_SAMPLE)
@@ -177,8 +200,10 @@ def sparse(at_limit: Array) -> Array:
 class BestRuns:
     """`rollout.best_run.BestRun` of every rollout."""
 
-    def __init__(self, rollouts: int, most_left_out: float = MOST_LEFT_OUT) -> None:
-        self._most_left_out = most_left_out
+    def __init__(
+        self, rollouts: int, most_left_out: float = MOST_LEFT_OUT, *, harmless: float = HARMLESS_ELSEWHERE
+    ) -> None:
+        self._most_left_out, self._harmless = most_left_out, log(harmless)
         self._recent: Array = np.zeros((RUN + 1, rollouts))
         self._largest: Array = np.zeros(rollouts)
         self._counts: Array = np.zeros((UNEVEN_OVER, 2, rollouts))
@@ -192,13 +217,13 @@ class BestRuns:
         counts = np.concatenate([self._counts[1:], np.stack([bad, total])[None]])
         self._counts = np.where(somebody, counts, self._counts)
         recent = np.concatenate([self._recent[1:], log_odds[None]])
-        largest, harmless = np.maximum(self._largest, log_odds - recent.min(axis=0)), log_odds <= 0
+        largest, harmless = np.maximum(self._largest, log_odds - recent.min(axis=0)), log_odds <= self._harmless
         self._recent = np.where(somebody, np.where(harmless, log_odds, recent), self._recent)
         self._largest = np.where(somebody, np.where(harmless, 0.0, largest), self._largest)
 
-    def is_enough(self, phi: Array, at_limit: Array, of_both: Array, others: Array) -> Flags:
+    def is_enough(self, phi: Array, at_limit: Array, of_both: Array, others: Array, less: Array) -> Flags:
         beyond = np.clip(phi - PRIOR_PHI, 0.0, LARGEST_PHI)
-        needed = SPREAD_NEEDED + PER_PHI * beyond + SPARSE * sparse(at_limit)
+        needed = SPREAD_NEEDED + np.maximum(0.0, PER_PHI * beyond - less) + SPARSE * sparse(at_limit)
         needed += UNSEEN * np.clip((ENOUGH_OTHERS - others) / (ENOUGH_OTHERS - FEW_OTHERS), 0.0, 1.0)
         needed += PER_UNEVEN * np.clip(self._unevenness() - EVEN_PHI, 0.0, MOST_UNEVEN)
         large = np.maximum(0.0, (phi - LARGE_PHI) / (LARGER_PHI - LARGE_PHI))
@@ -225,8 +250,14 @@ class _Bettor:
         self.harm, self.beyond = (Bets((rollouts,), len(RATIOS), largest_cash=LARGEST_CASH) for _ in range(2))
 
     def take(self, wager: Wager, minute: OneMinute) -> None:
-        for bets, part in ((self.harm, HARM_SHARE), (self.beyond, BEYOND_SHARE)):
-            bets.take(wager.beyond(part * self._max_difference, minute.treated), minute.somebody)
+        often = SOONER_ONSET_MINUTES + (ONSET_EVERY_MINUTES - SOONER_ONSET_MINUTES) * sparse(
+            self._max_difference * minute.treated
+        )
+        for bets, part, onset in (
+            (self.harm, HARM_SHARE, often),
+            (self.beyond, BEYOND_SHARE, ONSET_EVERY_MINUTES),
+        ):
+            bets.take(wager.beyond(part * self._max_difference, minute.treated), minute.somebody, onset)
 
 
 class Fuses:

@@ -24,6 +24,8 @@ LARGE_PHI, LARGER_PHI, MOST_TIMES = 8.0, 12.0, 3.0
 """The best run is left out once up to the first phi, twice at the second, as if there had been another like it, and
 three times at most. At least twice where the limit would bring both groups together hardly one bad event in an
 interval: there little is ever learnt of bursts."""
+LESS_WHERE_SETTLED = 1.0
+"""In log odds, so much less must remain for their phi where it is settled that bursts are small."""
 FEW_OTHERS, ENOUGH_OTHERS = 30, 60
 """Bad events seen so far that are not the candidate's: up to the first as much more must remain as `UNSEEN` says, from
 the second on no more for that. Beside a quiet group nothing has told yet whether errors come in bursts."""
@@ -57,12 +59,13 @@ def even_needed(counts: Sequence[tuple[int, int]]) -> float:
     return PER_UNEVEN * min(max(unevenness(counts) - EVEN_PHI, 0.0), MOST_UNEVEN)
 
 
-def spread_needed(phi: float, at_limit: float, others: int = ENOUGH_OTHERS) -> float:
+def spread_needed(phi: float, at_limit: float, others: int = ENOUGH_OTHERS, settled: float = 0.0) -> float:
     """Log odds that must remain. `at_limit`: bad events that the limit would bring in the interval.
 
-    `others`: bad events so far that are control's, or from before anybody was exposed.
+    `others`: bad events so far that are control's, or from before anybody was exposed. `settled`: how far, from 0 to 1,
+    it is that bursts are as small as `phi` says.
     """
-    bursts = PER_PHI * min(max(phi - PRIOR_PHI, 0.0), LARGEST_PHI)
+    bursts = max(0.0, PER_PHI * min(max(phi - PRIOR_PHI, 0.0), LARGEST_PHI) - LESS_WHERE_SETTLED * settled)
     unseen = min(1.0, max(0.0, (ENOUGH_OTHERS - others) / (ENOUGH_OTHERS - FEW_OTHERS)))
     return SPREAD_NEEDED + bursts + SPARSE * sparseness(at_limit) + UNSEEN * unseen
 
@@ -109,15 +112,20 @@ class BestRun:
         return self.recent[-1] - times * min(self.largest, self.most_left_out) >= self.needed
 
     def after(
-        self, log_odds: float, needed: float, times: float = 1.0, counts: tuple[int, int] | None = None
+        self,
+        log_odds: float,
+        needed: float,
+        times: float = 1.0,
+        counts: tuple[int, int] | None = None,
+        harmless: float = 0.0,
     ) -> "BestRun":
-        """`counts` are bad events and requests of the treated."""
+        """`counts` are bad events and requests of the treated; up to log odds of `harmless` nothing is to be proven."""
         seen = self.counts if self.counts is None or counts is None else (*self.counts, counts)[-UNEVEN_OVER:]
         odds, needed = round(log_odds, DIGITS), round(needed + (even_needed(seen) if seen else 0.0), DIGITS)
         left_out = None if self.times is None else round(times, DIGITS)
         recent: tuple[float, ...] = (odds,)
         largest = 0.0
-        if odds > 0:
+        if odds > harmless:
             recent = (*self.recent, odds)[-(RUN + 1) :]
             largest = round(max(self.largest, odds - min(recent)), DIGITS)
         return BestRun(

@@ -8,6 +8,7 @@ from rollout.sequential_model import GroupCounts
 from rollout.sequential_state import Keys
 from rollout.statistics import (
     LARGEST_GAIN,
+    ONSET_EVERY_MINUTES,
     Mixture,
     StakeOf,
     all_won,
@@ -31,7 +32,8 @@ class Allowed(NamedTuple):
 class CountedInterval(NamedTuple):
     """What one interval of so many `minutes` counted, what of that each key allows, and by which risk ratios they bet.
 
-    Without a control group, control's counts are 0.
+    Without a control group, control's counts are 0. `harm_onset` is how often, in minutes, the first key takes harm to
+    begin.
     """
 
     treated: GroupCounts
@@ -40,6 +42,7 @@ class CountedInterval(NamedTuple):
     beyond: Allowed
     risk_ratios: tuple[float, ...]
     minutes: float
+    harm_onset: float = ONSET_EVERY_MINUTES
 
     def share(self, ratio: float) -> float:
         """Bad events expected among the treated for each one in control."""
@@ -78,8 +81,12 @@ def _first_bettors(keys: Keys, counted: CountedInterval) -> tuple[Mixture, Mixtu
             counted.minutes,
             largest_gain=largest,
             largest_cash=keys.largest_cash,
+            onset_minutes=onset,
         )
-        for mixture, allowed in ((keys.harm, counted.harm), (keys.beyond, counted.beyond))
+        for mixture, allowed, onset in (
+            (keys.harm, counted.harm, counted.harm_onset),
+            (keys.beyond, counted.beyond, ONSET_EVERY_MINUTES),
+        )
     )
     return harm, beyond
 
@@ -128,8 +135,12 @@ def _second_bettors(keys: Keys, counted: CountedInterval) -> tuple[Mixture, Mixt
             ],
             counted.minutes,
             largest_cash=keys.largest_cash,
+            onset_minutes=onset,
         )
-        for mixture, allowed in zip(keys.capped, (counted.harm, counted.beyond), strict=True)
+        for mixture, allowed, onset in (
+            (keys.capped[0], counted.harm, counted.harm_onset),
+            (keys.capped[1], counted.beyond, ONSET_EVERY_MINUTES),
+        )
     )
     return harm, beyond
 

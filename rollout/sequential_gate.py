@@ -23,7 +23,6 @@ from rollout.quantity import format_duration
 from rollout.score_evidence import SCORE_STAKES
 from rollout.sequential_evidence import with_control_alone, with_history, with_interval, with_sample_ratio
 from rollout.sequential_model import (
-    HARM_NEEDED,
     Decision,
     Evidence,
     Interval,
@@ -64,6 +63,7 @@ def begin(gate: SequentialGate) -> SequentialState:
         forgets_ended_bets=gate.judges_shares,
         by_own_rates=weighs,
         singly=CountedSingly() if gate.compares_shares else None,
+        begins_anew=gate.compares_shares,
     )
     gross_bad = 0.0 if gate.judges_shares else None
     # The two edges of latencies convict together, and so have one best run.
@@ -272,9 +272,9 @@ def _suspicion(gate: SequentialGate, state: SequentialState, evidence: Evidence)
         return state.sample.in_words()
     if doubt := doubt_about(state, evidence):
         return f"{measured(gate, state)}; so far {doubt}"
-    if evidence.harm >= HARM_NEEDED and evidence.beyond >= evidence.beyond_needed:
+    if evidence.harm >= state.hold_needed and evidence.beyond >= evidence.beyond_needed:
         needed = f"{evidence.harm:,.0f} to 1 so far, {evidence.harm_needed:,.0f} are needed"
         return f"{measured(gate, state)}; worse, but not yet beyond doubt ({needed})"
-    if evidence.harm >= HARM_NEEDED:
+    if evidence.harm >= state.hold_needed:
         return f"{measured(gate, state)}; worse, but not yet beyond what is tolerated"
     return ""

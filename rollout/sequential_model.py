@@ -19,8 +19,9 @@ from rollout.sample_ratio import ASSUMED_USERS
 from rollout.verdict import Action, Verdict
 
 Decision = Literal["advance", "hold", "rollback", "continue"]
-HARM_NEEDED = 300.0
-"""Odds at which harm is proven, and a rollout holds: 1 % over three gates."""
+HARM_NEEDED, HOLD_NEEDED = 300.0, 1_000.0
+"""Odds at which harm is proven, and a rollout holds: 1 % over three gates. The second where the first key begins anew
+whenever nothing speaks against the new code."""
 CONVICTION_NEEDED, BEYOND_NEEDED = 3_000.0, 3.0
 """Odds at which a comparison of shares with control fails. What is not exact there (how errors come together, groups
 that wander apart) is paid for with the first and with what is tolerated; so the second can be small."""

@@ -21,11 +21,15 @@ from rollout.counted_singly import FIRST_INTERVALS, CountedSingly
 from rollout.dispersion import LARGEST_FALL, LARGEST_TERM_BEFORE, Dispersion
 from rollout.packed_numbers import packed, unpacked
 from rollout.sample_ratio import SampleRatio
-from rollout.sequential_model import BEYOND_NEEDED, LATENCY_BEYOND_NEEDED
+from rollout.sequential_model import BEYOND_NEEDED, HARM_NEEDED, HOLD_NEEDED, LATENCY_BEYOND_NEEDED
 from rollout.statistics import LARGEST_CASH, Mixture
 from rollout.wander import LARGEST_OF_CONTROL, LARGEST_WANDER, Wander
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
+HARMLESS, HARMLESS_ELSEWHERE = 2.0, 1.0
+"""Odds of the first key below which nothing speaks against the new code. The second in keys that do not begin anew."""
+PART_OF_SECOND = 0.75
+"""What the second bettor has of the wealth, who learns more from bursts; in keys that do not begin anew a half."""
 
 
 def _is_absent(value: object) -> bool:
@@ -80,6 +84,12 @@ class Keys(BaseModel):
         exclude_if=_is_absent,
         description="of shares that are compared; not where keys began before it was asked",
     )
+    begins_anew: bool = Field(
+        default=False,
+        exclude_if=_is_not_so,
+        description="whether the first key looks for harm with all of its cash again whenever nothing speaks against "
+        "the new code; of shares that are compared, not where keys began before",
+    )
 
     @property
     def spread_enough(self) -> bool:
@@ -132,12 +142,26 @@ class Keys(BaseModel):
         return LATENCY_BEYOND_NEEDED if isinstance(self.dispersion, Wander) else BEYOND_NEEDED
 
     @property
+    def hold_needed(self) -> float:
+        """Odds of the first key from which on the rollout holds."""
+        return HOLD_NEEDED if self.begins_anew else HARM_NEEDED
+
+    @property
+    def harmless(self) -> float:
+        """Odds of the first key below which nothing speaks against the new code."""
+        return HARMLESS if self.begins_anew else HARMLESS_ELSEWHERE
+
+    @property
     def harm_odds(self) -> float:
-        return self.harm.wealth if self.capped is None else (self.harm.wealth + self.capped[0].wealth) / 2
+        return self.harm.wealth if self.capped is None else self._of_both(self.harm, self.capped[0])
 
     @property
     def beyond_odds(self) -> float:
-        return self.beyond.wealth if self.capped is None else (self.beyond.wealth + self.capped[1].wealth) / 2
+        return self.beyond.wealth if self.capped is None else self._of_both(self.beyond, self.capped[1])
+
+    def _of_both(self, first: Mixture, second: Mixture) -> float:
+        part = PART_OF_SECOND if self.begins_anew else 0.5
+        return first.wealth * (1 - part) + second.wealth * part
 
     @property
     def allowed_ratio(self) -> float:
@@ -178,6 +202,11 @@ class SequentialState(BaseModel):
     @property
     def beyond_odds(self) -> float:
         return sum(keys.beyond_odds for keys in self.keys) / len(self.keys)
+
+    @property
+    def hold_needed(self) -> float:
+        """Odds against "no harm" from which on the rollout holds."""
+        return self.keys[0].hold_needed
 
     @property
     def compared_ms(self) -> float:

@@ -3,18 +3,26 @@
 from math import log
 from typing import Any
 
-from rollout.best_run import ENOUGH_OTHERS, SPREAD_NEEDED, sparseness, spread_needed, times_left_out
+from rollout.best_run import (
+    ENOUGH_OTHERS,
+    SPREAD_NEEDED,
+    sparseness,
+    spread_needed,
+    times_left_out,
+)
 from rollout.count_bets import Allowed, CountedInterval, pooled_share, with_bets, with_difference
-from rollout.counted_singly import LEAST_AT_LIMIT
+from rollout.counted_singly import LEAST_AT_LIMIT, WELL_KNOWN_EVENTS
 from rollout.sequential_model import GroupCounts, SequentialGate
 from rollout.sequential_state import Keys
-from rollout.statistics import ERROR_RATIOS
+from rollout.statistics import ERROR_RATIOS, LARGEST_CASH, ONSET_EVERY_MINUTES, SOONER_ONSET_MINUTES
 
 HARM_SHARE, BEYOND_SHARE = 0.05, 0.6
 """Which part of the gate's margin each key allows: the first key's part is what nobody would notice."""
 READY, READY_PHI, NOT_READY_PHI = 0.01, 8.0, 12.0
-"""What the second key's bets hold at least while the first speaks for the new code; up to the first phi, and nothing
+"""What the second key's bets hold at least while nothing speaks against the new code; up to the first phi, and nothing
 from the second on. There groups wander apart, and for an hour are further apart than what is tolerated."""
+SETTLED_PHI, UNSETTLED_PHI = 6.0, 9.0
+"""Up to the first bursts are small, from the second on they are not: a heavy tail has larger ones than were seen."""
 
 
 def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control: GroupCounts, minutes: float) -> Keys:
@@ -25,17 +33,22 @@ def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control:
         return _against_limit(gate.allowed_share, keys, treated, minutes)
     margin = gate.max_difference or 0.0
     harm, beyond = (Allowed(part * margin, keys.allowed_ratio) for part in (HARM_SHARE, BEYOND_SHARE))
-    grown = with_bets(keys, CountedInterval(treated, control, harm, beyond, ERROR_RATIOS, minutes))
-    phi = keys.dispersion.phi
+    at_limit = margin * treated.total
+    onset = harm_onset(at_limit) if keys.begins_anew else ONSET_EVERY_MINUTES
+    grown = with_bets(keys, CountedInterval(treated, control, harm, beyond, ERROR_RATIOS, minutes, onset))
+    phi, odds = keys.dispersion.phi, grown.harm_odds
+    bursts_settled = settled(phi, grown.dispersion.events, at_limit) if keys.begins_anew else 0.0
     # All that changes at once: a copy of the keys takes as long as a bettor.
-    changed: dict[str, Any] = _second_key_ready(grown, phi) if keys.by_own_rates else {}
+    changed: dict[str, Any] = {}
+    if keys.by_own_rates and odds < keys.harmless:
+        changed = _ready(grown, phi, bursts_settled)
     if keys.best_run is not None:
         others = grown.dispersion.events - grown.bad if keys.by_own_rates else ENOUGH_OTHERS
-        needed = spread_needed(phi, margin * treated.total, others)
+        needed = spread_needed(phi, at_limit, others, bursts_settled)
         times = times_left_out(phi, margin * (treated.total + control.total))
         counts = treated.bad, treated.total
-        changed["best_run"] = keys.best_run.after(log(grown.harm_odds), needed, times, counts)
-    if keys.singly is not None and margin * treated.total >= LEAST_AT_LIMIT:
+        changed["best_run"] = keys.best_run.after(log(odds), needed, times, counts, log(keys.harmless))
+    if keys.singly is not None and at_limit >= LEAST_AT_LIMIT:
         changed["singly"] = keys.singly.after(
             treated,
             control,
@@ -63,15 +76,41 @@ def _against_limit(limit: float, keys: Keys, treated: GroupCounts, minutes: floa
     return grown.model_copy(update=changed)
 
 
-def _second_key_ready(keys: Keys, phi: float) -> dict[str, Any]:
-    """The second key begins with the harm that the first finds, not with the soak. What changes by that.
+def harm_onset(at_limit: float) -> float:
+    """How often, in minutes, the first key takes harm to begin.
 
-    It says how much worse treated is, which it can be asked only once there is harm. Left alone, its bets lose all they
-    have while there is none, and what begins on the second day has to earn that back first. What the first key
-    promises of code that does no harm is not touched by it.
+    `at_limit`: bad events that the limit would bring in the interval. Where they are few, each bet lasts for hours, and
+    whoever makes more of them loses more often.
     """
-    if keys.harm_odds >= 1:
-        return {}
+    return SOONER_ONSET_MINUTES + (ONSET_EVERY_MINUTES - SOONER_ONSET_MINUTES) * sparseness(at_limit)
+
+
+def settled(phi: float, events: int, at_limit: float) -> float:
+    """How far, from 0 to 1, it is settled that bursts are small, after so many bad events of both groups.
+
+    `at_limit`: bad events that the limit would bring in the interval. Where they are few, single bursts decide.
+    """
+    if events < WELL_KNOWN_EVENTS:
+        return 0.0
+    small = min(1.0, max(0.0, (UNSETTLED_PHI - phi) / (UNSETTLED_PHI - SETTLED_PHI)))
+    return small * (1 - sparseness(at_limit))
+
+
+def _ready(keys: Keys, phi: float, bursts_settled: float) -> dict[str, Any]:
+    """What changes while nothing speaks against the new code, so that harm that begins later is found as soon.
+
+    The second key begins with the harm that the first finds, not with the soak: it says how much worse treated is,
+    which it can be asked only once there is harm. Left alone, its bets lose all they have while there is none, and what
+    begins on the second day has to earn that back first.
+
+    The cash of the first key would run out as well, hour by hour. Where it is settled that bursts are small, it is
+    filled up; what it promises of code that does no harm holds from then on, and no longer of the soak as a whole.
+    """
     ready = READY * min(1.0, max(0.0, (NOT_READY_PHI - phi) / (NOT_READY_PHI - READY_PHI)))
-    capped = keys.capped and (keys.capped[0], keys.capped[1].with_bets_of(ready))
-    return {"beyond": keys.beyond.with_bets_of(ready), "capped": capped}
+    harm, beyond, capped = keys.harm, keys.beyond.with_bets_of(ready), keys.capped
+    if capped is not None:
+        capped = capped[0], capped[1].with_bets_of(ready)
+    if bursts_settled:
+        cash = LARGEST_CASH * bursts_settled
+        harm, capped = harm.with_cash_of(cash), capped and (capped[0].with_cash_of(cash), capped[1])
+    return {"harm": harm, "beyond": beyond, "capped": capped}

@@ -215,7 +215,7 @@ def _carried(state: SequentialState, since: datetime) -> SequentialState | None:
 
     Where it spoke against the rollout, a person has decided to go on all the same: it begins anew.
     """
-    if state.failed or state.harm_odds >= HARM_NEEDED:
+    if state.failed or state.harm_odds >= state.hold_needed:
         return None
     keys = tuple(keys.without_sums() for keys in state.keys)
     return state.model_copy(update={"keys": keys, "newest": since, "gaps": (), "missing_in_a_row": 0, "sample": None})

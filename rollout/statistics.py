@@ -29,7 +29,9 @@ LARGEST_EXPONENT = 700.0
 LARGEST_CASH = 1.0
 """Where shares are compared: what bets that ended have won is not staked again. To give money away is always valid;
 kept, it would let bursts that lie a day apart add up to a conviction."""
-ONSET_EVERY_MINUTES = 1440.0
+ONSET_EVERY_MINUTES, SOONER_ONSET_MINUTES = 1440.0, 480.0
+"""How often a regression is taken to begin, while there is none: once a day. The second of the first key where shares
+are compared, whose cash is filled up: it would not last for days otherwise."""
 REGIME_MINUTES = 240.0
 
 
@@ -115,6 +117,10 @@ class Mixture:
         least = wealth / len(self.arms)
         return Mixture(cash=self.cash, arms=tuple(max(arm, least) for arm in self.arms))
 
+    def with_cash_of(self, wealth: float) -> "Mixture":
+        """With no less cash than that, given for nothing where there is less."""
+        return Mixture(cash=max(self.cash, wealth), arms=self.arms)
+
     def after(
         self,
         log_factors: Sequence[float],
@@ -122,9 +128,10 @@ class Mixture:
         *,
         largest_gain: float = LARGEST_GAIN,
         largest_cash: float = inf,
+        onset_minutes: float = ONSET_EVERY_MINUTES,
     ) -> "Mixture":
         """The wealth after one interval of `minutes`, given each arm's log factor, of which `largest_gain` counts."""
-        onset, ending = min(0.5, minutes / ONSET_EVERY_MINUTES), min(0.5, minutes / REGIME_MINUTES)
+        onset, ending = min(0.5, minutes / onset_minutes), min(0.5, minutes / REGIME_MINUTES)
         before, staying = sum(self.arms), 1 - ending
         fresh = self.cash * onset / len(self.arms)
         # Both limits are hardly ever reached. To ask each of some fifty arms would be a tenth of what judging takes.

@@ -43,7 +43,7 @@ class WorseSince:
             # Counted anew at other bucket edges.
             return WorseSince()
         harm = judgement.evidence.harm
-        if harm <= min(1.0, self.harm):
+        if harm <= min(state.keys[0].harmless, self.harm):
             # What came late is judged now, and is no news of now.
             return WorseSince(state.newest, now, harm)
         return replace(self, harm=harm)

@@ -127,8 +127,8 @@ def test_more_must_remain_until_control_has_shown_how_errors_come() -> None:
 
 
 def test_three_bursts_in_little_traffic_hold_and_do_not_roll_back() -> None:
-    """Twenty-eight errors that begin together, three times; were the best left out once, it would do."""
-    healthy, burst = (0, 0, 0, 0, 1, 0, 0, 0, 0), (12, 7, 4, 3, 1, 1)
+    """Thirty-three errors that begin together, three times; were the best left out once, it would do."""
+    healthy, burst = (0, 0, 0, 0, 1, 0, 0, 0, 0), (14, 8, 5, 3, 2, 1)
     state, _ = judged(begin(GATE), healthy * 10, of_control=healthy, sizes=(30, 30))
     once, said = (
         judged(each, (burst + healthy) * 3, of_control=healthy, sizes=(30, 30), since=90)[1]

@@ -22,6 +22,7 @@ from rollout.sequential_state import SequentialState
     WHAT_ENDED,
     COMMON_RATE,
     BEFORE_SINGLE,
+    BEFORE_ANEW,
 ) = (
     (Path(__file__).parent / name).read_text().strip()
     for name in (
@@ -35,6 +36,7 @@ from rollout.sequential_state import SequentialState
         "recorded_state_that_keeps_what_ended.json",
         "recorded_state_by_the_common_rate.json",
         "recorded_state_before_single_errors.json",
+        "recorded_state_before_it_began_anew.json",
     )
 )
 """Of six intervals from 12:00 to 12:06, the one that ended at 12:04 missing; the last but one of all six."""
@@ -185,6 +187,20 @@ def test_a_state_of_before_errors_were_taken_one_by_one_goes_on_without_that() -
     )
     assert state.keys[0].singly is None
     assert state.keys[0].even_enough
+
+
+def test_a_state_of_before_the_first_key_began_anew_goes_on_with_what_cash_it_has() -> None:
+    state = SequentialState.model_validate_json(BEFORE_ANEW)
+    for minute in (*range(7, 60), 4):
+        burst = {"treated": GroupCounts(total=120, bad=12)} if 10 <= minute < 14 else {}
+        state, judged = step(GATE, state, interval(minute).model_copy(update=burst))
+
+    assert (judged.evidence.harm, judged.evidence.beyond) == pytest.approx(
+        (436.63297718170645, 3.1563062476139714), rel=1e-9
+    )
+    assert judged.decision == "hold", "300 to 1 were enough"
+    assert "begins_anew" not in state.model_dump_json()
+    assert not state.keys[0].begins_anew
 
 
 def latencies(minute: int) -> Interval:

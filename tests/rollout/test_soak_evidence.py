@@ -36,7 +36,7 @@ class TestVersusControl:
         assert failed - 60 < 8
         assert judged[-1].reason == (
             "Errors: 4.17 % against 0.33 % in control: +3.83 points, 99 % interval +3.39 to +4.33, limit ≤ +1 point; "
-            "12,000 and 108,000 observations; harm is proven (198,778 to 1), "
+            "12,000 and 108,000 observations; harm is proven (543,745 to 1), "
             "and beyond what is tolerated (more than 1,000,000 to 1); data until 13:10, 2 min old"
         )
 
@@ -48,14 +48,14 @@ class TestVersusControl:
         assert "but not beyond what is tolerated (less than 1 to 1; 3 to 1 are needed); data" in judged[-1].reason
 
     def test_one_beyond_what_is_tolerated_but_not_beyond_doubt_is_told_by_the_odds_that_are_missing(self) -> None:
-        _, judged = soaked(ERRORS, [healthy()] * 60 + [healthy(bad=25)] * 10)
+        _, judged = soaked(ERRORS, [healthy()] * 60 + [healthy(bad=18)] * 2 + [healthy(bad=30)] * 6)
 
         suspect = next(judgement.reason for judgement in judged if judgement.verdict is Verdict.SUSPECT)
         said = re.search(
             r"harm is proven \(([\d,]+) to 1\), but not beyond doubt, for which 3,000 to 1 are needed; data", suspect
         )
         assert said
-        assert 300 <= int(said[1].replace(",", "")) < 3_000
+        assert 1_000 <= int(said[1].replace(",", "")) < 3_000
 
     def test_a_single_bad_minute_of_a_small_group_convicts_nobody(self) -> None:
         small: Minute = {"treated": counts(100, 8), "control": counts(900, 3)}
