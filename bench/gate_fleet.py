@@ -136,7 +136,8 @@ class _Judges:
     def weigh(self, minute: OneMinute) -> tuple[Flags, Flags]:
         """Which rollouts fail now, and which expose nobody new: those, and what is worse than control at all."""
         phi = largest_phi(self._dispersion)
-        self._bet(minute, phi)
+        settled = self._settled(minute, phi)
+        self._bet(minute, phi, settled)
         self._count(minute)
         self._exposed_bad += minute.bad
         self._intervals += minute.somebody
@@ -145,7 +146,6 @@ class _Judges:
             for first, second in ((self._first.harm, self._second.harm), (self._first.beyond, self._second.beyond))
         )
         ready = READY * np.clip((NOT_READY_PHI - phi) / (NOT_READY_PHI - READY_PHI), 0.0, 1.0)
-        settled = self._settled(minute, phi)
         nothing_proven = minute.somebody & (harm < HARMLESS)
         for bettor in (self._first, self._second):
             bettor.beyond.keep(np.where(nothing_proven, ready, 0.0))
@@ -157,10 +157,10 @@ class _Judges:
         guilty = proven & believed | self._singly.convicts | self._blown(minute)
         return guilty, guilty | (harm >= HOLD_NEEDED)
 
-    def _bet(self, minute: OneMinute, phi: Array) -> None:
+    def _bet(self, minute: OneMinute, phi: Array, settled: Array) -> None:
         burst, share = ((phi + 1) / 2)[:, None], (self._history.allowed * minute.treated / minute.control)[:, None]
         for bettor, its_wager in ((self._first, wager), (self._second, capped_wager)):
-            bettor.take(its_wager(minute.bad, minute.control_bad, share, burst, self._events), minute)
+            bettor.take(its_wager(minute.bad, minute.control_bad, share, burst, self._events), minute, settled)
 
     def _count(self, minute: OneMinute) -> None:
         for block in self._dispersion:
@@ -249,15 +249,13 @@ class _Bettor:
         self._max_difference = max_difference
         self.harm, self.beyond = (Bets((rollouts,), len(RATIOS), largest_cash=LARGEST_CASH) for _ in range(2))
 
-    def take(self, wager: Wager, minute: OneMinute) -> None:
-        often = SOONER_ONSET_MINUTES + (ONSET_EVERY_MINUTES - SOONER_ONSET_MINUTES) * sparse(
-            self._max_difference * minute.treated
+    def take(self, wager: Wager, minute: OneMinute, settled: Array) -> None:
+        harm, beyond = (
+            wager.beyond(part * self._max_difference, minute.treated) for part in (HARM_SHARE, BEYOND_SHARE)
         )
-        for bets, part, onset in (
-            (self.harm, HARM_SHARE, often),
-            (self.beyond, BEYOND_SHARE, ONSET_EVERY_MINUTES),
-        ):
-            bets.take(wager.beyond(part * self._max_difference, minute.treated), minute.somebody, onset)
+        onset = ONSET_EVERY_MINUTES - (ONSET_EVERY_MINUTES - SOONER_ONSET_MINUTES) * settled
+        self.harm.take(harm, minute.somebody, onset)
+        self.beyond.take(beyond, minute.somebody)
 
 
 class Fuses:

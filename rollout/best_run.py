@@ -84,7 +84,7 @@ def times_left_out(phi: float, at_limit: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class BestRun:
-    """The largest rise of the log odds within a run, since they last spoke for the new code."""
+    """The largest rise of the log odds within a run, since nothing last spoke against the new code."""
 
     __pydantic_config__ = STORED
 

@@ -21,7 +21,7 @@ from rollout.verdict import Action, Verdict
 Decision = Literal["advance", "hold", "rollback", "continue"]
 HARM_NEEDED, HOLD_NEEDED = 300.0, 1_000.0
 """Odds at which harm is proven, and a rollout holds: 1 % over three gates. The second where the first key begins anew
-whenever nothing speaks against the new code."""
+whenever nothing speaks against the new code: it stakes all of its cash three times a day then."""
 CONVICTION_NEEDED, BEYOND_NEEDED = 3_000.0, 3.0
 """Odds at which a comparison of shares with control fails. What is not exact there (how errors come together, groups
 that wander apart) is paid for with the first and with what is tolerated; so the second can be small."""

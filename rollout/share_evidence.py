@@ -33,11 +33,13 @@ def with_shares(gate: SequentialGate, keys: Keys, treated: GroupCounts, control:
         return _against_limit(gate.allowed_share, keys, treated, minutes)
     margin = gate.max_difference or 0.0
     harm, beyond = (Allowed(part * margin, keys.allowed_ratio) for part in (HARM_SHARE, BEYOND_SHARE))
-    at_limit = margin * treated.total
-    onset = harm_onset(at_limit) if keys.begins_anew else ONSET_EVERY_MINUTES
-    grown = with_bets(keys, CountedInterval(treated, control, harm, beyond, ERROR_RATIOS, minutes, onset))
-    phi, odds = keys.dispersion.phi, grown.harm_odds
-    bursts_settled = settled(phi, grown.dispersion.events, at_limit) if keys.begins_anew else 0.0
+    phi, at_limit = keys.dispersion.phi, margin * treated.total
+    bursts_settled = settled(phi, keys.dispersion.events, at_limit) if keys.begins_anew else 0.0
+    counted = CountedInterval(
+        treated, control, harm, beyond, ERROR_RATIOS, minutes, harm_onset=harm_onset(bursts_settled)
+    )
+    grown = with_bets(keys, counted)
+    odds = grown.harm_odds
     # All that changes at once: a copy of the keys takes as long as a bettor.
     changed: dict[str, Any] = {}
     if keys.by_own_rates and odds < keys.harmless:
@@ -76,13 +78,9 @@ def _against_limit(limit: float, keys: Keys, treated: GroupCounts, minutes: floa
     return grown.model_copy(update=changed)
 
 
-def harm_onset(at_limit: float) -> float:
-    """How often, in minutes, the first key takes harm to begin.
-
-    `at_limit`: bad events that the limit would bring in the interval. Where they are few, each bet lasts for hours, and
-    whoever makes more of them loses more often.
-    """
-    return SOONER_ONSET_MINUTES + (ONSET_EVERY_MINUTES - SOONER_ONSET_MINUTES) * sparseness(at_limit)
+def harm_onset(bursts_settled: float) -> float:
+    """How often, in minutes, the first key takes harm to begin: sooner only as far as its cash is filled up again."""
+    return ONSET_EVERY_MINUTES - (ONSET_EVERY_MINUTES - SOONER_ONSET_MINUTES) * bursts_settled
 
 
 def settled(phi: float, events: int, at_limit: float) -> float:

@@ -16,7 +16,7 @@ from rollout.gate_question import Question, interval_of, lies_inside_a_bucket
 from rollout.gates import MeasuredGate, ThresholdGate, VersusControlGate
 from rollout.measurement import Group, Sample
 from rollout.sequential_gate import begin, doubt_about, step
-from rollout.sequential_model import HARM_NEEDED, Evidence, Interval, SequentialJudgement
+from rollout.sequential_model import Evidence, Interval, SequentialJudgement
 from rollout.sequential_state import SequentialState
 from rollout.silence import Presence
 from rollout.verdict import LEAVING, Judgement, Lack, Verdict
@@ -195,8 +195,9 @@ def _lacking(found: Evidence) -> str:
 
 
 def _proof(gate: MeasuredGate, state: SequentialState, evidence: Evidence) -> str:
-    if evidence.harm < HARM_NEEDED:
-        return state.failed
+    if evidence.harm < evidence.harm_needed or evidence.beyond < evidence.beyond_needed:
+        # The fuse, or what must be zero: said last, after what was measured, which people read in the window already.
+        return state.failed.rpartition("; ")[2]
     if isinstance(gate, VersusControlGate):
         return f"harm is proven ({_odds(evidence.harm)}), and beyond what is tolerated ({_odds(evidence.beyond)})"
     return f"beyond the limit is proven ({_odds(evidence.harm)})"

@@ -3,6 +3,7 @@
 An e-process is the wealth of a bettor who starts with 1 and cannot expect to gain while the null hypothesis holds.
 Where it reaches 1/alpha, the null is rejected with an error of at most alpha, however often and whenever one looks
 (Ville's inequality). Nothing here is tuned to a data set, and nothing is estimated from the interval that is judged.
+Where cash is given for nothing (`Mixture.with_cash_of`), that holds from then on.
 
 Exact: the factor, given the mean burst size m, for Poisson arrivals of bursts and for independent requests; daily
 cycles and incidents that treated and control share cancel, because the control rate is never estimated. Approximate:
@@ -31,7 +32,7 @@ LARGEST_CASH = 1.0
 kept, it would let bursts that lie a day apart add up to a conviction."""
 ONSET_EVERY_MINUTES, SOONER_ONSET_MINUTES = 1440.0, 480.0
 """How often a regression is taken to begin, while there is none: once a day. The second of the first key where shares
-are compared, whose cash is filled up: it would not last for days otherwise."""
+are compared, as far as its cash is filled up: it would not last for days otherwise."""
 REGIME_MINUTES = 240.0
 
 
@@ -109,7 +110,10 @@ class Mixture:
 
     @property
     def wealth(self) -> float:
-        """The e-value: 1/wealth bounds the error of rejecting the null now, or whenever it was at its highest."""
+        """The e-value: 1/wealth bounds the error of rejecting the null now, or whenever it was at its highest.
+
+        Since the start, or since wealth was last given for nothing.
+        """
         return self.cash + sum(self.arms)
 
     def with_bets_of(self, wealth: float) -> "Mixture":

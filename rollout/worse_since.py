@@ -31,7 +31,7 @@ class _Sums(NamedTuple):
 
 @dataclass(frozen=True)
 class WorseSince:
-    """The last interval before more began to speak for harm than against it, and what had been counted until then."""
+    """The last interval before something began to speak against the new code, and what had been counted until then."""
 
     end: datetime | None = None
     sums: _Sums = field(default_factory=_Sums)

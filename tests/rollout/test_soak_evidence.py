@@ -36,7 +36,7 @@ class TestVersusControl:
         assert failed - 60 < 8
         assert judged[-1].reason == (
             "Errors: 4.17 % against 0.33 % in control: +3.83 points, 99 % interval +3.39 to +4.33, limit ≤ +1 point; "
-            "12,000 and 108,000 observations; harm is proven (543,745 to 1), "
+            "12,000 and 108,000 observations; harm is proven (543,416 to 1), "
             "and beyond what is tolerated (more than 1,000,000 to 1); data until 13:10, 2 min old"
         )
 
@@ -56,6 +56,13 @@ class TestVersusControl:
         )
         assert said
         assert 1_000 <= int(said[1].replace(",", "")) < 3_000
+
+    def test_what_the_fuse_fails_is_told_by_the_fuse_and_not_called_proven(self) -> None:
+        gross: Minute = {"treated": counts(100, 40), "control": counts(900, 0)}
+        _, judged = soaked(ERRORS, [gross] * 5)
+
+        failed = next(judgement.reason for judgement in judged if judgement.verdict is Verdict.FAIL)
+        assert "; 400 and 3,600 observations; 20 points or more beyond it in 4 intervals in a row; data until" in failed
 
     def test_a_single_bad_minute_of_a_small_group_convicts_nobody(self) -> None:
         small: Minute = {"treated": counts(100, 8), "control": counts(900, 3)}

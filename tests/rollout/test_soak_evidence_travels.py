@@ -52,3 +52,12 @@ def test_what_a_person_went_on_with_all_the_same_is_not_held_against_the_next_st
     suspect, _ = soaked(ERRORS, [healthy(bad=8)] * 600)
 
     assert of_soak(suspect, NOON + timedelta(hours=12), ["g"]).states == {}
+
+
+def test_evidence_that_would_not_have_held_yet_goes_on_into_the_next_stage() -> None:
+    canary, judged = soaked(ERRORS, [*[healthy()] * 60, *[healthy(bad=16)] * 3, healthy(bad=14)])
+    state = canary.states["g"]
+
+    assert judged[-1].verdict is Verdict.PASS
+    assert 300 < state.harm_odds < state.hold_needed
+    assert of_soak(canary, NOON + timedelta(hours=2), ["g"]).states["g"].harm_odds == state.harm_odds
