@@ -264,7 +264,7 @@ class TestReasons:
         assert last.reason.startswith("error rate: since 13:59 ")
 
     def test_a_hold_beyond_what_is_tolerated_says_which_odds_are_missing(self) -> None:
-        found = list(judge_stream(ERRORS, traffic(140, excess=0.05, onset=100)))
+        found = list(judge_stream(ERRORS, traffic(150, excess=0.04, onset=120)))
         told = [one for one in found if one.decision == "hold" and one.evidence.beyond >= one.evidence.beyond_needed]
 
         assert told[0].evidence.harm < told[0].evidence.harm_needed
