@@ -10,6 +10,17 @@ from flagstore.store import connect
 from local.redis_server import RedisServer
 
 WHOLE_ROLLOUTS = {"e2e", "local", "starter", "workflows"}
+LONGEST = (
+    "test_switching_off.py",
+    "test_matrix.py",
+    "test_rehearsal.py",
+    "test_zero_downtime.py",
+    "test_emergency_loses_its_helpers.py",
+    "test_seven_days.py",
+    "test_watch_after_full.py",
+    "test_concurrent_writers.py",
+)
+"""A file is run by one process, so that one of these that is begun last has the others wait for minutes."""
 
 
 def pytest_configure() -> None:
@@ -19,8 +30,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test first, then whole rollouts, then what takes no time: so all processes end together."""
-    items.sort(key=lambda item: (item.path.name != "test_seven_days.py", item.path.parent.name not in WHOLE_ROLLOUTS))
+    """The longest files first, then whole rollouts, then what takes no time: so all processes end together."""
+    items.sort(key=lambda item: (item.path.name not in LONGEST, item.path.parent.name not in WHOLE_ROLLOUTS))
 
 
 @pytest.fixture(scope="session")

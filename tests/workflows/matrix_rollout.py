@@ -137,7 +137,9 @@ class MatrixRollout:
                 said = str(refused.cause)
             after = await self._world.progress(self._handle)
             stood = {before.status, after.status, *_held_between(before, after)}
-            sentences = {refusal(command, decisive(command, status, after)) for status in stood}
+            # A hold beside the state it stands at may have come only after it was asked.
+            seen = [(status, progress) for status in stood for progress in (before, after)]
+            sentences = {refusal(command, decisive(command, status, progress)) for status, progress in seen}
             # Held meanwhile because something cannot be read, it says that no command can end that.
             unread = said is not None and None in sentences and said.startswith(NOT_READ)
             assert said in sentences or unread, f"{command}: {said}"
