@@ -92,12 +92,13 @@ def _break_the_glass(environment: str | None, given: str | None, by: str, reason
 
 async def _take_back(session: "Session", given: str | None, by: str, reason: str, *, json: bool) -> None:
     from starter.emergency import NobodyActs, take_back
-    from starter.rollouts import name_of
+    from starter.rollouts import NoneOpen, name_of
     from starter.terminal import say, say_json, warn
 
-    if given is None and not await session.rollouts.listed(only_open=True):
-        raise NobodyActs("no rollout is open in Temporal")
-    workflow_id = await session.rollouts.chosen(given)
+    try:
+        workflow_id = await session.rollouts.chosen(given)
+    except NoneOpen:
+        raise NobodyActs("no rollout is open in Temporal") from None
     verified = await take_back(
         session.rollouts,
         workflow_id,

@@ -162,6 +162,14 @@ def none_runs(name: str) -> str:
     return f"In the flag store a rollout of {name} has not ended, and none runs in Temporal"
 
 
+class NoneOpen(CommandEnds):
+    """Nobody said which rollout is meant, and there is none that runs."""
+
+    def __init__(self) -> None:
+        text = "no rollout is open. `rollout list --all` shows the closed ones; name one to see it"
+        super().__init__(ExitCode.REFUSED, text)
+
+
 class Rollouts:
     """The rollouts of a namespace. Every method raises `CommandEnds` when the server does not answer."""
 
@@ -181,7 +189,8 @@ class Rollouts:
         """The workflow id of the rollout meant by `given`, or of the only open one.
 
         Raises:
-            CommandEnds: there is none of that name, none open, or several to choose from.
+            NoneOpen: there is none to choose from.
+            CommandEnds: there is none of that name, or there are several to choose from.
         """
         if given is not None:
             workflow_id = workflow_id_of(given)
@@ -189,7 +198,7 @@ class Rollouts:
             return workflow_id
         executions = await self.listed(only_open=True)
         if not executions:
-            raise refused("no rollout is open. `rollout list --all` shows the closed ones; name one to see it")
+            raise NoneOpen
         if len(executions) > 1:
             names = "\n".join(f"  {name_of(execution.id)}" for execution in executions)
             raise refused(f"{len(executions)} rollouts are open; say which one:\n{names}")
