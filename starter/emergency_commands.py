@@ -39,9 +39,10 @@ def emergency_rollback(
     from config.settings import SettingsError
     from config.temporal import TemporalMisconfigured, TemporalUnreachable
     from starter.emergency import Closed, NobodyActs
+    from starter.lookup_failures import NoSuchRollout, TemporalSilent
     from starter.orphans import owner_of
     from starter.outcome import failed
-    from starter.rollouts import NoSuchRollout, TemporalSilent, name_of, none_runs
+    from starter.rollouts import name_of, none_runs
     from starter.session import in_session
     from starter.terminal import warn
 
@@ -92,7 +93,8 @@ def _break_the_glass(environment: str | None, given: str | None, by: str, reason
 
 async def _take_back(session: "Session", given: str | None, by: str, reason: str, *, json: bool) -> None:
     from starter.emergency import NobodyActs, take_back
-    from starter.rollouts import NoneOpen, name_of
+    from starter.lookup_failures import NoneOpen
+    from starter.rollouts import name_of
     from starter.terminal import say, say_json, warn
 
     try:

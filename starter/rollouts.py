@@ -17,12 +17,12 @@ from temporalio.client import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
-from rollout.field_problems import shown
 from rollout.holds import why_held
 from rollout.messages import QUERY_PROGRESS, WORKFLOW
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.watch import WATCH_ACTIVITY, WatchBeat
-from starter.outcome import CommandEnds, ExitCode, refused
+from starter.lookup_failures import NoneOpen, NoSuchRollout, TemporalSilent
+from starter.outcome import CommandEnds, refused
 
 ID_PREFIX = "rollout/"
 MEMO_ENVIRONMENT = "environment"
@@ -41,21 +41,6 @@ _BEING_WATCHED = (
     RolloutStatus.PAUSED,
     RolloutStatus.WATCHING,
 )
-
-
-class TemporalSilent(CommandEnds):
-    """Temporal did not say what was asked for: it is away, or refuses whoever asks. Nothing was changed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(ExitCode.FAILED, text)
-
-
-class NoSuchRollout(CommandEnds):
-    """Temporal answers, and knows no rollout of that name."""
-
-    def __init__(self, name: str) -> None:
-        there_are = "`rollout list --all` shows those there are"
-        super().__init__(ExitCode.REFUSED, f"there is no rollout {shown(name)}; {there_are}")
 
 
 class LastRollout(BaseModel):
@@ -160,14 +145,6 @@ def how_it_ended(observation: Observation) -> str:
 def none_runs(name: str) -> str:
     """What is the case where the flag store has an owner that Temporal does not have."""
     return f"In the flag store a rollout of {name} has not ended, and none runs in Temporal"
-
-
-class NoneOpen(CommandEnds):
-    """Nobody said which rollout is meant, and there is none that runs."""
-
-    def __init__(self) -> None:
-        text = "no rollout is open. `rollout list --all` shows the closed ones; name one to see it"
-        super().__init__(ExitCode.REFUSED, text)
 
 
 class Rollouts:
