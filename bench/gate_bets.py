@@ -65,13 +65,7 @@ def gain_and_loss(share: Array, stake: Array, burst: Array) -> tuple[Array, Arra
 class Bets:
     """`rollout.statistics.Mixture` of everything in an array of this shape: of every rollout, or each of its edges."""
 
-    def __init__(
-        self,
-        shape: tuple[int, ...],
-        ratios: int,
-        *,
-        largest_cash: float = math.inf,
-    ) -> None:
+    def __init__(self, shape: tuple[int, ...], ratios: int, *, largest_cash: float = math.inf) -> None:
         self._largest_cash = largest_cash
         self._ending, self._ratios = 1 / REGIME_MINUTES, ratios
         self._cash: Array = np.full(shape, 0.5)

@@ -159,8 +159,9 @@ class _Judges:
 
     def _bet(self, minute: OneMinute, phi: Array, settled: Array) -> None:
         burst, share = ((phi + 1) / 2)[:, None], (self._history.allowed * minute.treated / minute.control)[:, None]
+        onset = ONSET_EVERY_MINUTES - (ONSET_EVERY_MINUTES - SOONER_ONSET_MINUTES) * settled
         for bettor, its_wager in ((self._first, wager), (self._second, capped_wager)):
-            bettor.take(its_wager(minute.bad, minute.control_bad, share, burst, self._events), minute, settled)
+            bettor.take(its_wager(minute.bad, minute.control_bad, share, burst, self._events), minute, onset)
 
     def _count(self, minute: OneMinute) -> None:
         for block in self._dispersion:
@@ -249,12 +250,11 @@ class _Bettor:
         self._max_difference = max_difference
         self.harm, self.beyond = (Bets((rollouts,), len(RATIOS), largest_cash=LARGEST_CASH) for _ in range(2))
 
-    def take(self, wager: Wager, minute: OneMinute, settled: Array) -> None:
+    def take(self, wager: Wager, minute: OneMinute, onset_minutes: Array) -> None:
         harm, beyond = (
             wager.beyond(part * self._max_difference, minute.treated) for part in (HARM_SHARE, BEYOND_SHARE)
         )
-        onset = ONSET_EVERY_MINUTES - (ONSET_EVERY_MINUTES - SOONER_ONSET_MINUTES) * settled
-        self.harm.take(harm, minute.somebody, onset)
+        self.harm.take(harm, minute.somebody, onset_minutes)
         self.beyond.take(beyond, minute.somebody)
 
 

@@ -3,13 +3,7 @@
 from math import log
 from typing import Any
 
-from rollout.best_run import (
-    ENOUGH_OTHERS,
-    SPREAD_NEEDED,
-    sparseness,
-    spread_needed,
-    times_left_out,
-)
+from rollout.best_run import ENOUGH_OTHERS, SPREAD_NEEDED, sparseness, spread_needed, times_left_out
 from rollout.count_bets import Allowed, CountedInterval, pooled_share, with_bets, with_difference
 from rollout.counted_singly import LEAST_AT_LIMIT, WELL_KNOWN_EVENTS
 from rollout.sequential_model import GroupCounts, SequentialGate
@@ -90,8 +84,12 @@ def settled(phi: float, events: int, at_limit: float) -> float:
     """
     if events < WELL_KNOWN_EVENTS:
         return 0.0
-    small = min(1.0, max(0.0, (UNSETTLED_PHI - phi) / (UNSETTLED_PHI - SETTLED_PHI)))
-    return small * (1 - sparseness(at_limit))
+    return _falling(phi, SETTLED_PHI, UNSETTLED_PHI) * (1 - sparseness(at_limit))
+
+
+def _falling(phi: float, until: float, end: float) -> float:
+    """1 up to the first phi, 0 from the second on."""
+    return min(1.0, max(0.0, (end - phi) / (end - until)))
 
 
 def _ready(keys: Keys, phi: float, bursts_settled: float) -> dict[str, Any]:
@@ -104,11 +102,7 @@ def _ready(keys: Keys, phi: float, bursts_settled: float) -> dict[str, Any]:
     The cash of the first key would run out as well, hour by hour. Where it is settled that bursts are small, it is
     filled up; what it promises of code that does no harm holds from then on, and no longer of the soak as a whole.
     """
-    ready = READY * min(1.0, max(0.0, (NOT_READY_PHI - phi) / (NOT_READY_PHI - READY_PHI)))
-    harm, beyond, capped = keys.harm, keys.beyond.with_bets_of(ready), keys.capped
-    if capped is not None:
-        capped = capped[0], capped[1].with_bets_of(ready)
-    if bursts_settled:
-        cash = LARGEST_CASH * bursts_settled
-        harm, capped = harm.with_cash_of(cash), capped and (capped[0].with_cash_of(cash), capped[1])
+    cash, ready = LARGEST_CASH * bursts_settled, READY * _falling(phi, READY_PHI, NOT_READY_PHI)
+    harm, beyond = keys.harm.with_cash_of(cash), keys.beyond.with_bets_of(ready)
+    capped = keys.capped and (keys.capped[0].with_cash_of(cash), keys.capped[1].with_bets_of(ready))
     return {"harm": harm, "beyond": beyond, "capped": capped}
