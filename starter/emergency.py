@@ -165,7 +165,7 @@ def _why_nobody_acts(*, acted: bool, flags: FlagsReadBack, waited: float, unhear
     """Empty while a worker may still be at it."""
     patience = WORKER_MUST_ACT_WITHIN.total_seconds()
     if waited > patience and not acted:
-        return f"no worker acted within {patience:g} s (`rollout worker` starts one)"
+        return f"no worker answered within {patience:g} s (`rollout worker` starts one)"
     if waited > patience and flags.on:
         return f"the flags are still on after {patience:g} s"
     if unheard > patience:

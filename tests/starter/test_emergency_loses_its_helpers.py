@@ -1,6 +1,7 @@
 """An emergency whose worker or server goes while it is being carried out: the command notices, and does the rest."""
 
 import asyncio
+import re
 from datetime import timedelta
 from pathlib import Path
 
@@ -26,6 +27,8 @@ from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World
 UNCHANGED = HUNG["Cloud Run does not answer changes"]
 REFUSED = FAILING["Cloud Run refuses changes"]
 NOBODY_LISTENS = "127.0.0.1:1"
+MISSED = re.compile("(the worker that began has not answered for|no worker answered within) 10 s")
+"""It is a matter of some milliseconds whether the command has seen it begin."""
 FROM_HERE = "Doing it from here, on the flag store and Cloud Run themselves:"
 
 
@@ -61,7 +64,7 @@ async def test_a_worker_that_dies_before_the_traffic_is_back_is_missed_and_the_c
         ran = await giving
 
         assert ran.code == 0, ran.out + ran.err
-        assert "the worker that began has not answered for 10 s" in ran.err
+        assert MISSED.search(ran.err), ran.err
         assert FROM_HERE in ran.err
         assert await world.is_safe(progress)
         async with working(land):

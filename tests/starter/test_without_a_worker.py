@@ -93,7 +93,7 @@ async def test_an_emergency_that_no_worker_takes_is_recorded_and_not_verified(op
             tell=told.append,
         )
     assert ends.value.code is ExitCode.FAILED
-    assert ends.value.text == "no worker acted within 0.4 s (`rollout worker` starts one). The signal is recorded"
+    assert ends.value.text == "no worker answered within 0.4 s (`rollout worker` starts one). The signal is recorded"
     recorded, silence = told
     assert recorded == "rollout/small: the emergency signal is recorded; waiting until everything was read back"
     assert "flags: the store does not answer; it goes on being asked" in silence
