@@ -6,7 +6,7 @@ is found where both keys turn. An expected path is no promise: about half of all
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from math import inf, log, sqrt
 from statistics import NormalDist
 
@@ -95,8 +95,12 @@ class Regression:
         return inf if self.margin is None else LARGEST_CASH
 
 
+@lru_cache(maxsize=512)
 def minutes_to_detect(flow: Flow, regression: Regression, within: float) -> float | None:
-    """Minutes until the gate is expected to fail; None where that is later than `within` minutes."""
+    """Minutes until the gate is expected to fail; None where that is later than `within` minutes.
+
+    A gate about all requests meets the same in every stage: that is followed once.
+    """
     if flow.treated <= 0:
         return None
     if not flow.control:
