@@ -11,7 +11,9 @@ from local.redis_server import RedisServer
 
 WHOLE_ROLLOUTS = {"e2e", "local", "starter", "workflows"}
 LONGEST = (
-    "test_switching_off.py",
+    "test_direct_without_the_store.py",
+    "test_emergency_signals.py",
+    "test_long_waits.py",
     "test_matrix.py",
     "test_rehearsal.py",
     "test_zero_downtime.py",

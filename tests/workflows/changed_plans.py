@@ -7,18 +7,22 @@ from rollout.plan import RolloutPlan
 from rollout.plan_parts import Deadman
 from rollout.verdict import Action
 from rollout.windows import Freeze, Windows
-from starter.plan_file import load_plan
-from tests.checkout import PLANS
+from tests.workflows.shipped_plans import shipped
 
 SPLIT_BEFORE_STAGED = 10
-SOAK = timedelta(minutes=30)
-"""Of stages whose length proves nothing. Each minute of it is a look, and there are many such stages."""
+SOAK = timedelta(minutes=20)
+LOOKED_AT_EVERY = timedelta(minutes=2)
+"""Of stages whose length proves nothing, and there are many such stages: what they take is their looks."""
+SOAK_WHILE_TRAFFIC_RISES = timedelta(minutes=30)
+"""Of the first stage, whose traffic is held on its way for longer than that."""
 
 
 def hurried(soak: timedelta = SOAK) -> RolloutPlan:
     """The shipped plan with stages that soak this long each, for what does not need its days."""
-    plan = load_plan(PLANS / "request-isolation.yaml")
-    return plan.model_copy(update={"stages": [stage.model_copy(update={"soak": soak}) for stage in plan.stages]})
+    first, *others = shipped("request-isolation.yaml").stages
+    rising = first.model_copy(update={"soak": max(soak, SOAK_WHILE_TRAFFIC_RISES)})
+    stages = (rising, *(stage.model_copy(update={"soak": soak}) for stage in others))
+    return shipped("request-isolation.yaml").model_copy(update={"stages": stages, "check_interval": LOOKED_AT_EVERY})
 
 
 def seldom_looked_at(plan: RolloutPlan) -> RolloutPlan:

@@ -11,11 +11,10 @@ from rollout import exposure as exposures
 from rollout.commands import CommandName
 from rollout.messages import SIGNAL_EMERGENCY, Extend, Promote, ResolveHold
 from rollout.progress import RolloutStatus, StageProgress
-from starter.plan_file import load_plan
-from tests.checkout import PLANS
 from tests.workflows.changed_plans import SOAK
 from tests.workflows.commanding import adopt, ask, refusal
 from tests.workflows.measured_faults import errors_of_treated_users, slow_websockets
+from tests.workflows.shipped_plans import shipped
 from tests.workflows.standing import in_stage, shown
 from tests.workflows.world import REAL_SECONDS, World, laid_out_in_real_time
 
@@ -23,7 +22,7 @@ from tests.workflows.world import REAL_SECONDS, World, laid_out_in_real_time
 @pytest.fixture
 async def guarded_for_long(tmp_path: Path) -> AsyncIterator[World]:
     """On the real server: the one that skips time loses an Update that comes while an activity runs."""
-    plan = load_plan(PLANS / "rehearsal.yaml").model_copy(update={"guard": timedelta(hours=1)})
+    plan = shipped("rehearsal.yaml").model_copy(update={"guard": timedelta(hours=1)})
     async with laid_out_in_real_time(plan, tmp_path) as laid:
         yield laid
 

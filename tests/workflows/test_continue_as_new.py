@@ -7,12 +7,11 @@ from pathlib import Path
 from rollout.commands import CommandName
 from rollout.messages import SIGNAL_EMERGENCY, Answer, Extend
 from rollout.progress import RolloutStatus
-from starter.plan_file import load_plan
-from tests.checkout import PLANS
 from tests.workflows.commanding import ask
 from tests.workflows.emergencies_met import emergency_while_the_last_notice_is_not_delivered
 from tests.workflows.long_histories import grown_long, look_at_once
 from tests.workflows.many_rollouts import SHORTLY, SOON, Land, one_rollout
+from tests.workflows.shipped_plans import shipped
 from tests.workflows.small_plans import IN_CANARY, TO_THE_END, WATCHED, plan_of
 from tests.workflows.world import REAL_SECONDS, Handle, World, laid_out_in_real_time
 
@@ -20,7 +19,7 @@ SHORT = timedelta(seconds=3)
 
 
 async def test_a_rollout_continued_as_new_keeps_credit_anchors_and_story(tmp_path: Path) -> None:
-    whole = load_plan(PLANS / "rehearsal.yaml")
+    whole = shipped("rehearsal.yaml")
     first, *others = whole.stages
     short = [stage.model_copy(update={"soak": SHORT}) for stage in others]
     plan = whole.model_copy(update={"stages": (first, *short)})

@@ -15,8 +15,7 @@ from rollout.messages import SIGNAL_EMERGENCY
 from rollout.plan import RolloutPlan
 from rollout.plan_parts import Deadman
 from rollout.progress import RolloutProgress, RolloutStatus
-from starter.plan_file import load_plan
-from tests.checkout import PLANS
+from tests.workflows.shipped_plans import shipped
 from tests.workflows.standing import taken_back
 from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, World, laid_out_in_real_time
 
@@ -25,7 +24,7 @@ LEASE = timedelta(seconds=5)
 
 
 def with_a_deadman() -> RolloutPlan:
-    plan = load_plan(PLANS / "rehearsal.yaml")
+    plan = shipped("rehearsal.yaml")
     long = [stage.model_copy(update={"soak": timedelta(hours=1)}) for stage in plan.stages]
     deadman = Deadman(page_after=PATIENCE, flags_off_after=LEASE)
     return plan.model_copy(update={"deadman": deadman, "stages": long, "guard": timedelta(seconds=1)})

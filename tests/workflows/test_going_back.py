@@ -15,8 +15,6 @@ from rollout.flags import OFF
 from rollout.messages import SIGNAL_EMERGENCY
 from rollout.progress import RolloutStatus
 from sandbox.faults import Fault
-from starter.plan_file import load_plan
-from tests.checkout import PLANS
 from tests.workflows.foreign_changes import (
     give_traffic_back,
     restore_traffic_directly,
@@ -24,6 +22,7 @@ from tests.workflows.foreign_changes import (
     traffic_belongs_to_a_later_fence,
 )
 from tests.workflows.measured_faults import errors_of_treated_users, one_cascade, one_violation
+from tests.workflows.shipped_plans import shipped
 from tests.workflows.standing import in_stage, taken_back
 from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World, laid_out_in_real_time
 
@@ -33,7 +32,7 @@ NEVER = 3600.0
 @pytest.fixture
 async def rehearsing(tmp_path: Path) -> AsyncIterator[World]:
     """On the real server: the one that skips time loses a task that cancels an activity which just ended."""
-    async with laid_out_in_real_time(load_plan(PLANS / "rehearsal.yaml"), tmp_path) as laid:
+    async with laid_out_in_real_time(shipped("rehearsal.yaml"), tmp_path) as laid:
         yield laid
 
 

@@ -10,8 +10,7 @@ from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
 from sandbox.options import InstalledSecret
 from sandbox.secrets import DISABLED, ENABLED
-from starter.plan_file import load_plan
-from tests.checkout import PLANS
+from tests.workflows.shipped_plans import shipped
 from tests.workflows.world import STABLE_IMAGE, World, laid_out
 
 SERVICE, SECRET, VALUE = "storefront", "db-password", "opensesame"
@@ -26,7 +25,7 @@ def with_secret_check(plan: RolloutPlan) -> RolloutPlan:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out(with_secret_check(load_plan(PLANS / "traffic-canary.yaml")), tmp_path, secrets=False) as laid:
+    async with laid_out(with_secret_check(shipped("traffic-canary.yaml")), tmp_path, secrets=False) as laid:
         yield laid
 
 

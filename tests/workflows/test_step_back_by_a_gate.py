@@ -6,11 +6,10 @@ from pathlib import Path
 
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutProgress, RolloutStatus
-from starter.plan_file import load_plan
-from tests.checkout import PLANS
 from tests.workflows.changed_plans import SOAK, acting, hurried, leading_one_stage_down
 from tests.workflows.foreign_changes import give_traffic_back, raise_a_flag
 from tests.workflows.measured_faults import broken_isolation, errors_of_everybody, errors_of_treated_users
+from tests.workflows.shipped_plans import shipped
 from tests.workflows.standing import in_stage, taken_back
 from tests.workflows.traffic_source import no_fault
 from tests.workflows.world import World, laid_out
@@ -25,7 +24,7 @@ def stepping_back_by(*names: str) -> RolloutPlan:
 
 
 def gates_over(metrics: Collection[str]) -> list[str]:
-    plan = load_plan(PLANS / "request-isolation.yaml")
+    plan = shipped("request-isolation.yaml")
     return [name for name, gate in plan.gates.items() if getattr(gate, "metric", None) in metrics]
 
 

@@ -1,6 +1,7 @@
 """A gate turns one flag off alone: it is the rollout's own write, and a person decides what follows."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -9,36 +10,53 @@ import pytest
 from rollout.commands import CommandName
 from rollout.messages import SIGNAL_EMERGENCY, Answer, ResolveHold
 from rollout.plan import RolloutPlan
+from rollout.plan_parts import Stage
 from rollout.progress import RolloutProgress, RolloutStatus
 from rollout.switch_off import SWITCHED_OFF
 from rollout.wording import current_details_markdown
-from starter.plan_file import load_plan
-from tests.checkout import PLANS
 from tests.workflows.commanding import ask, set_stage
 from tests.workflows.foreign_changes import raise_a_flag
 from tests.workflows.measured_faults import no_events_at_all, no_events_for_treated
+from tests.workflows.shipped_plans import shipped
 from tests.workflows.standing import shown, taken_back, told
 from tests.workflows.traffic_source import Fault, no_fault
 from tests.workflows.world import Handle, World, laid_out
 
 CHECK = timedelta(seconds=1)
-A_WHILE = timedelta(minutes=1)
-"""Longer than any soak of the plan, and than the time after which its gate turns the flag off."""
+A_WHILE = timedelta(seconds=20)
+"""Longer than the time after which its gate turns the flag off."""
+IN_CANARY = timedelta(seconds=30)
+"""Longer than that: what is not turned off in canary is not so because canary has passed."""
+ON_THE_WAY = timedelta(seconds=5)
+"""The soak of stages in which nothing is looked at: each second of it is a look."""
 FLAG = "websocket_isolation"
 ON = "it stays off until `rollout update-stage --flag websocket_isolation --stage {} --updated-by … --reason …`"
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out(asking_for_events_to_the_end(), tmp_path) as laid:
+    async with laid_out_at_once(asking_for_events_to_the_end(), tmp_path) as laid:
+        yield laid
+
+
+@asynccontextmanager
+async def laid_out_at_once(plan: RolloutPlan, directory: Path) -> AsyncIterator[World]:
+    """Data are there as soon as their interval has closed: each second that they were late would be another look."""
+    async with laid_out(plan, directory) as laid:
+        laid.source.delay = timedelta()
         yield laid
 
 
 def asking_for_events_to_the_end() -> RolloutPlan:
-    plan = load_plan(PLANS / "rehearsal.yaml")
-    *before, full = plan.stages
+    plan = shipped("rehearsal.yaml")
+    dark, internal, canary, staged, full = plan.stages
     asking = full.model_copy(update={"gates": (*full.gates, "websocket_events")})
-    return plan.model_copy(update={"stages": (*before, asking)})
+    before = (soaking_for(ON_THE_WAY, stage) for stage in (dark, internal))
+    return plan.model_copy(update={"stages": (*before, soaking_for(IN_CANARY, canary), staged, asking)})
+
+
+def soaking_for(soak: timedelta, stage: Stage) -> Stage:
+    return stage.model_copy(update={"soak": soak})
 
 
 async def in_stage(world: World, stage: str) -> Handle:
@@ -171,9 +189,9 @@ async def test_turned_on_again_the_stage_begins_anew_and_another_silence_turns_i
 
 
 async def test_turned_on_again_while_an_approval_is_waited_for_it_has_its_whole_time_too(tmp_path: Path) -> None:
-    plan = load_plan(PLANS / "rehearsal.yaml")
+    plan = asking_for_events_to_the_end()
     stages = [stage.model_copy(update={"approval": stage.name == "staged"}) for stage in plan.stages]
-    async with laid_out(plan.model_copy(update={"stages": tuple(stages)}), tmp_path) as world:
+    async with laid_out_at_once(plan.model_copy(update={"stages": tuple(stages)}), tmp_path) as world:
         handle = await world.start()
         await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=CHECK)
         world.source.fault = no_events_for_treated

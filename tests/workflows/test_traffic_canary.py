@@ -8,9 +8,8 @@ import pytest
 
 from rollout.measurement import Counts, Group, Sample
 from rollout.progress import RolloutStatus
-from starter.plan_file import load_plan
-from tests.checkout import PLANS
 from tests.workflows.changed_plans import seldom_looked_at
+from tests.workflows.shipped_plans import shipped
 from tests.workflows.world import World, laid_out
 
 SERVICE = "storefront"
@@ -18,7 +17,7 @@ SERVICE = "storefront"
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with laid_out(seldom_looked_at(load_plan(PLANS / "traffic-canary.yaml")), tmp_path) as laid:
+    async with laid_out(seldom_looked_at(shipped("traffic-canary.yaml")), tmp_path) as laid:
         yield laid
 
 

@@ -26,9 +26,8 @@ from rollout.messages import (
     ResolveHold,
 )
 from rollout.progress import RolloutStatus
-from starter.plan_file import load_plan
-from tests.checkout import PLANS
 from tests.workflows import commanding
+from tests.workflows.shipped_plans import shipped
 from tests.workflows.world import REAL_SECONDS, Handle, World, laid_out_in_real_time
 
 
@@ -107,7 +106,7 @@ WRONG: dict[str, tuple[str, list[Any], str]] = {
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    plan = load_plan(PLANS / "rehearsal.yaml")
+    plan = shipped("rehearsal.yaml")
     async with laid_out_in_real_time(plan, tmp_path) as laid:
         yield laid
 
@@ -194,7 +193,7 @@ async def test_an_emergency_that_is_sent_as_an_update_is_believed(
 async def test_a_command_that_makes_no_sense_where_the_rollout_stands_is_refused_before_it_is_written_down(
     tmp_path: Path,
 ) -> None:
-    guarded = load_plan(PLANS / "rehearsal.yaml").model_copy(update={"guard": timedelta(hours=1)})
+    guarded = shipped("rehearsal.yaml").model_copy(update={"guard": timedelta(hours=1)})
     commands: dict[str, Command] = {
         **dict.fromkeys(
             (CommandName.PAUSE, CommandName.RESUME, CommandName.APPROVE, CommandName.STEP_BACK, CommandName.RETRY),

@@ -11,16 +11,15 @@ from rollout.commands import CommandName
 from rollout.messages import Command
 from rollout.plan import RolloutPlan
 from rollout.progress import RolloutStatus
-from starter.plan_file import load_plan
-from tests.checkout import PLANS
 from tests.workflows.changed_plans import approved_first, frozen_today
 from tests.workflows.commanding import ask
+from tests.workflows.shipped_plans import shipped
 from tests.workflows.world import REAL_SECONDS, Handle, World, laid_out_in_real_time
 
 
 def rehearsal() -> RolloutPlan:
     """Guarded for a second: nothing is under way that could arrive late."""
-    return load_plan(PLANS / "rehearsal.yaml").model_copy(update={"guard": timedelta(seconds=1)})
+    return shipped("rehearsal.yaml").model_copy(update={"guard": timedelta(seconds=1)})
 
 
 def frozen(plan: RolloutPlan) -> RolloutPlan:
