@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rollout.plan import RolloutPlan
     from rollout.power_card import Usual
 
-app = typer.Typer(no_args_is_help=True, help="Check and show plans. Touches nothing, always safe.")
+app = typer.Typer(no_args_is_help=True, help="Check and show plans. Changes nothing, always safe.")
 
 PlanFile = Annotated[Path, typer.Argument(metavar="PLAN", help="A plan's YAML file; - reads standard input.")]
 

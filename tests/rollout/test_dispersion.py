@@ -136,7 +136,7 @@ def _both(known: tuple[Dispersion, Dispersion], bad: int, control_bad: int) -> t
 
 
 def test_instances_that_restart_by_the_clock_in_much_traffic_are_not_taken_back() -> None:
-    """Before a single instance was learnt whole, seven of these fifty were."""
+    """Where a single instance is not learnt whole, some of these are."""
     restarts = next(family for family in FURTHER if family.restarts)
     shares, nothing = np.where(np.arange(2 * DAY) < DAY, 0.1, 0.5), np.zeros(2 * DAY)
     drawn = [
