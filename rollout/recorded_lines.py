@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json
 
 from rollout.field_problems import in_plain_words, shown, truth_for_a_number
@@ -31,12 +31,13 @@ from rollout.quantity import Duration, format_duration
 from rollout.recorded_metrics import GROUPS, Recorded, Recording
 from rollout.sample_sums import merge
 from rollout.soak import align_down
+from rollout.written_time import WrittenTime
 
 BOUNDS_KEPT = 64
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 """Intervals are counted from the one, and clocks turned beyond the other end in errors of arithmetic."""
 
-Moment = Annotated[AwareDatetime, Field(ge=EARLIEST, lt=LATEST)]
+Moment = Annotated[WrittenTime, Field(ge=EARLIEST, lt=LATEST)]
 
 
 class _Written(BaseModel):

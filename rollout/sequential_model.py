@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,6 +16,7 @@ from rollout.measurement import LARGEST_COUNT
 from rollout.quantity import Duration, Limit, Share
 from rollout.sample_ratio import ASSUMED_USERS
 from rollout.verdict import Action, Verdict
+from rollout.written_time import WrittenTime
 
 Decision = Literal["advance", "hold", "rollback", "continue"]
 HARM_NEEDED, HOLD_NEEDED = 300.0, 1_000.0
@@ -196,7 +196,7 @@ class Interval(_Frozen):
     `exposed` false: the treated group did not have the features yet. Nothing is judged, the cohort is learnt.
     """
 
-    end: AwareDatetime
+    end: WrittenTime
     exposed: bool = True
     treated: Group | None = None
     control: Group | None = None

@@ -82,6 +82,15 @@ def test_an_end_that_leaves_no_time_around_it_is_refused(end: str) -> None:
         list(judge_stream(ERRORS, [{"end": end}]))
 
 
+@pytest.mark.parametrize("end", [5, 1_764_000_000, 1_764_000_000_000, 17.5, True, "5", "1764000000", "2026-11-24"])
+def test_an_end_that_is_no_time_is_refused_and_never_taken_for_seconds_since_some_year(end: object) -> None:
+    with pytest.raises(
+        ValueError, match=r"^interval 1: end: a time with its zone is expected, such as 2026-"
+    ) as refused:
+        list(judge_stream(ERRORS, [{"end": end}]))
+    assert str(refused.value).endswith(f"got {end!r}")
+
+
 def test_the_longest_intervals_have_a_time_after_the_last_end_that_is_taken_too() -> None:
     ends = [NOON.isoformat(), *[f"{LAST_YEAR}-12-31T23:59:59Z"] * 2]
     judged = list(judge_stream({**NONE_AT_ALL, "interval": "3660d"}, [{"end": end, "treated": COUNTS} for end in ends]))
