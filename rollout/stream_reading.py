@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from rollout import written_time
 from rollout.field_problems import in_plain_words, shown, truth_for_a_number
 from rollout.sequential_model import Group, GroupCounts, GroupLatencies, Interval, SequentialGate
 
@@ -102,5 +103,5 @@ _WORDS = {
     "extra_forbidden": "there is no such field",
     "model_type": "an object of fields is expected",
     "finite_number": "a finite number is expected",
-    "timezone_aware": "a time with its zone is expected, such as 2026-11-24T12:00:00Z",
+    "timezone_aware": written_time.EXPECTED,
 }
