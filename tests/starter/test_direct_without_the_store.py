@@ -33,19 +33,25 @@ async def in_canary(world: World, land: Land) -> tuple[Handle, RolloutProgress]:
 
 async def give(land: Land, *arguments: str, **changed: str | None) -> Ran:
     """An emergency, with the variables of the land; those that are changed to None are not set."""
-    emergency = ("emergency-rollback", *arguments, "--reason", "checkout is down", "--by", "kim")
-    return await typed(land, *emergency, **changed)
+    return await typed(land, *emergency(*arguments), **changed)
+
+
+def emergency(*arguments: str) -> tuple[str, ...]:
+    return ("emergency-rollback", *arguments, "--reason", "checkout is down", "--by", "kim")
 
 
 async def typed(land: Land, *command: object, **changed: str | None) -> Ran:
+    return await asyncio.to_thread(rollout, *command, environment=variables_of(land, **changed))
+
+
+def variables_of(land: Land, **changed: str | None) -> dict[str, str]:
     known = {
         "ROLLOUT_REDIS_URL": land.redis.url,
         "ROLLOUT_GOOGLE_ENDPOINT": land.sandbox.grpc_target,
         "TEMPORAL_ADDRESS": land.environment.client.service_client.config.target_host,
         **changed,
     }
-    environment = {name: value for name, value in known.items() if value is not None}
-    return await asyncio.to_thread(rollout, *command, environment=environment)
+    return {name: value for name, value in known.items() if value is not None}
 
 
 async def served(world: World, progress: RolloutProgress) -> dict[str, TrafficSplit]:

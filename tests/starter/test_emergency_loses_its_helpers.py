@@ -1,7 +1,9 @@
 """An emergency whose worker or server goes while it is being carried out: the command notices, and does the rest."""
 
 import asyncio
-import re
+import subprocess
+import sys
+from asyncio.subprocess import Process
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,15 +12,17 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client
 
+from config.settings import inherited_environment
 from local.ports import free_port
 from rollout.progress import RolloutProgress, RolloutStatus
 from starter import direct_rollback
 from starter.outcome import CommandEnds
 from starter.rollouts import Rollouts
+from tests.checkout import CHECKOUT
 from tests.flagstore.faulty_wire import FaultyWire
 from tests.starter.command_line import Ran
-from tests.starter.test_direct_without_the_store import NAME, give, in_canary, typed
-from tests.workflows.many_rollouts import one_rollout
+from tests.starter.test_direct_without_the_store import NAME, emergency, give, in_canary, typed, variables_of
+from tests.workflows.many_rollouts import Land, one_rollout
 from tests.workflows.outside_faults import FAILING, HUNG
 from tests.workflows.partial_workers import nobody, working
 from tests.workflows.small_plans import IN_CANARY, plan_of, plan_text
@@ -27,19 +31,35 @@ from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World
 UNCHANGED = HUNG["Cloud Run does not answer changes"]
 REFUSED = FAILING["Cloud Run refuses changes"]
 NOBODY_LISTENS = "127.0.0.1:1"
-MISSED = re.compile("(the worker that began has not answered for|no worker answered within) 10 s")
-"""It is a matter of some milliseconds whether the command has seen it begin."""
+MISSED = "the worker that began has not answered for 10 s"
 FROM_HERE = "Doing it from here, on the flag store and Cloud Run themselves:"
 
 
-async def begun(world: World, handle: Handle, *, flags_off: bool) -> None:
-    """Wait until the rollout goes back, and has its flags off or stands before that."""
+async def given(land: Land) -> Process:
+    """The emergency, to be read while it goes on."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "starter", *emergency(NAME)),
+        cwd=CHECKOUT,
+        env=inherited_environment(variables_of(land)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+async def shows(giving: Process, text: str) -> None:
+    """Wait until a line with the text was printed: what the command has seen of the rollout is known then."""
+    assert giving.stdout is not None
     async with asyncio.timeout(REAL_SECONDS):
-        while True:
-            progress = await world.progress(handle)
-            if progress.rollback is not None and bool(progress.rollback.steps) is flags_off:
-                return
+        while text not in (line := (await giving.stdout.readline()).decode()):
+            assert line, "it ended without it"
+
+
+async def begun(world: World, handle: Handle) -> None:
+    """Wait until the rollout goes back; its flags are not off yet."""
+    async with asyncio.timeout(REAL_SECONDS):
+        while (progress := await world.progress(handle)).rollback is None:  # noqa: ASYNC110  (the server is asked)
             await asyncio.sleep(POLL_SECONDS)
+    assert not progress.rollback.steps
 
 
 async def settles(world: World, handle: Handle) -> RolloutProgress:
@@ -58,14 +78,14 @@ async def test_a_worker_that_dies_before_the_traffic_is_back_is_missed_and_the_c
         handle, progress = await in_canary(world, land)
         UNCHANGED.strike(land)
         async with working(land):
-            giving = asyncio.create_task(give(land, NAME))
-            await begun(world, handle, flags_off=True)
+            giving = await given(land)
+            await shows(giving, "rollout: flags off")
         UNCHANGED.lift(land)
-        ran = await giving
+        out, err = await giving.communicate()
 
-        assert ran.code == 0, ran.out + ran.err
-        assert MISSED.search(ran.err), ran.err
-        assert FROM_HERE in ran.err
+        assert giving.returncode == 0, (out + err).decode()
+        assert MISSED in err.decode()
+        assert FROM_HERE in err.decode()
         assert await world.is_safe(progress)
         async with working(land):
             assert (await settles(world, handle)).status is RolloutStatus.ROLLED_BACK
@@ -100,7 +120,7 @@ async def test_a_server_that_goes_while_the_rollout_is_awaited_leaves_the_rest_t
         with wire_to_temporal(land.environment.client) as wire:
             async with working(land):
                 giving = asyncio.create_task(give(land, NAME, TEMPORAL_ADDRESS=f"127.0.0.1:{wire.port}"))
-                await begun(world, handle, flags_off=False)
+                await begun(world, handle)
             if silently:
                 wire.silence()
             else:

@@ -16,7 +16,7 @@ from rollout.windows import Windows
 from tests.workflows.answers_kept_back import answered_again, asked_without_an_answer
 from tests.workflows.changed_plans import (
     SPLIT_BEFORE_STAGED,
-    frozen_today,
+    approved_first,
     hurried,
     rising_in_two_steps,
     seldom_looked_at,
@@ -25,7 +25,7 @@ from tests.workflows.commanding import ask, refusal
 from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED, split_by_hand, split_by_hand_just_before_a_step
 from tests.workflows.long_histories import continued
 from tests.workflows.many_rollouts import SHORTLY, SOON, Land, one_rollout
-from tests.workflows.small_plans import plan_of
+from tests.workflows.small_plans import Shape, plan_of
 from tests.workflows.standing import shown, taken_back
 from tests.workflows.world import Handle, World, laid_out
 
@@ -178,20 +178,23 @@ async def test_what_has_begun_after_its_window_is_being_entered_and_waits_no_lon
 
 
 async def test_a_freeze_keeps_even_the_first_stage_from_beginning_until_a_person_forces_it(tmp_path: Path) -> None:
-    async with laid_out(hurried(LONGER_THAN_THE_WINDOW), tmp_path) as world:
-        handle = await begun(world, frozen_today(await world.now()))
-        waiting = await world.until(handle, RolloutStatus.AWAITING_WINDOW)
-        assert "the big sale" in waiting.why
+    frozen = approved_first(plan_of("frozen", Shape(frozen=True)))
+    async with one_rollout(frozen, tmp_path) as (_, world):
+        handle = await world.start()
+        waiting = await world.until(handle, RolloutStatus.AWAITING_WINDOW, step=SOON)
+        assert "nobody is here" in waiting.why
         assert waiting.candidates == {}
 
-        assert "the big sale" in await refusal(handle, CommandName.PROMOTE, Promote(by="kim"))
+        assert "nobody is here" in await refusal(handle, CommandName.PROMOTE, Promote(by="kim"))
         forced = Promote(by="kim", reason="the fix for the sale", force=True)
         answer = await ask(handle, CommandName.PROMOTE, forced)
 
         assert answer.next == "it begins now, outside the plan's windows"
-        await world.approve(handle)
-        soaking = await world.until(handle, RolloutStatus.SOAKING)
-        assert any("deploy-off promoted by force by kim: the fix for the sale" in e.text for e in soaking.timeline)
+        await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
+        await ask(handle, CommandName.APPROVE)
+        next_one = await world.until(handle, RolloutStatus.AWAITING_WINDOW, stage="canary", step=SOON)
+        assert any("dark promoted by force by kim: the fix for the sale" in e.text for e in next_one.timeline)
+        assert await world.candidate_shares(next_one) == {"backend": 100}, "one stage was forced, and that one alone"
 
 
 async def test_an_emergency_never_waits_for_a_window(tmp_path: Path) -> None:
