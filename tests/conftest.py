@@ -1,11 +1,13 @@
 """A real Redis for everybody who needs one: emptied before each test."""
 
+import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from redis.asyncio import Redis
 
+from config.garbage_collection import keep_for_good
 from flagstore.store import connect
 from local.redis_server import RedisServer
 
@@ -34,6 +36,12 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, then whole rollouts, then what takes no time: so all processes end together."""
     items.sort(key=lambda item: (item.path.name not in LONGEST, item.path.parent.name not in WHOLE_ROLLOUTS))
+
+
+def pytest_collection_finish() -> None:
+    """All tests and what they import stay. To look through them again and again can take a workflow's two seconds."""
+    gc.collect()
+    keep_for_good()
 
 
 @pytest.fixture(scope="session")

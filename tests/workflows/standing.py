@@ -3,10 +3,11 @@
 import asyncio
 
 from rollout.commands import CommandName
+from rollout.messages import Notice
 from rollout.progress import RollbackCause, RolloutProgress, RolloutStatus
 from tests.workflows.commanding import ask
 from tests.workflows.many_rollouts import SOON, Land
-from tests.workflows.world import REAL_SECONDS, Handle, World
+from tests.workflows.world import POLL_SECONDS, REAL_SECONDS, Handle, World
 
 
 async def in_stage(world: World, name: str) -> Handle:
@@ -50,6 +51,14 @@ async def resumed_to_its_approval_while_held(land: Land, world: World, handle: H
     await ask(handle, CommandName.RESUME)
     waiting = await world.progress(handle)
     assert (waiting.status, waiting.why) == (RolloutStatus.AWAITING_APPROVAL, "staged needs a person's approval")
+
+
+async def until_told(world: World, title: str) -> list[Notice]:
+    """Wait until there is a notice whose title has this in it: it is on its way when what it tells is seen already."""
+    async with asyncio.timeout(REAL_SECONDS):
+        while not (notices := [n for n in world.channel.notices if title in n.title]):  # noqa: ASYNC110  (it is asked)
+            await asyncio.sleep(POLL_SECONDS)
+    return notices
 
 
 def told(world: World, title: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from rollout.progress import RolloutProgress, RolloutStatus
 from tests.workflows.changed_plans import hurried
 from tests.workflows.measured_faults import slow_websockets
-from tests.workflows.standing import in_stage
+from tests.workflows.standing import in_stage, until_told
 from tests.workflows.world import World, laid_out
 
 MINUTE = timedelta(minutes=1)
@@ -51,7 +51,7 @@ async def test_a_slow_websocket_holds_and_does_not_roll_back(world: World) -> No
     assert "WebSocket event p95" in held.why
     assert "runs again when every gate passes" in held.next
     assert "`rollout resolve-hold continue request-isolation --reason …`" in held.next
-    assert any(notice.severity == "warning" and "holding" in notice.title for notice in world.channel.notices)
+    assert "warning" in {notice.severity for notice in await until_told(world, "holding")}
 
 
 async def test_a_flag_that_somebody_else_turned_off_is_seen_within_a_check_and_holds(world: World) -> None:

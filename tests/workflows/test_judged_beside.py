@@ -20,7 +20,7 @@ from tests.workflows.matrix_checks import AN_ENDPOINT
 from tests.workflows.measured_faults import one_cascade
 from tests.workflows.outside_faults import FOR_EVER
 from tests.workflows.small_plans import A_MOMENT, IN_CANARY, Shape, plan_of
-from tests.workflows.standing import shown, told, until_held
+from tests.workflows.standing import shown, until_held, until_told
 from tests.workflows.world import REAL_SECONDS, Handle, World
 from workflows import activity_options
 
@@ -59,9 +59,7 @@ async def test_a_check_that_takes_long_is_paged_also_while_gates_are_judged_besi
         handle = await checked_without_an_answer(land, world)
         await world.until_under_way(handle, "watch_gates", 1)
 
-        async with asyncio.timeout(REAL_SECONDS):
-            while not told(world, "Waiting long: canary: "):
-                await world.sleep(SOON)
+        await until_told(world, "Waiting long: canary: ")
 
         assert "check_endpoint" in await world.under_way(handle)
 

@@ -20,7 +20,7 @@ from tests.workflows.long_histories import continued, told_something
 from tests.workflows.many_rollouts import EVENTS_BEFORE_CONTINUING, SHORTLY, SOON, Land, land_for, one_rollout
 from tests.workflows.partial_workers import carrying_on, without_the_workflow
 from tests.workflows.small_plans import TO_THE_END, plan_of
-from tests.workflows.standing import told
+from tests.workflows.standing import told, until_told
 from tests.workflows.world import CANDIDATE_IMAGE, POLL_SECONDS, REAL_SECONDS, Handle, World
 from workflows import activity_options
 
@@ -77,7 +77,7 @@ async def test_it_holds_pages_and_goes_on_beside_what_was_deployed_once_a_person
         assert "adopted was changed by somebody else: its anchor was read at generation" in held.why
         assert f"{theirs} serves now, and a rollback returns to it" in held.why
         assert "`rollout resolve-hold adopt adopted --reason …`" in held.next
-        assert [notice.severity for notice in world.channel.notices if "is holding" in notice.title] == ["page"]
+        assert [notice.severity for notice in await until_told(world, "is holding")] == ["page"]
         assert await serving(world) == {theirs: 100}
         assert "services are not what the rollout found" in await refusal(handle, CommandName.RESOLVE_HOLD, CONTINUE)
 
@@ -192,7 +192,7 @@ async def test_a_new_run_does_not_deploy_beside_what_nobody_has_adopted_yet(tmp_
         held = await world.until(handle, RolloutStatus.HOLDING, step=SOON)
         assert list(held.candidates) == ["second"]
         assert await serving(first) == {theirs: 100}
-        assert len(told(world, "dark is holding")) == 1
+        assert len(await until_told(world, "dark is holding")) == 1
         await emergency(handle)
         await world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON)
 
@@ -209,9 +209,7 @@ async def test_a_person_is_paged_when_what_was_adopted_cannot_be_read_for_long(
 
         await adopt(handle)
 
-        async with asyncio.timeout(REAL_SECONDS):
-            while not told(world, "Waiting long: reading what serves now"):  # noqa: ASYNC110  (the channel is asked)
-                await asyncio.sleep(POLL_SECONDS)
+        await until_told(world, "Waiting long: reading what serves now")
         land.sandbox.faults.clear()
         result = await asyncio.wait_for(handle.result(), REAL_SECONDS)
         assert result.status is RolloutStatus.COMPLETED, result.why

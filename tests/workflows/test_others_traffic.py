@@ -1,6 +1,5 @@
 """A traffic step overwrites nothing that somebody else made of the split since it was looked at last: it holds."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,8 +17,8 @@ from tests.workflows.foreign_changes import (
 )
 from tests.workflows.many_rollouts import SOON, one_rollout
 from tests.workflows.small_plans import plan_of
-from tests.workflows.standing import told
-from tests.workflows.world import REAL_SECONDS, Handle, World
+from tests.workflows.standing import until_told
+from tests.workflows.world import Handle, World
 
 
 @asynccontextmanager
@@ -38,7 +37,7 @@ async def held_with_the_split_of_others(world: World, handle: Handle) -> Rollout
     assert "`rollout resolve-hold adopt" in held.next
     assert set((await world.candidate_shares(held)).values()) == {SET_BY_ROBIN}
     assert {shown.in_words() for shown in (await world.flags()).flags.values()} == {"10%"}
-    assert [notice.severity for notice in world.channel.notices if "is holding" in notice.title] == ["warning"]
+    assert [notice.severity for notice in await until_told(world, "is holding")] == ["warning"]
     return held
 
 
@@ -62,9 +61,7 @@ async def test_paused_while_it_holds_it_does_not_rise_as_the_hold_ends(tmp_path:
 
         await split_by_hand(world, held, SPLIT_BEFORE_STAGED)
 
-        async with asyncio.timeout(REAL_SECONDS):
-            while not told(world, "canary goes on"):
-                await world.sleep(SOON)
+        await until_told(world, "canary goes on")
         await world.until_under_way(handle, "watch_gates", 1)
         paused = await world.progress(handle)
         assert (paused.status, paused.current.name) == (RolloutStatus.PAUSED, "staged")

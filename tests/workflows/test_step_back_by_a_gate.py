@@ -10,7 +10,7 @@ from tests.workflows.changed_plans import SOAK, acting, hurried, leading_one_sta
 from tests.workflows.foreign_changes import give_traffic_back, raise_a_flag
 from tests.workflows.measured_faults import broken_isolation, errors_of_everybody, errors_of_treated_users
 from tests.workflows.shipped_plans import shipped
-from tests.workflows.standing import in_stage, taken_back
+from tests.workflows.standing import in_stage, taken_back, until_told
 from tests.workflows.traffic_source import no_fault
 from tests.workflows.world import World, laid_out
 
@@ -39,6 +39,7 @@ async def test_errors_at_canary_lead_back_to_internal_whose_soak_begins_anew_and
         assert {exposure.stage for exposure in back.flags.values()} == {"internal"}
         assert {flag.stage for flag in (await world.flags()).flags.values()} == {"internal"}
         assert back.current.credit < SOAK
+        await until_told(world, "Stepping back")
         paged = [notice.title for notice in world.channel.notices if notice.severity == "page"]
         assert paged == ["Stepping back from canary"]
 

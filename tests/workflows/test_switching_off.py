@@ -18,7 +18,7 @@ from tests.workflows.commanding import ask, set_stage
 from tests.workflows.foreign_changes import raise_a_flag
 from tests.workflows.measured_faults import no_events_at_all, no_events_for_treated
 from tests.workflows.shipped_plans import shipped
-from tests.workflows.standing import shown, taken_back, told
+from tests.workflows.standing import shown, taken_back, told, until_told
 from tests.workflows.traffic_source import Fault, no_fault
 from tests.workflows.world import Handle, World, laid_out
 
@@ -100,9 +100,9 @@ async def test_where_the_events_of_treated_users_stop_their_flag_alone_is_turned
     assert [e.text for e in held.timeline if e.kind == "flags"][-1] == (
         "websocket_isolation is off, read back; the other flags stay as they are"
     )
-    (page,) = told(world, "websocket_isolation was turned off alone by gate websocket_events")
-    assert "treated none since" in page
-    assert ON.format("canary") in page
+    (page,) = await until_told(world, "websocket_isolation was turned off alone by gate websocket_events")
+    assert "treated none since" in page.text
+    assert ON.format("canary") in page.text
     assert "**Off:** websocket_isolation was turned off alone" in current_details_markdown(held)
 
 

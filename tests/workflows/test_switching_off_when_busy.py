@@ -14,7 +14,7 @@ from tests.workflows.commanding import ask
 from tests.workflows.many_rollouts import SHORTLY, SOON, one_rollout
 from tests.workflows.measured_faults import one_cascade
 from tests.workflows.small_plans import IN_CANARY, WATCHED, Shape, plan_of
-from tests.workflows.standing import shown, told
+from tests.workflows.standing import shown, told, until_told
 
 
 def switching_off_when_busy(name: str, shape: Shape = IN_CANARY, *, last_stage: bool = False) -> RolloutPlan:
@@ -104,13 +104,11 @@ async def test_a_write_that_the_store_refuses_is_paged_once_and_tried_until_it_i
         await land.reading.hdel(documents, "refused")
         land.source.busy_plans.add("refused")
 
-        while not told(world, "refused is not off"):
-            await world.sleep(SOON)
+        await until_told(world, "refused is not off")
         await world.sleep(timedelta(seconds=3))
         await land.reading.hset(documents, "refused", document)
 
-        while not told(world, "refused was turned off alone"):
-            await world.sleep(SOON)
+        await until_told(world, "refused was turned off alone")
         assert await shown(world) == {"refused": "off"}
         (page,) = told(world, "refused is not off")
         assert "refused could not be turned off: " in page
@@ -129,8 +127,7 @@ async def test_a_rollout_that_is_continued_as_new_goes_on_turning_it_off_and_hol
             await world.sleep(SOON)
 
         land.wire.acknowledge_writes(True)
-        while not told(world, "continued was turned off alone"):
-            await world.sleep(SOON)
+        await until_told(world, "continued was turned off alone")
 
         held = await world.until(handle, RolloutStatus.HOLDING, step=SOON)
         assert await shown(world) == {"continued": "off"}
