@@ -181,7 +181,10 @@ class LocalStack:
 
     def _write_environment(self) -> None:
         lines = [f"export {name}={shlex.quote(value)}" for name, value in self.environment.items()]
-        self.environment_file.write_text("\n".join(["# Written by `rollout local`; gone when it stops.", *lines, ""]))
+        # Whole at once: as soon as it is there, other terminals source it.
+        beside = self.environment_file.with_suffix(".beginning")
+        beside.write_text("\n".join(["# Written by `rollout local`; gone when it stops.", *lines, ""]))
+        beside.replace(self.environment_file)
 
 
 def _locked(path: Path) -> Callable[[], None]:

@@ -39,10 +39,17 @@ def no_provider_stays() -> Iterator[None]:
     api.clear_hooks()
 
 
-def follow(url: str) -> tuple[RolloutProvider, OpenFeatureClient]:
+def provided(url: str) -> tuple[RolloutProvider, OpenFeatureClient]:
     provider = RolloutProvider(url, ENVIRONMENT, GROUP)
     api.set_provider_and_wait(provider, domain=DOMAIN)
     return provider, api.get_client(domain=DOMAIN)
+
+
+async def follow(url: str) -> tuple[RolloutProvider, OpenFeatureClient]:
+    """It has read the store once, which a busy machine does not always come to before the provider is ready."""
+    provider, client = provided(url)
+    await until(lambda: provider.flags.status().silent_for is not None)
+    return provider, client
 
 
 @pytest.mark.parametrize(
@@ -63,7 +70,7 @@ async def test_an_answer_says_why(
     if exposure != OFF:
         await climb(store, exposure, fence)
     snapshot = await snapshot_of(store)
-    _, client = follow(server.url)
+    _, client = await follow(server.url)
 
     found = client.get_boolean_details("basket", not value, context)
 
@@ -92,7 +99,7 @@ async def test_a_question_that_cannot_be_answered_gives_the_default_and_names_th
 ) -> None:
     fence = (await begin(store)).epoch
     await climb(store, CANARY, fence)
-    _, client = follow(server.url)
+    _, client = await follow(server.url)
 
     for default in (False, True):
         found = client.get_boolean_details(flag, default, context)
@@ -101,7 +108,7 @@ async def test_a_question_that_cannot_be_answered_gives_the_default_and_names_th
 
 async def test_a_flag_is_no_number(server: RedisServer, store: FlagStore) -> None:
     await begin(store)
-    _, client = follow(server.url)
+    _, client = await follow(server.url)
 
     assert client.get_integer_details("basket", 7, STRANGER).error_code is ErrorCode.TYPE_MISMATCH
     assert client.get_float_details("basket", 7.0, STRANGER).error_code is ErrorCode.TYPE_MISMATCH
@@ -112,7 +119,7 @@ async def test_an_emergency_is_told_as_a_change_and_every_answer_after_it_is_dis
 ) -> None:
     fence = (await begin(store)).epoch
     await to(store, INTERNAL, fence)
-    _, client = follow(server.url)
+    _, client = await follow(server.url)
     told: list[EventDetails] = []
     client.add_handler(ProviderEvent.PROVIDER_CONFIGURATION_CHANGED, told.append)
 
@@ -125,7 +132,7 @@ async def test_an_emergency_is_told_as_a_change_and_every_answer_after_it_is_dis
 
 
 async def test_a_store_that_cannot_be_reached_at_the_start_is_off_and_stale() -> None:
-    _, client = follow(f"redis://{LOOPBACK}:{free_port()}/0")
+    _, client = provided(f"redis://{LOOPBACK}:{free_port()}/0")
 
     await until(lambda: client.get_provider_status() is ProviderStatus.STALE)
 
@@ -141,7 +148,7 @@ async def test_lost_writes_are_an_error_of_the_provider_and_a_newer_position_end
     await to(store, INTERNAL, fence)
     older = (await snapshot_of(store)).model_dump_json()
     await store.emergency(by="kim", reason="down")
-    _, client = follow(server.url)
+    _, client = await follow(server.url)
 
     await redis.set(store.keys.snapshot, older)
     await until(lambda: client.get_provider_status() is ProviderStatus.ERROR)
@@ -158,7 +165,7 @@ async def test_the_person_of_a_request_can_be_told_once_for_all_its_questions(
 ) -> None:
     fence = (await begin(store)).epoch
     await to(store, INTERNAL, fence)
-    _, client = follow(server.url)
+    _, client = await follow(server.url)
     set_transaction_context_propagator(ContextVarsTransactionContextPropagator())
     try:
         set_transaction_context(INTERNAL_PERSON)
@@ -171,7 +178,7 @@ async def test_the_person_of_a_request_can_be_told_once_for_all_its_questions(
 async def test_answers_are_counted_by_flag_variant_reason_and_revision(server: RedisServer, store: FlagStore) -> None:
     fence = (await begin(store)).epoch
     rev = (await to(store, INTERNAL, fence)).rev
-    _, client = follow(server.url)
+    _, client = await follow(server.url)
     counts = EvaluationCounts()
     api.add_hooks([counts])
 
@@ -192,7 +199,7 @@ async def test_the_provider_says_its_name_and_after_its_end_everything_is_off(
 ) -> None:
     fence = (await begin(store)).epoch
     await to(store, INTERNAL, fence)
-    provider, client = follow(server.url)
+    provider, client = await follow(server.url)
     assert client.get_boolean_value("basket", False, INTERNAL_PERSON)
 
     provider.shutdown()

@@ -78,7 +78,7 @@ async def test_the_refusal_ends_with_the_reconciliation() -> None:
 async def test_a_rollback_during_a_slow_deployment_finishes_first_and_stays() -> None:
     async with Google.started(inflight="supersede") as google:
         stable = await google.stable()
-        await google.sandbox.set_behaviour(NEW_IMAGE, Behaviour(start_seconds=0.3))
+        await google.sandbox.set_behaviour(NEW_IMAGE, Behaviour(start_seconds=LONG_ENOUGH_FOR_ANOTHER_CALL))
         deployment = await google.update(
             ["template", "traffic"],
             template=template_of(NEW_IMAGE, CANDIDATE),
@@ -103,7 +103,9 @@ async def test_a_rollback_during_a_slow_deployment_finishes_first_and_stays() ->
 async def test_a_superseded_operation_ends_without_touching_what_is_observed() -> None:
     async with Google.started(inflight="supersede") as google:
         stable = await google.stable()
+        google.sandbox.faults.reconcile_seconds = LONG_ENOUGH_FOR_ANOTHER_CALL
         first = await google.update(["traffic"], traffic=[to("backend-gone", 100)])
+        google.sandbox.faults.reconcile_seconds = None
         await google.update(["traffic"], traffic=[to(stable, 100)])
 
         assert (await result_of(first)).generation == (await google.service()).generation
