@@ -57,3 +57,8 @@ async def shown(store: FlagStore) -> set[str]:
 
 def flags_by(url: str, **options: object) -> Flags:
     return Flags(url, ENVIRONMENT, GROUP, **options)  # type: ignore[arg-type]
+
+
+def has_read(flags: Flags) -> bool:
+    """Once at least: starting waits for that no longer than a busy machine may take."""
+    return flags.snapshot is not None

@@ -25,6 +25,7 @@ from tests.flagstore.ground import (
     begin,
     climb,
     flags_by,
+    has_read,
     snapshot_of,
     to,
 )
@@ -119,6 +120,7 @@ async def test_a_store_that_lost_writes_raises_nobody_until_a_newer_position(
     await store.emergency(by="kim", reason="down")
     happened: list[Happening] = []
     async with flags_by(server.url, listener=lambda what, _snapshot, _changed: happened.append(what)) as flags:
+        await until(lambda: has_read(flags))
         await redis.set(store.keys.snapshot, lost_to)
         await until(lambda: flags.status().limit is Limit.REGRESSED)
         assert not flags.is_enabled("basket", *KIM)
@@ -136,7 +138,7 @@ async def test_a_store_that_was_emptied_turns_everything_off(
     fence = (await begin(store)).epoch
     await climb(store, FULL, fence)
     async with flags_by(server.url) as flags:
-        assert flags.is_enabled("basket", *KIM)
+        await until(lambda: flags.is_enabled("basket", *KIM))
         await redis.flushall()
         await until(lambda: not flags.is_enabled("basket", *KIM))
         assert flags.status().limit is Limit.REGRESSED
@@ -153,6 +155,7 @@ async def test_a_silent_store_keeps_its_last_state_for_a_lease_first_for_some_th
     async with flags_by(
         wire.url, leases=SHORT_LEASES, listener=lambda what, _snapshot, _changed: happened.append(what)
     ) as flags:
+        await until(lambda: has_read(flags))
         wire.silence()
         seen = [(Limit.NONE, flags.is_enabled("basket", *KIM), flags.is_enabled("search", "anybody"))]
         for limit in (Limit.PARTIAL_LEASE_OVER, Limit.FULL_LEASE_OVER):

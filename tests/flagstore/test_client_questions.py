@@ -17,6 +17,7 @@ from tests.flagstore.ground import (
     begin,
     climb,
     flags_by,
+    has_read,
     to,
 )
 from tests.flagstore.waiting import AT_MOST_SECONDS, until
@@ -55,6 +56,7 @@ async def test_a_question_that_makes_no_sense_is_off_and_told_once(
     fence = (await begin(store)).epoch
     await climb(store, FULL, fence)
     async with flags_by(server.url) as flags:
+        await until(lambda: has_read(flags))
         with caplog.at_level(logging.ERROR, "flagstore"):
             answers = [flags.is_enabled("basket", 42) for _ in range(3)]  # type: ignore[arg-type]
 

@@ -191,7 +191,7 @@ async def test_a_failover_that_lost_the_kill_switch_raises_nobody_who_had_heard_
                 assert not flags.is_enabled("basket", *KIM)
                 with Flags(address.url, ENVIRONMENT, GROUP) as fresh:
                     # What nothing in the store alone can prevent, and the reason why a rollout keeps asserting.
-                    assert fresh.is_enabled("basket", *KIM)
+                    await until(lambda: fresh.is_enabled("basket", *KIM))
 
                     asserted = await copy.emergency(by="guard", reason="lost", min_epoch=emergency.epoch + 1)
                     await until(lambda: not fresh.is_enabled("basket", *KIM))

@@ -24,7 +24,19 @@ from flagstore.store import FlagStore
 from local.ports import LOOPBACK, free_port
 from local.redis_server import RedisServer
 from rollout.flags import Exposure
-from tests.flagstore.ground import CANARY, ENVIRONMENT, FULL, GROUP, INTERNAL, OFF, begin, climb, snapshot_of, to
+from tests.flagstore.ground import (
+    CANARY,
+    ENVIRONMENT,
+    FULL,
+    GROUP,
+    INTERNAL,
+    OFF,
+    begin,
+    climb,
+    has_read,
+    snapshot_of,
+    to,
+)
 from tests.flagstore.waiting import until
 
 DOMAIN = "rollout"
@@ -46,9 +58,8 @@ def provided(url: str) -> tuple[RolloutProvider, OpenFeatureClient]:
 
 
 async def follow(url: str) -> tuple[RolloutProvider, OpenFeatureClient]:
-    """It has read the store once, which a busy machine does not always come to before the provider is ready."""
     provider, client = provided(url)
-    await until(lambda: provider.flags.status().silent_for is not None)
+    await until(lambda: has_read(provider.flags))
     return provider, client
 
 

@@ -3,8 +3,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from rollout.messages import EMERGENCY_TASK_QUEUE, SEARCH_ATTRIBUTES, TASK_QUEUE
 from starter.plan_file import PlanRefused, load_plan
 from tests import patient_http
 from tests.checkout import CHECKOUT
+from tests.eventually import eventually
 from tests.patient_http import PATIENCE_SECONDS
 
 
@@ -27,15 +27,6 @@ from tests.patient_http import PATIENCE_SECONDS
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     with LocalStack(tmp_path_factory.mktemp("stack")) as running:
         yield running
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def runs(pid: int) -> bool:

@@ -8,6 +8,7 @@ from flagstore.connection import connect
 from flagstore.store import FlagStore
 from local.stack import LocalStack
 from starter.stage_change import EXPOSURES
+from tests.eventually import eventually
 from tests.starter.command_line import QUICK_PLAN, Look, Ran, Rollout, Run
 from tests.starter.quick_rollout import closed
 from tests.starter.shop import NOBODY_LISTENS, WHO, Shop
@@ -143,7 +144,7 @@ class TestKillSwitch:
         without_temporal = {**stack.environment, "TEMPORAL_ADDRESS": NOBODY_LISTENS}
         run(without_temporal, "update-stage", "--flag", "basket", "--stage", "internal", *WHO, *shop.where)
         with Flags(shop.url, shop.environment, "shop", instance="web-1") as application:
-            assert application.is_enabled("basket", "u1", "kim@example.com")
+            assert eventually(lambda: application.is_enabled("basket", "u1", "kim@example.com"))
             disabled = run(without_temporal, "emergency-disable", *WHO, *shop.where)
             assert not application.is_enabled("basket", "u1", "kim@example.com")
 
