@@ -1,6 +1,5 @@
 """A real Redis for everybody who needs one: emptied before each test."""
 
-import gc
 import signal
 from collections.abc import AsyncIterator, Iterator
 
@@ -40,7 +39,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish() -> None:
     """All tests and what they import stay. To look through them again and again can take a workflow's two seconds."""
-    gc.collect()
     keep_for_good()
 
 

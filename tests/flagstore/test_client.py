@@ -138,7 +138,8 @@ async def test_a_store_that_was_emptied_turns_everything_off(
     fence = (await begin(store)).epoch
     await climb(store, FULL, fence)
     async with flags_by(server.url) as flags:
-        await until(lambda: flags.is_enabled("basket", *KIM))
+        await until(lambda: has_read(flags))
+        assert flags.is_enabled("basket", *KIM)
         await redis.flushall()
         await until(lambda: not flags.is_enabled("basket", *KIM))
         assert flags.status().limit is Limit.REGRESSED

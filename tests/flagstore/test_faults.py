@@ -18,7 +18,20 @@ from flagstore.store import FlagStore, StoreStatus, connect
 from local.ports import LOOPBACK
 from local.redis_server import RedisServer
 from tests.flagstore.faulty_wire import FaultyWire
-from tests.flagstore.ground import CANARY, ENVIRONMENT, FULL, GROUP, INTERNAL, KIM, begin, climb, shown, snapshot_of, to
+from tests.flagstore.ground import (
+    CANARY,
+    ENVIRONMENT,
+    FULL,
+    GROUP,
+    INTERNAL,
+    KIM,
+    begin,
+    climb,
+    has_read,
+    shown,
+    snapshot_of,
+    to,
+)
 from tests.flagstore.serial_history import SerialHistory
 from tests.flagstore.waiting import until, until_all
 
@@ -190,8 +203,9 @@ async def test_a_failover_that_lost_the_kill_switch_raises_nobody_who_had_heard_
                 assert await copy.read() == written, "the kill switch is lost in the store"
                 assert not flags.is_enabled("basket", *KIM)
                 with Flags(address.url, ENVIRONMENT, GROUP) as fresh:
+                    await until(lambda: has_read(fresh))
                     # What nothing in the store alone can prevent, and the reason why a rollout keeps asserting.
-                    await until(lambda: fresh.is_enabled("basket", *KIM))
+                    assert fresh.is_enabled("basket", *KIM)
 
                     asserted = await copy.emergency(by="guard", reason="lost", min_epoch=emergency.epoch + 1)
                     await until(lambda: not fresh.is_enabled("basket", *KIM))

@@ -1,8 +1,10 @@
 """Running `rollout`: its exit code, and what it printed where."""
 
+import asyncio
 import json
 import subprocess
 import sys
+from asyncio.subprocess import Process
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,3 +49,14 @@ def rollout(*arguments: object, environment: Mapping[str, str] | None = None, st
         check=False,
     )
     return Ran(completed.returncode, completed.stdout, completed.stderr)
+
+
+async def rollout_under_way(*arguments: str, environment: Mapping[str, str]) -> Process:
+    """As `rollout`, to be read and signalled while it goes on."""
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "starter", *arguments),
+        env=inherited_environment(environment),
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )

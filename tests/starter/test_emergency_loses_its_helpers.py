@@ -1,8 +1,6 @@
 """An emergency whose worker or server goes while it is being carried out: the command notices, and does the rest."""
 
 import asyncio
-import subprocess
-import sys
 from asyncio.subprocess import Process
 from datetime import timedelta
 from pathlib import Path
@@ -12,17 +10,15 @@ from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.workflowservice.v1 import DeleteWorkflowExecutionRequest
 from temporalio.client import Client
 
-from config.settings import inherited_environment
 from local.ports import free_port
 from rollout.progress import RolloutProgress, RolloutStatus
 from starter import direct_rollback
 from starter.outcome import CommandEnds
 from starter.rollouts import Rollouts
-from tests.checkout import CHECKOUT
 from tests.flagstore.faulty_wire import FaultyWire
-from tests.starter.command_line import Ran
+from tests.starter.command_line import Ran, rollout_under_way
 from tests.starter.test_direct_without_the_store import NAME, emergency, give, in_canary, typed, variables_of
-from tests.workflows.many_rollouts import Land, one_rollout
+from tests.workflows.many_rollouts import one_rollout
 from tests.workflows.outside_faults import FAILING, HUNG
 from tests.workflows.partial_workers import nobody, working
 from tests.workflows.small_plans import IN_CANARY, plan_of, plan_text
@@ -33,17 +29,6 @@ REFUSED = FAILING["Cloud Run refuses changes"]
 NOBODY_LISTENS = "127.0.0.1:1"
 MISSED = "the worker that began has not answered for 10 s"
 FROM_HERE = "Doing it from here, on the flag store and Cloud Run themselves:"
-
-
-async def given(land: Land) -> Process:
-    """The emergency, to be read while it goes on."""
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "starter", *emergency(NAME)),
-        cwd=CHECKOUT,
-        env=inherited_environment(variables_of(land)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
 
 
 async def shows(giving: Process, text: str) -> None:
@@ -78,7 +63,7 @@ async def test_a_worker_that_dies_before_the_traffic_is_back_is_missed_and_the_c
         handle, progress = await in_canary(world, land)
         UNCHANGED.strike(land)
         async with working(land):
-            giving = await given(land)
+            giving = await rollout_under_way(*emergency(NAME), environment=variables_of(land))
             await shows(giving, "rollout: flags off")
         UNCHANGED.lift(land)
         out, err = await giving.communicate()

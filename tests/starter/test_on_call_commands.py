@@ -9,6 +9,7 @@ from flagstore.store import FlagStore
 from local.stack import LocalStack
 from starter.stage_change import EXPOSURES
 from tests.eventually import eventually
+from tests.flagstore.ground import has_read
 from tests.starter.command_line import QUICK_PLAN, Look, Ran, Rollout, Run
 from tests.starter.quick_rollout import closed
 from tests.starter.shop import NOBODY_LISTENS, WHO, Shop
@@ -144,7 +145,8 @@ class TestKillSwitch:
         without_temporal = {**stack.environment, "TEMPORAL_ADDRESS": NOBODY_LISTENS}
         run(without_temporal, "update-stage", "--flag", "basket", "--stage", "internal", *WHO, *shop.where)
         with Flags(shop.url, shop.environment, "shop", instance="web-1") as application:
-            assert eventually(lambda: application.is_enabled("basket", "u1", "kim@example.com"))
+            assert eventually(lambda: has_read(application))
+            assert application.is_enabled("basket", "u1", "kim@example.com")
             disabled = run(without_temporal, "emergency-disable", *WHO, *shop.where)
             assert not application.is_enabled("basket", "u1", "kim@example.com")
 

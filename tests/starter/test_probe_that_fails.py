@@ -1,18 +1,14 @@
 """A probe that is ended, or meets faults and missing rights, leaves nothing behind and says what it did not settle."""
 
-import asyncio
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 
 import pytest
 
-from config.settings import inherited_environment
 from sandbox.faults import Fault
 from starter.probe_report import PointName
-from tests.checkout import CHECKOUT
 from tests.sandbox.google import PROJECT, REGION, Google
+from tests.starter.command_line import rollout_under_way
 from tests.starter.probed_google import SCRATCH, TIMING, WHERE, environment_of, found, is_gone, probed, typed
 
 
@@ -30,13 +26,7 @@ async def test_a_signal_ends_it_with_nothing_left_behind_and_a_second_one_ends_n
     google: Google, line: str, told: signal.Signals
 ) -> None:
     arguments = [*WHERE, "--service", SCRATCH, "--create", "--yes"]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "starter", "probe-google", *arguments),
-        cwd=CHECKOUT,
-        env=inherited_environment(environment_of(google)),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+    process = await rollout_under_way("probe-google", *arguments, environment=environment_of(google))
     assert process.stderr is not None
     async for said in process.stderr:
         if said.decode().startswith(line):

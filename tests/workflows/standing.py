@@ -56,11 +56,15 @@ async def resumed_to_its_approval_while_held(land: Land, world: World, handle: H
 async def until_told(world: World, title: str) -> list[Notice]:
     """Wait until there is a notice whose title has this in it: it is on its way when what it tells is seen already."""
     async with asyncio.timeout(REAL_SECONDS):
-        while not (notices := [n for n in world.channel.notices if title in n.title]):  # noqa: ASYNC110  (it is asked)
+        while not (notices := _with(world, title)):  # noqa: ASYNC110  (the channel is asked)
             await asyncio.sleep(POLL_SECONDS)
     return notices
 
 
 def told(world: World, title: str) -> list[str]:
-    """The notices whose title has this in it."""
-    return [notice.text for notice in world.channel.notices if title in notice.title]
+    """What the notices say whose title has this in it, until now."""
+    return [notice.text for notice in _with(world, title)]
+
+
+def _with(world: World, title: str) -> list[Notice]:
+    return [notice for notice in world.channel.notices if title in notice.title]

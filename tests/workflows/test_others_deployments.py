@@ -220,7 +220,7 @@ async def test_held_for_days_it_goes_on_in_new_runs_and_deploys_only_once_that_i
         for _ in range(2):
             after = await continued(world, handle, watched_by="watch_store", growing_by=told_something)
             assert (after.status, after.candidates) == (RolloutStatus.HOLDING, {})
-        assert len([notice for notice in world.channel.notices if "is holding" in notice.title]) == 1
+        assert len(told(world, "is holding")) == 1
 
         await adopt(handle)
 
