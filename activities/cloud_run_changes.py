@@ -23,9 +23,9 @@ Decide = Callable[[run_v2.Service], Change | None]
 """What to write, given what is there; None where it is there already. Raises where it must not be written."""
 
 
-def foreign_change(ref: ServiceRef, what: str) -> ApplicationError:
+def foreign_change(ref: ServiceRef, what: str, *, by: str = "somebody else") -> ApplicationError:
     return ApplicationError(
-        f"{ref.service} was changed by somebody else: {what}", type=Failure.FOREIGN_CHANGE, non_retryable=True
+        f"{ref.service} was changed by {by}: {what}", type=Failure.FOREIGN_CHANGE, non_retryable=True
     )
 
 
@@ -71,10 +71,12 @@ async def bring_about(
             await asyncio.sleep(next(waits))
             continue
         if accepted.generation != current.generation + 1:
-            # Where etags are not enforced this is how a write in between shows: ours was not the next one.
+            # Where etags are not enforced this is how a write in between shows: ours was not the next one. What it was
+            # can no longer be read: one of ours that got through after it was given up looks the same.
             raise foreign_change(
                 ref,
                 f"generation {current.generation} was read, ours was to be the next, and it is {accepted.generation}",
+                by="somebody else, or by a try of ours whose answer never came",
             )
         return await _settled(calls, ref, fence, accepted.generation, doing=doing, poll=poll)
     raise AssertionError("the last attempt returns or raises")

@@ -109,6 +109,11 @@ SETTLE = ActivityConfig(
 )
 
 
+def to_its_end(options: ActivityConfig) -> ActivityConfig:
+    """Cancelled, the call has ended only once its worker says so, or has not been heard of for a heartbeat's time."""
+    return ActivityConfig({**options, "cancellation_type": ActivityCancellationType.WAIT_CANCELLATION_COMPLETED})
+
+
 def summarised(options: ActivityConfig, summary: str) -> ActivityConfig:
     """Options for one call with the line that the Temporal UI shows for it."""
     return ActivityConfig({**options, "summary": summary})

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from temporalio import workflow
 from temporalio.exceptions import ActivityError, ApplicationError
@@ -48,6 +48,7 @@ class RolloutContext:
         self._stays = False
         # A dict, because a set of tasks has no order that a replay could repeat.
         self._notices: dict[asyncio.Task[None], None] = {}
+        self._calls: dict[asyncio.Task[Any], None] = {}
 
     def leave_the_way_forward(self) -> None:
         self._going_back = True
@@ -193,6 +194,15 @@ class RolloutContext:
     async def settle_notices(self) -> None:
         if self._notices:
             await workflow.wait(list(self._notices))
+
+    def ends_before_the_run(self, call: asyncio.Task[Any]) -> None:
+        """Called for a call that would take one of another run, which asks for the same, for somebody else's."""
+        self._calls[call] = None
+        call.add_done_callback(self._calls.pop)
+
+    async def calls_ended(self) -> None:
+        if self._calls:
+            await workflow.wait(list(self._calls))
 
     def waiting_for(self, what: str | None, *, since: datetime | None = None) -> None:
         """What is being waited for from now, or `since`; None while only a person or a soak is waited for.

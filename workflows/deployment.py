@@ -160,6 +160,7 @@ class Deployment:
                 ),
                 summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: deploy {progress.images[key]} at 0 %"),
                 keep=keep,
+                ends_before_the_run=True,
             )
         except ActivityError as failure:
             # What serves after a replacement may be the candidate that was replaced, and is no anchor.

@@ -4,6 +4,7 @@ A rollout that goes back leaves its way forward by cancelling it. The SDK hands 
 the very task which cancels it, and forgets the cancellation: without this the way forward would go on.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
@@ -11,6 +12,7 @@ from temporalio import workflow
 from temporalio.exceptions import ActivityError, is_cancelled_exception
 from temporalio.workflow import ActivityConfig
 
+from workflows import activity_options
 from workflows.context import RolloutContext, reason_of
 
 Request = TypeVar("Request")
@@ -25,6 +27,7 @@ async def call_forward(
     options: ActivityConfig,
     *,
     keep: Callable[[Answer], None] | None = None,
+    ends_before_the_run: bool = False,
 ) -> Answer: ...
 
 
@@ -36,6 +39,7 @@ async def call_forward(
     options: ActivityConfig,
     *,
     keep: Callable[[Answer], None] | None = None,
+    ends_before_the_run: bool = False,
 ) -> Answer: ...
 
 
@@ -46,15 +50,23 @@ async def call_forward(
     options: ActivityConfig,
     *,
     keep: Callable[[Answer], None] | None = None,
+    ends_before_the_run: bool = False,
 ) -> Answer:
     """Execute an activity of the way forward. `keep` records its answer, which a rollback beside it may need.
+
+    One that `ends_before_the_run` is left as soon as any other; no new run is begun while it may still be at work.
 
     Raises:
         ActivityError: it failed for good.
         asyncio.CancelledError: everything is being taken back.
     """
     try:
-        answer = await workflow.execute_activity(activity, request, **options)
+        if ends_before_the_run and workflow.patched("calls-end-before-their-run"):
+            call = workflow.start_activity(activity, request, **activity_options.to_its_end(options))
+            context.ends_before_the_run(call)
+            answer = await _left_at_once(call)
+        else:
+            answer = await workflow.execute_activity(activity, request, **options)
     except ActivityError as failure:
         if not is_cancelled_exception(failure) and context.goes_back and workflow.patched("failed-beside-a-rollback"):
             context.note("failure", f"beside the rollback: {options.get('summary')}: {reason_of(failure)}")
@@ -64,3 +76,12 @@ async def call_forward(
         keep(answer)
     context.must_go_on()
     return answer
+
+
+async def _left_at_once(call: "asyncio.Task[Answer]") -> Answer:
+    """Cancelled, it asks the call to end and does not wait for that."""
+    try:
+        return await asyncio.shield(call)
+    except asyncio.CancelledError:
+        call.cancel()
+        raise

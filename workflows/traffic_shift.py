@@ -31,6 +31,7 @@ async def shift(context: RolloutContext, key: str, percent: int, *, instead_of: 
         ShiftTraffic(anchor=anchor, candidate=candidate, percent=percent, fence=progress.fence, instead_of=instead_of),
         summarised(activity_options.CHANGE_CLOUD_RUN, f"{key}: {percent} % to the candidate, read back"),
         keep=keep,
+        ends_before_the_run=True,
     )
 
 

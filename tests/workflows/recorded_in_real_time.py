@@ -34,7 +34,7 @@ from tests.workflows.emergencies_met import (
     rollback_overtaken_while_its_worker_was_dead,
 )
 from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED, deploy_by_hand, split_by_hand_just_before_a_step
-from tests.workflows.long_histories import continued
+from tests.workflows.long_histories import continued, grown_long, told_something
 from tests.workflows.many_rollouts import SHORTLY, SOON, Land
 from tests.workflows.measured_faults import one_cascade
 from tests.workflows.partial_workers import carrying_on, the_way_back, without_the_way_back, without_the_workflow
@@ -212,8 +212,9 @@ async def continued_while_it_deployed(land: Land, world: World) -> Handle:
     land.sandbox.faults.put(Fault(method="UpdateService", code="UNAVAILABLE"))
     handle = await world.start()
     await world.until_under_way(handle, "deploy_candidate", 1)
+    await grown_long(world, handle, told_something)
     while (await world.progress(handle)).run_id == handle.first_execution_run_id:
-        await handle.signal("hello")
+        await world.sleep(SOON)
     land.sandbox.faults.clear()
     await handle.result()
     return world.client.get_workflow_handle(handle.id, run_id=handle.first_execution_run_id)
@@ -295,5 +296,8 @@ REAL_STORIES: dict[str, RealStory] = {
     ),
     "continued-while-it-deployed": RealStory(
         continued_while_it_deployed, "calls-are-continued-as-new", TO_THE_END, server_options=SHORTLY
+    ),
+    "continued-once-its-call-had-ended": RealStory(
+        continued_while_it_deployed, "calls-end-before-their-run", TO_THE_END, server_options=SHORTLY
     ),
 }

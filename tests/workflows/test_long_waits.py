@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from temporalio.api.enums.v1 import PendingActivityState
+from temporalio.workflow import ActivityConfig
 
 from rollout.commands import CommandName
 from rollout.messages import SIGNAL_EMERGENCY, Promote, ResolveHold
@@ -21,7 +23,7 @@ from tests.workflows.answers_kept_back import (
 from tests.workflows.changed_plans import rising_in_two_steps
 from tests.workflows.commanding import ask, extend
 from tests.workflows.foreign_changes import CHECKED_BEFORE_STAGED
-from tests.workflows.long_histories import continued
+from tests.workflows.long_histories import continued, left_behind
 from tests.workflows.many_rollouts import SHORTLY, SOON, Land, one_rollout
 from tests.workflows.small_plans import A_MOMENT, TO_AN_APPROVAL, Shape, plan_of
 from tests.workflows.standing import shown, told, until_held
@@ -162,20 +164,37 @@ async def in_a_new_run(world: World, handle: Handle, calls: str) -> None:
     await world.until_under_way(handle, calls, 1)
 
 
+async def given_up(handle: Handle) -> list[str]:
+    """Names of the activities that were cancelled, and have not heard of it yet."""
+    pending = (await handle.describe()).raw_description.pending_activities
+    asked = PendingActivityState.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
+    return [activity.activity_type.name for activity in pending if activity.state == asked]
+
+
 @pytest.fixture
-def paged_each_second(monkeypatch: pytest.MonkeyPatch) -> None:
+def growing_by_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A history that is soon long, of calls that soon hear that they are given up."""
     monkeypatch.setattr(activity_options, "PAGE_AFTER", timedelta(seconds=1))
     monkeypatch.setattr(activity_options, "UNJUDGED_AT_MOST", timedelta(seconds=1))
+    heard_within(monkeypatch, timedelta(seconds=3))
 
 
-@pytest.mark.usefixtures("paged_each_second")
+def heard_within(monkeypatch: pytest.MonkeyPatch, heartbeat: timedelta) -> None:
+    """A change at Cloud Run hears of its cancellation after four fifths of that time, or after a minute."""
+    changed = ActivityConfig({**activity_options.CHANGE_CLOUD_RUN, "heartbeat_timeout": heartbeat})
+    monkeypatch.setattr(activity_options, "CHANGE_CLOUD_RUN", changed)
+
+
+@pytest.mark.usefixtures("growing_by_pages")
 async def test_a_deployment_that_does_not_get_through_goes_on_in_new_runs(tmp_path: Path) -> None:
     async with one_rollout(plan_of("deploying", TO_AN_APPROVAL), tmp_path, *SHORTLY) as (land, world):
         async with refused_by_cloud_run(land):
             handle = await world.start()
             await world.until_under_way(handle, "deploy_candidate", 1)
             for _ in range(2):
+                before = (await world.progress(handle)).run_id
                 await in_a_new_run(world, handle, "deploy_candidate")
+                assert await left_behind(world, handle, before) == []
 
         await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
         await ask(handle, CommandName.APPROVE)
@@ -183,7 +202,7 @@ async def test_a_deployment_that_does_not_get_through_goes_on_in_new_runs(tmp_pa
         assert told(world, "Waiting long: deploying at 0 %")
 
 
-@pytest.mark.usefixtures("paged_each_second")
+@pytest.mark.usefixtures("growing_by_pages")
 async def test_a_traffic_step_that_does_not_get_through_goes_on_in_new_runs_and_is_judged_there(tmp_path: Path) -> None:
     plan = rising_in_two_steps(plan_of("moving", CHECKED_BEFORE_STAGED))
     async with one_rollout(plan, tmp_path, *SHORTLY) as (land, world):
@@ -192,10 +211,32 @@ async def test_a_traffic_step_that_does_not_get_through_goes_on_in_new_runs_and_
             answered_again(land)
             await world.until_under_way(handle, "shift_traffic", 1)
             for _ in range(2):
+                before = (await world.progress(handle)).run_id
                 await in_a_new_run(world, handle, "shift_traffic")
+                assert "shift_traffic" not in await left_behind(world, handle, before)
                 await world.until_under_way(handle, "watch_gates", 1)
 
         await ends_well(world, handle)
+
+
+@pytest.mark.usefixtures("growing_by_pages")
+async def test_an_emergency_does_not_wait_for_the_call_that_a_new_run_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard_within(monkeypatch, timedelta(minutes=10))
+    async with one_rollout(plan_of("given-up", TO_AN_APPROVAL), tmp_path, *SHORTLY) as (land, world):
+        land.sandbox.faults.reconcile_seconds = 10 * REAL_SECONDS
+        handle = await world.start()
+        async with asyncio.timeout(REAL_SECONDS):
+            while "deploy_candidate" not in await given_up(handle):
+                await world.sleep(SOON)
+        land.sandbox.faults.clear()
+
+        await handle.signal(SIGNAL_EMERGENCY, {"by": "kim", "reason": "stop"})
+
+        back = await asyncio.wait_for(world.until(handle, RolloutStatus.ROLLED_BACK, step=SOON), REAL_SECONDS)
+        assert await world.is_safe(back)
+        assert back.run_id == handle.first_execution_run_id
 
 
 async def test_an_emergency_reaches_the_run_that_goes_on_waiting(tmp_path: Path) -> None:
