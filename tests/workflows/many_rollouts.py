@@ -28,7 +28,7 @@ from sandbox.server import Sandbox
 from tests.binaries import TEMPORAL
 from tests.flagstore.faulty_wire import FaultyWire, wire_to
 from tests.workflows.traffic_source import TrafficSource
-from tests.workflows.world import POLL_SECONDS, STABLE_IMAGE, RememberingChannel, World
+from tests.workflows.world import POLL_SECONDS, STABLE_IMAGE, TRUSTED, RememberingChannel, World
 from worker.wiring import OutsideWorld, workers
 
 PROJECT, REGION = "example-shop", "europe-west1"
@@ -175,7 +175,7 @@ async def land_for(
             cloud_run=CloudRunActivities(google.services, google.revisions, poll=POLL_SECONDS),
             secrets=SecretActivities(google.secrets),
             source=source,
-            http=await stack.enter_async_context(httpx.AsyncClient(proxy=endpoint_wire.http_url)),
+            http=await stack.enter_async_context(httpx.AsyncClient(proxy=endpoint_wire.http_url, verify=TRUSTED)),
             channels={"log": channel},
             clock=environment.get_current_time,
         )

@@ -48,7 +48,7 @@ INTERNAL_SHARE = 0.02
 BRIEFLY = {"concurrent_users": 4, "duration": "2s", "pace": "100ms"}
 BETWEEN_LOOKS = timedelta(minutes=10)
 NO_TIME = timedelta()
-_TRUSTED = ssl.create_default_context()
+TRUSTED = ssl.create_default_context()
 """By all clients: the authorities take as long to read as many a test."""
 
 Handle = WorkflowHandle[CanaryRolloutWorkflow, RolloutProgress]
@@ -260,7 +260,7 @@ async def _furnished(
         )
         google = google_clients(sandbox.grpc_target)
         stack.push_async_callback(google.close)
-        http = await stack.enter_async_context(httpx.AsyncClient(verify=_TRUSTED))
+        http = await stack.enter_async_context(httpx.AsyncClient(verify=TRUSTED))
         store = FlagStore(redis, plan.environment, plan.name)
         cloud_run = CloudRunActivities(google.services, google.revisions, poll=POLL_SECONDS)
         stable = {key: await cloud_run.read_traffic(plan.service_ref(key)) for key in plan.services}
