@@ -112,7 +112,6 @@ class CanaryRolloutWorkflow(AnyShape, SoakCommands, CourseCommands):
         while True:
             await self._context.settle_notices()
             await self._forward.deadman.ended()
-            await self._context.calls_ended()
             await workflow.wait_condition(workflow.all_handlers_finished)
             # What came meanwhile may have been answered with a notice.
             if not self._context.is_telling or not workflow.patched("nothing-told-is-left-behind"):

@@ -49,6 +49,7 @@ class RolloutContext:
         # A dict, because a set of tasks has no order that a replay could repeat.
         self._notices: dict[asyncio.Task[None], None] = {}
         self._calls: dict[asyncio.Task[Any], None] = {}
+        self._given_up: list[asyncio.Task[Any]] = []
 
     def leave_the_way_forward(self) -> None:
         self._going_back = True
@@ -70,10 +71,12 @@ class RolloutContext:
     def is_to_be_continued(self) -> bool:
         """Whether the server asks for a new run, and nothing keeps this one from ending at once.
 
-        What was told or asked for last may take a day. Until it is settled, whatever is judged goes on being judged.
+        What was told or asked for last may take a day, and a call that was given up part of a minute. Until all of it
+        is settled, whatever is judged goes on being judged.
         """
         suggested = workflow.info().is_continue_as_new_suggested() and not self._stays
-        return suggested and not self._notices and workflow.all_handlers_finished() and not self._goes_back_quickly
+        settled = suggested and not self._notices and workflow.all_handlers_finished() and not self._goes_back_quickly
+        return settled and not any(map(self.gave_up, self._calls))
 
     @property
     def _goes_back_quickly(self) -> bool:
@@ -82,15 +85,19 @@ class RolloutContext:
         return back is not None and workflow.now() - back.began_at < activity_options.PAGE_AFTER
 
     def end_if_long(self) -> None:
-        """Called where a new run takes up what this one leaves.
+        """Called where a new run takes up what this one leaves. Calls that have to end first are given up.
 
         Raises:
             LongHistory: it does so now.
         """
         if self.is_to_be_continued:
-            if workflow.patched("waits-are-continued-as-new"):
+            if not workflow.patched("waits-are-continued-as-new"):
+                self._stays = True
+            elif not self._calls:
                 raise LongHistory
-            self._stays = True
+            for call in self._calls:
+                self._given_up.append(call)
+                call.cancel()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for it. Raises as `end_if_long`, whenever that is."""
@@ -199,10 +206,15 @@ class RolloutContext:
         """Called for a call that would take one of another run, which asks for the same, for somebody else's."""
         self._calls[call] = None
         call.add_done_callback(self._calls.pop)
+        # One that was left may fail, which nobody waits to hear.
+        call.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    def gave_up(self, call: asyncio.Task[Any]) -> bool:
+        """Whether a call was asked to end, for a new run. By now it may have."""
+        return call in self._given_up
 
     async def calls_ended(self) -> None:
-        if self._calls:
-            await workflow.wait(list(self._calls))
+        await workflow.wait_condition(lambda: not self._calls)
 
     def waiting_for(self, what: str | None, *, since: datetime | None = None) -> None:
         """What is being waited for from now, or `since`; None while only a person or a soak is waited for.

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, overload
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
 from temporalio.workflow import ActivityConfig
 
 from workflows import activity_options
@@ -58,13 +58,12 @@ async def call_forward(
 
     Raises:
         ActivityError: it failed for good.
+        LongHistory: it was given up for a new run, which makes it again.
         asyncio.CancelledError: everything is being taken back.
     """
     try:
         if ends_before_the_run and workflow.patched("calls-end-before-their-run"):
-            call = workflow.start_activity(activity, request, **activity_options.to_its_end(options))
-            context.ends_before_the_run(call)
-            answer = await _left_at_once(call)
+            answer = await _ended_before_the_run(context, activity, request, options)
         else:
             answer = await workflow.execute_activity(activity, request, **options)
     except ActivityError as failure:
@@ -76,6 +75,30 @@ async def call_forward(
         keep(answer)
     context.must_go_on()
     return answer
+
+
+async def _ended_before_the_run(
+    context: RolloutContext,
+    activity: Callable[..., Awaitable[Answer]],
+    request: object,
+    options: ActivityConfig,
+) -> Answer:
+    """Given up for a new run that cannot begin after all, as something was told or asked for meanwhile: made again."""
+    while True:
+        call = workflow.start_activity(activity, request, **activity_options.to_its_end(options))
+        context.ends_before_the_run(call)
+        try:
+            return await _left_at_once(call)
+        except ActivityError as failure:
+            # Once it is given up nobody tries it again, so that any failure ends it.
+            if not context.gave_up(call) or _is_final(failure):
+                raise
+        await context.calls_ended()
+        context.end_if_long()
+
+
+def _is_final(failure: ActivityError) -> bool:
+    return isinstance(failure.cause, ApplicationError) and failure.cause.non_retryable
 
 
 async def _left_at_once(call: "asyncio.Task[Answer]") -> Answer:

@@ -239,6 +239,33 @@ async def test_an_emergency_does_not_wait_for_the_call_that_a_new_run_waits_for(
         assert back.run_id == handle.first_execution_run_id
 
 
+@pytest.mark.usefixtures("growing_by_pages")
+@pytest.mark.parametrize("ended", [False, True], ids=["it has not ended", "it has, and is made again"])
+async def test_gates_go_on_being_judged_though_a_call_was_given_up_and_what_was_told_is_not_delivered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: bool
+) -> None:
+    heard_within(monkeypatch, timedelta(seconds=3) if ended else timedelta(minutes=10))
+    plan = rising_in_two_steps(plan_of("judged", CHECKED_BEFORE_STAGED))
+    async with one_rollout(plan, tmp_path, *SHORTLY) as (land, world):
+        handle = await asked_without_an_answer(land, world)
+        land.sandbox.faults.reconcile_seconds = 10 * REAL_SECONDS
+        answered_again(land)
+        async with asyncio.timeout(2 * REAL_SECONDS):
+            while "shift_traffic" not in await given_up(handle):
+                await world.sleep(SOON)
+            land.channel.refusing = True
+            await handle.signal("hello")
+            while ended and "shift_traffic" in await given_up(handle):
+                await world.sleep(SOON)
+        await world.until_under_way(handle, "shift_traffic", 1)
+        assert (await world.store.emergency(by="robin", reason="not like this")).accepted
+
+        back = await asyncio.wait_for(world.until(handle, RolloutStatus.ROLLING_BACK, step=SOON), REAL_SECONDS)
+
+        assert back.rollback is not None
+        assert back.rollback.by == "flag store"
+
+
 async def test_an_emergency_reaches_the_run_that_goes_on_waiting(tmp_path: Path) -> None:
     async with waiting("urgent", tmp_path, TO_AN_APPROVAL, RolloutStatus.AWAITING_APPROVAL) as (_, world, handle):
         await continued(world, handle)
