@@ -90,14 +90,16 @@ class RolloutContext:
         Raises:
             LongHistory: it does so now.
         """
-        if self.is_to_be_continued:
-            if not workflow.patched("waits-are-continued-as-new"):
-                self._stays = True
-            elif not self._calls:
-                raise LongHistory
-            for call in self._calls:
-                self._given_up.append(call)
-                call.cancel()
+        if not self.is_to_be_continued:
+            return
+        if not workflow.patched("waits-are-continued-as-new"):
+            self._stays = True
+            return
+        if not self._calls:
+            raise LongHistory
+        for call in self._calls:
+            self._given_up.append(call)
+            call.cancel()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for it. Raises as `end_if_long`, whenever that is."""

@@ -155,13 +155,14 @@ async def refused_by_cloud_run(land: Land) -> AsyncIterator[None]:
     land.sandbox.faults.clear()
 
 
-async def in_a_new_run(world: World, handle: Handle, calls: str) -> None:
-    """The pages about what takes long made its history grow, and a new run has made the call anew."""
+async def in_a_new_run(world: World, handle: Handle, calls: str) -> str:
+    """The pages about what takes long made its history grow, and a new run has made the call anew; the run before."""
     before = (await world.progress(handle)).run_id
     async with asyncio.timeout(2 * REAL_SECONDS):
         while (await world.progress(handle)).run_id == before:
             await world.sleep(SOON)
     await world.until_under_way(handle, calls, 1)
+    return before
 
 
 async def given_up(handle: Handle) -> list[str]:
@@ -192,8 +193,7 @@ async def test_a_deployment_that_does_not_get_through_goes_on_in_new_runs(tmp_pa
             handle = await world.start()
             await world.until_under_way(handle, "deploy_candidate", 1)
             for _ in range(2):
-                before = (await world.progress(handle)).run_id
-                await in_a_new_run(world, handle, "deploy_candidate")
+                before = await in_a_new_run(world, handle, "deploy_candidate")
                 assert await left_behind(world, handle, before) == []
 
         await world.until(handle, RolloutStatus.AWAITING_APPROVAL, step=SOON)
@@ -211,8 +211,7 @@ async def test_a_traffic_step_that_does_not_get_through_goes_on_in_new_runs_and_
             answered_again(land)
             await world.until_under_way(handle, "shift_traffic", 1)
             for _ in range(2):
-                before = (await world.progress(handle)).run_id
-                await in_a_new_run(world, handle, "shift_traffic")
+                before = await in_a_new_run(world, handle, "shift_traffic")
                 assert "shift_traffic" not in await left_behind(world, handle, before)
                 await world.until_under_way(handle, "watch_gates", 1)
 
